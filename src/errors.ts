@@ -1,0 +1,64 @@
+/**
+ * Every way in which this library can fail, each with a code that stays the same from release to release.
+ *
+ * | code | status | meaning |
+ * |---|---|---|
+ * | `ERR_SESSION_OPTION` | 500 | an option, an argument or a store URL is wrong |
+ * | `ERR_SESSION_NO_CONTEXT` | 500 | there is no session where it was asked for |
+ * | `ERR_SESSION_RESERVED_KEY` | 500 | the name belongs to a member of the session |
+ * | `ERR_SESSION_VALUE` | 500 | a value that no text can stand for (function, symbol, class instance) |
+ * | `ERR_SESSION_TOO_LARGE` | 500 | the record would exceed `maxRecordBytes` |
+ * | `ERR_SESSION_COMMITTED` | 500 | the session was already saved for this request |
+ * | `ERR_SESSION_HEADERS_SENT` | 500 | a new session needs its cookie, and the headers have left |
+ * | `ERR_SESSION_ENDED` | 500 | the object belongs to a session that was destroyed or regenerated |
+ * | `ERR_SESSION_GONE` | 409 | the session was ended elsewhere meanwhile; nothing was stored |
+ * | `ERR_SESSION_BUSY` | 503 | too many writers of one session; nothing was stored |
+ * | `ERR_SESSION_STORE_UNAVAILABLE` | 503 | the store failed or was too slow; of a write, the outcome is unknown |
+ * | `ERR_SESSION_UNREADABLE` | 500 | the store holds something that this release cannot read, and leaves it alone |
+ */
+export type SessionErrorCode =
+  | 'ERR_SESSION_OPTION'
+  | 'ERR_SESSION_NO_CONTEXT'
+  | 'ERR_SESSION_RESERVED_KEY'
+  | 'ERR_SESSION_VALUE'
+  | 'ERR_SESSION_TOO_LARGE'
+  | 'ERR_SESSION_COMMITTED'
+  | 'ERR_SESSION_HEADERS_SENT'
+  | 'ERR_SESSION_ENDED'
+  | 'ERR_SESSION_GONE'
+  | 'ERR_SESSION_BUSY'
+  | 'ERR_SESSION_STORE_UNAVAILABLE'
+  | 'ERR_SESSION_UNREADABLE'
+
+const STATUS: Partial<Record<SessionErrorCode, number>> = {
+  ERR_SESSION_GONE: 409,
+  ERR_SESSION_BUSY: 503,
+  ERR_SESSION_STORE_UNAVAILABLE: 503,
+}
+
+/**
+ * The one error class of this library. Branch on `code`; the message is for people and says what to do.
+ * No message contains a session id, a cookie, a signing key or a stored value.
+ */
+export class SessionError extends Error {
+  readonly code: SessionErrorCode
+  /** The HTTP status that Koa answers with if nobody catches the error. */
+  readonly status: number
+  /** Always `false`: Koa does not send the message to the visitor. */
+  readonly expose: boolean = false
+
+  constructor(code: SessionErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options)
+    this.code = code
+    this.status = STATUS[code] ?? 500
+  }
+
+  override get name(): string {
+    return 'SessionError'
+  }
+}
+
+/** Whether `error` is a SessionError, and of this code. */
+export function isSessionError(error: unknown, code?: SessionErrorCode): error is SessionError {
+  return error instanceof SessionError && (code === undefined || error.code === code)
+}

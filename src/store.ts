@@ -1,0 +1,106 @@
+import type { Awaitable, Instant, Key, Version } from './units.ts'
+
+/**
+ * The contract between the library and whatever keeps the records: files, Redis, memory, or something of yours.
+ *
+ * A store keeps one text per key, with a version that only grows and an instant at which it ends. It knows nothing of
+ * cookies, ids or the text's meaning. Write the four methods `load`, `save`, `touch` and `delete`, run
+ * `storeConformance` from `koa-server-session/conformance` over them, and the library's guarantees hold on your store.
+ *
+ * Rules that every method keeps:
+ * - A record whose `expiresAt` has passed does not exist any more, whether or not it has been removed yet.
+ * - Absence is an answer (`undefined`, `false`, `{ gone: true }`), never an error. Throw or reject only when the store
+ *   itself has failed; the caller then assumes that a write may or may not have happened, and does not repeat it.
+ * - Something under the key that is not a record of this store is neither absent nor yours to remove: throw a
+ *   `SessionError` with the code `ERR_SESSION_UNREADABLE`.
+ * - A method answers at once or by a promise, as suits it. An answer at once costs a request the least.
+ * - Instants are Unix milliseconds; durations do not cross this contract, so that only the library computes with time.
+ */
+export interface Store {
+  /** The record under this key, or `undefined` if there is none (never was, deleted, or expired). */
+  load(key: Key): Awaitable<Found | undefined>
+
+  /**
+   * Writes `text` if the record is still the one the caller knows, in one atomic step.
+   *
+   * With `expected` undefined it creates and only creates; with a `Found` (from `load`, or from an earlier `save`) it
+   * updates that very version and only updates.
+   * - `{ saved }`: written; the record as it now stands, under a higher version.
+   * - `{ conflict }`: not written, because the record is at another version; here it is.
+   * - `{ gone: true }`: not written, because there is no record to update. It must never be made anew: this is what
+   *   keeps a logout final.
+   */
+  save(key: Key, text: string, expiresAt: Instant, expected: Found | undefined): Awaitable<Saved>
+
+  /**
+   * Moves the end of a live record. Changes neither text nor version, and never creates.
+   * `false`: there is no such record.
+   */
+  touch(key: Key, expiresAt: Instant): Awaitable<boolean>
+
+  /** Removes the record for good. `false`: there was none. */
+  delete(key: Key): Awaitable<boolean>
+
+  /**
+   * Optional. Whether `found` is still the newest state of this key: synchronous, exact and much cheaper than `load`,
+   * or not offered. With it the cache asks before every hit and needs no messages.
+   */
+  isCurrent?(key: Key, found: Found): boolean
+
+  /**
+   * Optional. Begins to tell the listener what other processes write. With it the cache serves hits without asking,
+   * for as long as the link vouches for them.
+   */
+  watch?(listener: Listener): Watch
+
+  /** Optional. All keys with a live record, in no order; records made or deleted meanwhile may or may not be there. */
+  keys?(): AsyncIterable<Key>
+
+  /** Optional. Removes what has expired, without blocking the event loop for long; resolves to how many. */
+  prune?(): Promise<number>
+
+  /** Optional. Resolves if the store can be reached. */
+  ping?(): Promise<void>
+
+  /** Optional. Lets go of connections and timers. No other method is called afterwards. */
+  close?(): Promise<void>
+}
+
+/** A record as a store returns it. A store may put fields of its own beside these, for `save` and `isCurrent`. */
+export interface Found {
+  readonly text: string
+  readonly version: Version
+  readonly expiresAt: Instant
+  /** Room for the library to keep what it made of `text`. A store neither reads nor writes it. */
+  parsed?: unknown
+}
+
+/** What became of a `save`. */
+export type Saved =
+  | { readonly saved: Found; readonly conflict?: never; readonly gone?: never }
+  | { readonly conflict: Found; readonly saved?: never; readonly gone?: never }
+  | { readonly gone: true; readonly saved?: never; readonly conflict?: never }
+
+/** Whom a store tells of writes, its own process's included. Calls are synchronous, cheap and never throw. */
+export interface Listener {
+  /** This key was saved as this version. */
+  saved(key: Key, version: Version): void
+  /** This key was deleted. */
+  deleted(key: Key): void
+}
+
+/** A running subscription. */
+export interface Watch {
+  /** The link over which changes of this key are heard: always the same object for a store with one server. */
+  linkOf(key: Key): Link
+  /** Ends the subscription. */
+  close(): Promise<void>
+}
+
+/** One ordered stream of messages from one server. */
+export interface Link {
+  /** Grows whenever a message may have been missed. What was read under another generation is worth nothing. */
+  readonly generation: number
+  /** Whether everything that was written more than the coherence bound ago has certainly been heard of. */
+  vouches(): boolean
+}

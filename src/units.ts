@@ -1,0 +1,19 @@
+/** A length of time. */
+export type Milliseconds = number
+
+/** A point in time, as Unix milliseconds. */
+export type Instant = number
+
+/** The name of a record in a store: 64 hexadecimal digits, the SHA-256 of a session's id. Safe as a file name. */
+export type Key = string
+
+/** A number that only grows, per key. */
+export type Version = number
+
+/** A value, or the promise of one. */
+export type Awaitable<T> = T | Promise<T>
+
+/** Whether an answer is still to come. */
+export function isPromise<T>(answer: Awaitable<T>): answer is Promise<T> {
+  return typeof (answer as { then?: unknown } | null | undefined)?.then === 'function'
+}
