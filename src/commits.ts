@@ -1,0 +1,177 @@
+import type { Diagnostics } from './diagnostics.ts'
+import { SessionError } from './errors.ts'
+import { endOf, format, parse, type SessionRecord } from './record.ts'
+import type { Found, Saved, Store } from './store.ts'
+import { isPromise, type Awaitable, type Key, type Milliseconds } from './units.ts'
+
+/** How long a commit goes on losing races before it gives up. */
+const MAX_CONFLICT_TIME: Milliseconds = 2000
+
+/** One request's wish to change one record. */
+export interface Write {
+  /** What the request knows of the record; `undefined` if it has not been saved yet. */
+  readonly found: Found | undefined
+  /** Whether what the request knows may be wrong, because the outcome of an earlier write is unknown. */
+  readonly mustRead: boolean
+  /** What to begin with if there is no record yet; `undefined` if there must be one. */
+  readonly initial: SessionRecord | undefined
+  /** The record with the change on it. Pure: it runs again on a newer record if the race was lost. May throw. */
+  apply(record: SessionRecord): SessionRecord
+}
+
+/** How a write ended: the record as it now stands, or `undefined` if the session was ended meanwhile. */
+export type Committed = { readonly found: Found; readonly record: SessionRecord } | undefined
+
+interface Waiting {
+  readonly write: Write
+  readonly resolve: (outcome: Committed) => void
+  readonly reject: (error: unknown) => void
+}
+
+/**
+ * Group commit. Of one key, one save is under way in this process; the writes that arrive meanwhile become the next one,
+ * applied in the order of their arrival. So a burst of writers costs a round trip or two, and only processes race.
+ */
+export class Commits {
+  readonly #store: Store
+  readonly #maxRecordBytes: number
+  readonly #diagnostics: Diagnostics
+  readonly #queues = new Map<Key, Waiting[]>()
+
+  constructor(store: Store, maxRecordBytes: number, diagnostics: Diagnostics) {
+    this.#store = store
+    this.#maxRecordBytes = maxRecordBytes
+    this.#diagnostics = diagnostics
+  }
+
+  /** Rejects with what `apply` threw, `ERR_SESSION_TOO_LARGE`, `ERR_SESSION_BUSY` or what the store's failure became. */
+  commit(key: Key, write: Write): Promise<Committed> {
+    return new Promise((resolve, reject) => {
+      const waiting: Waiting = { write, resolve, reject }
+      const queue = this.#queues.get(key)
+      if (queue) {
+        this.#diagnostics.stats.merges++
+        queue.push(waiting)
+      } else {
+        this.#queues.set(key, [])
+        void this.#drain(key, [waiting])
+      }
+    })
+  }
+
+  async #drain(key: Key, first: Waiting[]): Promise<void> {
+    let group = first
+    let newest: Found | undefined
+    while (group.length > 0) {
+      try {
+        newest = await this.#commitGroup(key, group, newest)
+      } catch (error) {
+        for (const { reject } of group) reject(error)
+        newest = undefined
+      }
+      group = this.#queues.get(key) ?? []
+      this.#queues.set(key, [])
+    }
+    this.#queues.delete(key)
+  }
+
+  /** Settles every write of the group, except by throwing what fails them all. */
+  async #commitGroup(key: Key, group: Waiting[], known: Found | undefined): Promise<Found | undefined> {
+    let base = newestOf(known, group)
+    if (group.some(({ write }) => write.mustRead)) {
+      const loaded = this.#store.load(key)
+      base = isPromise(loaded) ? await loaded : loaded
+    }
+    let members = group
+    const startedAt = Date.now()
+    for (;;) {
+      const before = base ? recordOf(base) : members.find(({ write }) => write.initial)?.write.initial
+      if (!before) {
+        for (const { resolve } of members) resolve(undefined)
+        return undefined
+      }
+      const applied = this.#apply(before, members)
+      members = applied.members
+      if (members.length === 0) return base
+      if (base && applied.record === before) {
+        for (const { resolve } of members) resolve({ found: base, record: before })
+        return base
+      }
+      const result: Saved = await this.#save(key, applied, base)
+      if (result.saved) {
+        result.saved.parsed = applied.record
+        for (const { resolve } of members) resolve({ found: result.saved, record: applied.record })
+        return result.saved
+      }
+      if (result.gone) {
+        for (const { resolve } of members) resolve(undefined)
+        return undefined
+      }
+      this.#diagnostics.stats.conflicts++
+      this.#diagnostics.report('conflict')
+      if (Date.now() - startedAt > MAX_CONFLICT_TIME) {
+        throw new SessionError('ERR_SESSION_BUSY', 'Too many writers of one session at once; the change was not stored. Try again.')
+      }
+      base = result.conflict
+    }
+  }
+
+  #save(key: Key, { record, text }: { record: SessionRecord; text: string }, base: Found | undefined): Awaitable<Saved> {
+    return this.#store.save(key, text, endOf(record, Date.now()), base)
+  }
+
+  /** All writes one after the other; one that fails takes no other with it. */
+  #apply(before: SessionRecord, group: Waiting[]): { record: SessionRecord; text: string; members: Waiting[] } {
+    const members: Waiting[] = []
+    let record = before
+    for (const member of group) {
+      try {
+        record = member.write.apply(record)
+        members.push(member)
+      } catch (error) {
+        member.reject(error)
+      }
+    }
+    const text = format(record)
+    if (this.#fits(text)) return { record, text, members }
+    if (group.length > 1) return this.#applySingly(before, members)
+    for (const { reject } of members) reject(this.#tooLarge())
+    return { record: before, text, members: [] }
+  }
+
+  /** Finds out which writes made the record too large: each is tried on what the accepted ones before it made. */
+  #applySingly(before: SessionRecord, group: Waiting[]): { record: SessionRecord; text: string; members: Waiting[] } {
+    let accepted = { record: before, text: format(before) }
+    const members: Waiting[] = []
+    for (const member of group) {
+      const tried = this.#apply(accepted.record, [member])
+      if (tried.members.length === 0) continue
+      accepted = tried
+      members.push(member)
+    }
+    return { ...accepted, members }
+  }
+
+  #fits(text: string): boolean {
+    // Three bytes at the most for each of the text's characters, so that most texts need no counting.
+    return text.length * 3 <= this.#maxRecordBytes || Buffer.byteLength(text) <= this.#maxRecordBytes
+  }
+
+  #tooLarge(): SessionError {
+    return new SessionError(
+      'ERR_SESSION_TOO_LARGE',
+      `The session would exceed ${this.#maxRecordBytes} bytes; nothing was stored. Keep less in it, or raise \`maxRecordBytes\`.`,
+    )
+  }
+}
+
+/** The record of what a store found, decoded once. Throws `ERR_SESSION_UNREADABLE`. */
+export function recordOf(found: Found): SessionRecord {
+  return (found.parsed ??= parse(found.text)) as SessionRecord
+}
+
+function newestOf(known: Found | undefined, group: Waiting[]): Found | undefined {
+  let newest = known
+  for (const { write } of group) if (write.found && (!newest || write.found.version > newest.version)) newest = write.found
+  return newest
+}

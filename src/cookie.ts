@@ -1,0 +1,148 @@
+import { LRUCache } from 'lru-cache'
+import type { Diagnostics } from './diagnostics.ts'
+import { isWellFormedId, keyOf } from './id.ts'
+import type { Keyring } from './keys.ts'
+import type { Instant, Key } from './units.ts'
+
+/** The session cookie's attributes. It is always HttpOnly. */
+export interface CookieOptions {
+  /** Default `sid`. With the prefix `__Host-` or `__Secure-`, the browser's rules for it are checked. */
+  name?: string
+  /** Default `/`. Scopes what the browser sends, not which requests have a session. */
+  path?: string
+  /** Default: none, so the cookie belongs to the host that set it. */
+  domain?: string
+  /** Default `'auto'`: as secure as the request is (`ctx.secure`, so behind a proxy set `app.proxy`). */
+  secure?: boolean | 'auto'
+  /** Default `'lax'`. `'none'` needs `secure: true`. */
+  sameSite?: 'strict' | 'lax' | 'none'
+  /** Default `false`. CHIPS; needs `secure: true`. */
+  partitioned?: boolean
+  /** Default: none. Understood by Chromium. */
+  priority?: 'low' | 'medium' | 'high'
+  /** Default `false`: the cookie ends with the browser. `true`: it lasts as long as the session may. */
+  persistent?: boolean
+}
+
+/** A cookie that we signed. */
+export interface Verified {
+  readonly id: string
+  readonly key: Key
+  /** Which of the keys signed it: 0 is the newest. */
+  readonly keyIndex: number
+}
+
+/** Cookies of one name that a browser may send, from several paths or domains or an attacker's subdomain. */
+const MAX_CANDIDATES = 4
+const ID_LENGTH = 43
+const MEMORIZED = 10_000
+const SIGNATURE = /^[A-Za-z0-9_-]+$/
+
+/** What the browser holds: `<name>=<id>.<signature>`. The signature covers the name, so that no cookie stands in for another. */
+export class SessionCookie {
+  readonly name: string
+  readonly #options: CookieOptions
+  readonly #diagnostics: Diagnostics
+  #keyring: Keyring
+  #valueLength: number
+  readonly #assignment: string
+  /** Value with signature to what it means: an HMAC costs a request ten times this look-up. */
+  readonly #verified = new LRUCache<string, Verified>({ max: MEMORIZED })
+
+  constructor(options: CookieOptions & { name: string }, keyring: Keyring, diagnostics: Diagnostics) {
+    this.name = options.name
+    this.#options = options
+    this.#diagnostics = diagnostics
+    this.#assignment = `${options.name}=`
+    this.#keyring = keyring
+    this.#valueLength = lengthOfValues(keyring)
+  }
+
+  /** From now on signs with the first of these keys and knows no others. */
+  rotate(keyring: Keyring): void {
+    this.#keyring = keyring
+    this.#valueLength = lengthOfValues(keyring)
+    this.#verified.clear()
+  }
+
+  /** Whether the header has a cookie of this name, ours or not. */
+  isIn(header: string | undefined): boolean {
+    return header !== undefined && this.#nextValue(header, 0) !== undefined
+  }
+
+  /** The cookies of this name that we signed, in the browser's order; at most four are looked at. */
+  read(header: string | undefined): Verified[] {
+    const verified: Verified[] = []
+    if (header === undefined) return verified
+    let position = 0
+    for (let count = 0; count < MAX_CANDIDATES; count++) {
+      const next = this.#nextValue(header, position)
+      if (!next) break
+      position = next.end
+      const cookie = this.#verify(next.value)
+      if (cookie && !verified.some(({ id }) => id === cookie.id)) verified.push(cookie)
+    }
+    return verified
+  }
+
+  #nextValue(header: string, from: number): { value: string; end: number } | undefined {
+    for (let at = header.indexOf(this.#assignment, from); at !== -1; at = header.indexOf(this.#assignment, at + 1)) {
+      let before = at - 1
+      while (before >= 0 && header[before] === ' ') before--
+      if (before >= 0 && header[before] !== ';') continue
+      const start = at + this.#assignment.length
+      const semicolon = header.indexOf(';', start)
+      const end = semicolon === -1 ? header.length : semicolon
+      return { value: header.slice(start, end), end }
+    }
+    return undefined
+  }
+
+  #verify(value: string): Verified | undefined {
+    // Whatever has not the length and alphabet of ours costs no crypto, and is not worth a word.
+    if (value.length !== this.#valueLength || value[ID_LENGTH] !== '.') return undefined
+    const known = this.#verified.get(value)
+    if (known) return known
+    const id = value.slice(0, ID_LENGTH)
+    const signature = value.slice(ID_LENGTH + 1)
+    if (!isWellFormedId(id) || !SIGNATURE.test(signature)) return undefined
+    const keyIndex = this.#keyring.indexOf(`${this.name}=${id}`, signature)
+    if (keyIndex === -1) {
+      this.#diagnostics.stats.suspicious++
+      this.#diagnostics.report('suspicious', { reason: 'signature' })
+      return undefined
+    }
+    const cookie = { id, key: keyOf(id), keyIndex }
+    this.#verified.set(value, cookie)
+    return cookie
+  }
+
+  /** The whole header value. `until`: a persistent cookie's end; absent: the cookie ends with the browser. */
+  write(id: string, isSecure: boolean, until?: Instant): string {
+    const value = `${id}.${this.#keyring.sign(`${this.name}=${id}`)}`
+    if (until === undefined) return this.#assignment + value + this.#attributes(isSecure)
+    const seconds = Math.max(0, Math.floor((until - Date.now()) / 1000))
+    return `${this.#assignment}${value}; Max-Age=${seconds}; Expires=${new Date(until).toUTCString()}${this.#attributes(isSecure)}`
+  }
+
+  /** The header value that makes the browser forget it. */
+  clear(isSecure: boolean): string {
+    return `${this.#assignment}; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT${this.#attributes(isSecure)}`
+  }
+
+  #attributes(isSecure: boolean): string {
+    const { path = '/', domain, sameSite = 'lax', partitioned, priority } = this.#options
+    return (
+      `; Path=${path}${domain ? `; Domain=${domain}` : ''}; HttpOnly${isSecure ? '; Secure' : ''}` +
+      `; SameSite=${capitalized(sameSite)}${partitioned ? '; Partitioned' : ''}${priority ? `; Priority=${capitalized(priority)}` : ''}`
+    )
+  }
+}
+
+function lengthOfValues(keyring: Keyring): number {
+  return ID_LENGTH + 1 + keyring.sign('').length
+}
+
+function capitalized(word: string): string {
+  return word.charAt(0).toUpperCase() + word.slice(1)
+}

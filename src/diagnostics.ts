@@ -1,0 +1,107 @@
+import { channel, tracingChannel, type Channel, type TracingChannel } from 'node:diagnostics_channel'
+import type { Awaitable } from './units.ts'
+
+/** What is published: never an id, a key, a cookie or a value. */
+export interface DiagnosticMessage {
+  /** The name of the middleware's cookie, to tell several middlewares apart. */
+  readonly cookieName: string
+  /** What happened, in a word or two: the reason of an `error` or `suspicious` message. */
+  readonly reason?: string
+  readonly error?: unknown
+}
+
+type Timed = 'load' | 'save' | 'touch' | 'destroy' | 'regenerate'
+type Untimed = 'conflict' | 'invalidate' | 'error' | 'suspicious'
+
+/** Counters since the middleware was made. */
+export interface SessionStats {
+  /** Reads that reached the store. */
+  loads: number
+  /** Reads that the cache answered. */
+  hits: number
+  /** Reads of a session that the store did not have. */
+  misses: number
+  /** Writes that reached the store, conflicts included. */
+  saves: number
+  /** Writes that met a newer version, and were merged onto it. */
+  conflicts: number
+  /** Requests whose changes went into another request's write. */
+  merges: number
+  touches: number
+  destroys: number
+  regenerates: number
+  /** Reads that could have been hits, had the store vouched for the cache. */
+  bypasses: number
+  /** Failures of the store. */
+  errors: number
+  /** Well-formed cookies with a wrong signature or without a session. */
+  suspicious: number
+  /** Cookies signed anew, by the index of the key that had signed them: a key that stays at 0 can be retired. */
+  resigned: number[]
+  /** Sessions in the cache. */
+  cacheSize: number
+  /** What they take, estimated in bytes. */
+  cacheBytes: number
+}
+
+const timed: Record<Timed, TracingChannel<object>> = {
+  load: tracingChannel('koa-server-session:load'),
+  save: tracingChannel('koa-server-session:save'),
+  touch: tracingChannel('koa-server-session:touch'),
+  destroy: tracingChannel('koa-server-session:destroy'),
+  regenerate: tracingChannel('koa-server-session:regenerate'),
+}
+
+const untimed: Record<Untimed, Channel> = {
+  conflict: channel('koa-server-session:conflict'),
+  invalidate: channel('koa-server-session:invalidate'),
+  error: channel('koa-server-session:error'),
+  suspicious: channel('koa-server-session:suspicious'),
+}
+
+/** The counters and channels of one middleware. Costs a comparison where nobody listens. */
+export class Diagnostics {
+  readonly cookieName: string
+  readonly stats: SessionStats = {
+    loads: 0,
+    hits: 0,
+    misses: 0,
+    saves: 0,
+    conflicts: 0,
+    merges: 0,
+    touches: 0,
+    destroys: 0,
+    regenerates: 0,
+    bypasses: 0,
+    errors: 0,
+    suspicious: 0,
+    resigned: [],
+    cacheSize: 0,
+    cacheBytes: 0,
+  }
+  readonly #warned = new Set<string>()
+
+  constructor(cookieName: string) {
+    this.cookieName = cookieName
+  }
+
+  report(name: Untimed, details: { reason?: string; error?: unknown } = {}): void {
+    if (untimed[name].hasSubscribers) untimed[name].publish({ cookieName: this.cookieName, ...details })
+  }
+
+  /** Runs `work`; who listens to the tracing channel learns when it began, ended or failed. */
+  trace<Result>(name: Timed, work: () => Awaitable<Result>): Awaitable<Result> {
+    const { start, end, asyncStart, asyncEnd, error } = timed[name]
+    const isHeard =
+      start.hasSubscribers || end.hasSubscribers || asyncStart.hasSubscribers || asyncEnd.hasSubscribers || error.hasSubscribers
+    if (!isHeard) return work()
+    return timed[name].tracePromise(async () => work(), { cookieName: this.cookieName })
+  }
+
+  /** A warning of the process, once for each code. */
+  warn(code: string, message: string): void {
+    if (this.#warned.has(code)) return
+    this.#warned.add(code)
+    process.emitWarning(message, { type: 'SessionWarning', code })
+  }
+}

@@ -1,0 +1,99 @@
+import type { Diagnostics } from './diagnostics.ts'
+import { SessionError, isSessionError } from './errors.ts'
+import type { Store } from './store.ts'
+import { isPromise, type Awaitable, type Milliseconds } from './units.ts'
+
+/**
+ * The store, with every failure of it turned into one error within one deadline: whatever it throws, rejects with or
+ * keeps silent about becomes `ERR_SESSION_STORE_UNAVAILABLE`, with the store's own error as `cause`. What the store
+ * says of a record it cannot read passes through.
+ */
+export function guarded(store: Store, deadline: Milliseconds, diagnostics: Diagnostics): Store {
+  const { stats } = diagnostics
+
+  function failed(isWrite: boolean, cause: unknown): SessionError {
+    if (isSessionError(cause)) return cause
+    stats.errors++
+    const error = new SessionError(
+      'ERR_SESSION_STORE_UNAVAILABLE',
+      isWrite
+        ? 'The session store failed during a write, so the change may or may not be stored. See `cause`.'
+        : 'The session store could not be read. See `cause`.',
+      { cause },
+    )
+    diagnostics.report('error', { reason: isWrite ? 'write' : 'read', error })
+    return error
+  }
+
+  function ask<Answer>(isWrite: boolean, question: () => Awaitable<Answer>): Awaitable<Answer> {
+    let answer: Awaitable<Answer>
+    try {
+      answer = question()
+    } catch (cause) {
+      throw failed(isWrite, cause)
+    }
+    if (!isPromise(answer)) return answer
+    const pending = answer
+    return new Promise<Answer>((resolve, reject) => {
+      const timer = setTimeout(
+        () => reject(failed(isWrite, new Error(`The store did not answer within ${deadline} ms.`))),
+        deadline,
+      )
+      pending.then(
+        (value) => {
+          clearTimeout(timer)
+          resolve(value)
+        },
+        (cause: unknown) => {
+          clearTimeout(timer)
+          reject(failed(isWrite, cause))
+        },
+      )
+    })
+  }
+
+  return {
+    ...optionalPowers(store),
+    load: (key) =>
+      diagnostics.trace('load', () => {
+        stats.loads++
+        return ask(false, () => store.load(key))
+      }),
+    save: (key, text, expiresAt, expected) =>
+      diagnostics.trace('save', () => {
+        stats.saves++
+        return ask(true, () => store.save(key, text, expiresAt, expected))
+      }),
+    touch: (key, expiresAt) =>
+      diagnostics.trace('touch', () => {
+        stats.touches++
+        return ask(true, () => store.touch(key, expiresAt))
+      }),
+    delete: (key) =>
+      diagnostics.trace('destroy', () => {
+        stats.destroys++
+        return ask(true, () => store.delete(key))
+      }),
+  }
+}
+
+/** Powers that are not there must not seem to be there. */
+function optionalPowers(store: Store): Partial<Store> {
+  const powers: Partial<Store> = {}
+  if (store.isCurrent) {
+    powers.isCurrent = (key, found): boolean => {
+      try {
+        return store.isCurrent?.(key, found) === true
+      } catch {
+        return false // the load that follows reports what is wrong
+      }
+    }
+  }
+  if (store.watch) powers.watch = (listener) => (store as Required<Pick<Store, 'watch'>>).watch(listener)
+  if (store.keys) powers.keys = () => (store as Required<Pick<Store, 'keys'>>).keys()
+  if (store.prune) powers.prune = () => (store as Required<Pick<Store, 'prune'>>).prune()
+  if (store.ping) powers.ping = () => (store as Required<Pick<Store, 'ping'>>).ping()
+  if (store.close) powers.close = () => (store as Required<Pick<Store, 'close'>>).close()
+  return powers
+}
+

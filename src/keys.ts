@@ -1,0 +1,56 @@
+import { createSecretKey, timingSafeEqual } from 'node:crypto'
+import Keygrip from 'keygrip'
+import { SessionError } from './errors.ts'
+
+/** Signing secrets, newest first; entries that are `undefined` are left out. Or a Keygrip of your own. */
+export type Keys = readonly (string | Buffer | undefined)[] | Keygrip
+
+const MIN_KEY_BYTES = 16
+const HOW_TO_MAKE_ONE =
+  "Make one with: node -e \"console.log(require('node:crypto').randomBytes(32).toString('base64url'))\""
+
+/** Signs with the newest key, and tells which key signed. Compatible with Keygrip's SHA-256 signatures. */
+export interface Keyring {
+  sign(text: string): string
+  /** The index of the key that made this signature; -1 if none did. */
+  indexOf(text: string, signature: string): number
+}
+
+/** Throws `ERR_SESSION_OPTION` that says what to do. No message contains a key. */
+export function keyringOf(keys: Keys): Keyring {
+  if (isKeygrip(keys)) return { sign: (text) => keys.sign(text), indexOf: (text, signature) => keys.index(text, signature) }
+  if (!Array.isArray(keys)) throw wrong('keys must be a list of secrets, newest first, or a Keygrip.')
+  const secrets = keys.filter((key) => key !== undefined)
+  if (secrets.length === 0) throw wrong(`keys holds no secret: is the environment variable set? ${HOW_TO_MAKE_ONE}`)
+  const signers = secrets.map((key, index) => {
+    if (typeof key !== 'string' && !Buffer.isBuffer(key)) throw wrong(`keys[${index}] must be a string or a Buffer.`)
+    if (Buffer.byteLength(key) < MIN_KEY_BYTES) {
+      throw wrong(`keys[${index}] has ${Buffer.byteLength(key)} bytes; a signing secret needs at least ${MIN_KEY_BYTES}. ${HOW_TO_MAKE_ONE}`)
+    }
+    // One Keygrip a key, so that verifying is one HMAC and says which key it was; and as a KeyObject, because an HMAC
+    // with a Buffer is several times slower on Node 24.
+    return new Keygrip([createSecretKey(Buffer.from(key)) as unknown as string], 'sha256')
+  })
+  return {
+    sign: (text) => (signers[0] as Keygrip).sign(text),
+    indexOf: (text, signature) => signers.findIndex((signer) => isEqual(signer.sign(text), signature)),
+  }
+}
+
+/** What to say when there is neither the option nor `app.keys`. */
+export function noKeys(): SessionError {
+  return wrong(`there are no keys to sign the session cookie with. Pass session({ keys: [secret] }), or set app.keys. ${HOW_TO_MAKE_ONE}`)
+}
+
+function isKeygrip(keys: Keys): keys is Keygrip {
+  const { sign, index } = keys as Partial<Keygrip>
+  return typeof sign === 'function' && typeof index === 'function'
+}
+
+function isEqual(signature: string, other: string): boolean {
+  return signature.length === other.length && timingSafeEqual(Buffer.from(signature), Buffer.from(other))
+}
+
+function wrong(sentence: string): SessionError {
+  return new SessionError('ERR_SESSION_OPTION', `koa-server-session: ${sentence}`)
+}

@@ -1,0 +1,121 @@
+import type Koa from 'koa'
+import { cached } from './cache.ts'
+import { SessionCookie } from './cookie.ts'
+import { Diagnostics, type SessionStats } from './diagnostics.ts'
+import { guarded } from './guard.ts'
+import { keyringOf, noKeys, type Keys } from './keys.ts'
+import { Lifecycle } from './lifecycle.ts'
+import { checkOptions, type SessionOptions } from './options.ts'
+import { RequestSession, type Services } from './request.ts'
+import { currentHolder, enter, holderOf, noSessionHere, runInContext } from './scope.ts'
+import type { Session, SessionData } from './types.ts'
+import { Codec } from './value.ts'
+import type { Milliseconds } from './units.ts'
+
+/** A Koa middleware, and the operations that belong to no single request. */
+export interface Sessions<Data extends object = SessionData> {
+  (ctx: Koa.Context, next: Koa.Next): Promise<void>
+  /** This very middleware's session of the request in which it is called; throws like `getSession`. */
+  get(): Session<Data>
+  /**
+   * Replaces the signing keys while running, newest first. Cookies signed by a key that is still in the list are
+   * accepted and signed anew, once; all others are no longer accepted.
+   */
+  rotate(keys: Keys): void
+  /** Removes expired sessions now; resolves to how many, or to 0 where the store expires them by itself. */
+  prune(): Promise<number>
+  /** Counters since the start, and the size of the cache. */
+  stats(): SessionStats
+  /** Waits for what is under way and lets go of the cache; closes the store if it was made from a URL. */
+  close(): Promise<void>
+}
+
+/** What a store may take before it counts as failed. */
+const DEADLINE: Milliseconds = 2000
+
+/**
+ * Sessions for a Koa application:
+ *
+ * ```ts
+ * app.use(session({ keys: [process.env.SESSION_KEY] }))
+ * ```
+ *
+ * Throws `ERR_SESSION_OPTION` if an option is wrong.
+ */
+export function session<Data extends object = SessionData>(options: SessionOptions = {}): Sessions<Data> {
+  const checked = checkOptions(options)
+  const { cookie: cookieOptions, skip, store, ownsStore } = checked
+  const diagnostics = new Diagnostics(cookieOptions.name)
+  const safe = guarded(store, DEADLINE, diagnostics)
+  const cache = checked.cache && cached(safe, checked.cache, diagnostics, checked.acceptsStaleness)
+  const lifecycle = new Lifecycle(cache ?? safe, { ...checked, codec: new Codec(checked.serializer) }, diagnostics)
+  let { keyring } = checked
+  let services: Services | undefined
+
+  function servicesFor(app: Koa): Services {
+    if (services) return services
+    keyring ??= app.keys ? keyringOf(app.keys as Keys) : undefined
+    if (!keyring) throw noKeys()
+    services = {
+      lifecycle,
+      cookie: new SessionCookie(cookieOptions, keyring, diagnostics),
+      diagnostics,
+      secure: cookieOptions.secure,
+      persistent: cookieOptions.persistent ?? false,
+      onStoreError: checked.onStoreError,
+    }
+    return services
+  }
+
+  async function middleware(ctx: Koa.Context, next: Koa.Next): Promise<void> {
+    if (skip?.(ctx) || holderOf(ctx, middleware)) return next()
+    exposeSession(ctx.app)
+    const request = new RequestSession(servicesFor(ctx.app), ctx, middleware, holderOf(ctx))
+    enter(ctx, request)
+    const loading = request.load()
+    if (loading) await loading
+    try {
+      await runInContext(ctx, next)
+      const finishing = request.finish()
+      if (finishing) await finishing
+    } catch (error) {
+      await request.fail(error)
+      throw error
+    }
+  }
+
+  const operations: Omit<Sessions<Data>, never> = {
+    get: () => (currentHolder(middleware)?.session ?? noSessionHere()) as Session<Data>,
+    rotate(keys) {
+      keyring = keyringOf(keys)
+      services?.cookie.rotate(keyring)
+    },
+    prune: async () => (await store.prune?.()) ?? 0,
+    stats: () => ({ ...diagnostics.stats, resigned: [...diagnostics.stats.resigned] }),
+    async close() {
+      await lifecycle.settled()
+      await cache?.close?.()
+      if (ownsStore) await store.close?.()
+    },
+  }
+  return Object.assign(middleware, operations)
+}
+
+const EXPOSED = Symbol('koa-server-session.exposed')
+
+/** `ctx.session`, on the application's context, once. */
+function exposeSession(app: Koa & { [EXPOSED]?: true }): void {
+  if (app[EXPOSED]) return
+  app[EXPOSED] = true
+  Object.defineProperty(app.context, 'session', {
+    configurable: true,
+    get(this: Koa.Context) {
+      return holderOf(this)?.session
+    },
+    set(this: Koa.Context, data: unknown) {
+      const holder = holderOf(this)
+      if (!holder) noSessionHere()
+      ;(holder as RequestSession).replace(data)
+    },
+  })
+}

@@ -1,0 +1,175 @@
+import type Koa from 'koa'
+import type { CacheOptions } from './cache.ts'
+import type { CookieOptions } from './cookie.ts'
+import { SessionError } from './errors.ts'
+import { keyringOf, type Keyring, type Keys } from './keys.ts'
+import type { Store } from './store.ts'
+import { storeFromUrl } from './stores/url.ts'
+import type { Milliseconds } from './units.ts'
+import type { Serializer } from './value.ts'
+
+/** All optional but the keys. Checked once, when `session()` is called. */
+export interface SessionOptions {
+  /**
+   * The secrets that sign the cookie, newest first: `[process.env.SESSION_KEY, process.env.SESSION_KEY_OLD]`. At least
+   * 16 bytes each; `undefined` entries are left out. Or a Keygrip. Default: `app.keys`.
+   */
+  keys?: Keys
+  /**
+   * Where sessions are kept: a store, or its URL (`file:./dir`, `memory:`, `redis://host`, …), or a bare word for the
+   * usual local address (`'file'`, `'redis'`). Default `file:.sessions`.
+   */
+  store?: Store | string | undefined
+  /** The cache in this process; `false` for none. */
+  cache?: CacheOptions | false
+  /** A session ends after this long without a request. Default 30 minutes (OWASP: 15 to 30; ASVS 7.3.1). */
+  idleTimeout?: Milliseconds
+  /** A session ends this long after its creation, whatever happens. Default 8 hours (ASVS 7.3.2). */
+  absoluteTimeout?: Milliseconds
+  cookie?: CookieOptions
+  /** How values become text. Default: JSON, and devalue for what JSON would change (Date, Map, Set, BigInt, …). */
+  serializer?: Serializer
+  /** Requests that have no session, such as those for assets. Default: none. */
+  skip?: (ctx: Koa.Context) => boolean
+  /**
+   * What a request gets that touches its session while the store cannot be read: `'throw'` (the default) answers 503,
+   * `'anonymous'` gives an empty session that cannot be saved.
+   */
+  onStoreError?: 'throw' | 'anonymous'
+  /** A session that would take more is not saved. Default 64 KiB. */
+  maxRecordBytes?: number
+}
+
+/** The options as the library uses them: complete, checked, and its own copy. */
+export interface CheckedOptions {
+  readonly keyring: Keyring | undefined
+  readonly store: Store
+  /** Whether the store was made here, and so is closed here. */
+  readonly ownsStore: boolean
+  readonly cache: Required<CacheOptions> | undefined
+  /** Whether the user accepts that a hit may be as old as `maxAge`, where the store cannot vouch for it. */
+  readonly acceptsStaleness: boolean
+  readonly idleTimeout: Milliseconds
+  readonly absoluteTimeout: Milliseconds
+  readonly cookie: CookieOptions & { readonly name: string; readonly secure: boolean | 'auto' }
+  readonly serializer: Serializer | undefined
+  readonly skip: ((ctx: Koa.Context) => boolean) | undefined
+  readonly onStoreError: 'throw' | 'anonymous'
+  readonly maxRecordBytes: number
+}
+
+const MINUTE: Milliseconds = 60_000
+const DEFAULT_STORE = 'file:.sessions'
+const OPTIONS = new Set([
+  'keys',
+  'store',
+  'cache',
+  'idleTimeout',
+  'absoluteTimeout',
+  'cookie',
+  'serializer',
+  'skip',
+  'onStoreError',
+  'maxRecordBytes',
+])
+const CACHE_OPTIONS = new Set(['max', 'maxBytes', 'maxAge'])
+const COOKIE_OPTIONS = new Set(['name', 'path', 'domain', 'secure', 'sameSite', 'partitioned', 'priority', 'persistent'])
+
+/** Throws `ERR_SESSION_OPTION`, which names the option, the rule and (unless it is secret) the value. */
+export function checkOptions(options: SessionOptions): CheckedOptions {
+  if (typeof options !== 'object' || options === null) throw wrong('options', 'must be an object', options)
+  known(options, OPTIONS, '')
+  const { keys, store, cache, idleTimeout = 30 * MINUTE, absoluteTimeout = 480 * MINUTE, serializer, skip } = options
+  const { onStoreError = 'throw', maxRecordBytes = 65_536 } = options
+  positive('idleTimeout', idleTimeout)
+  positive('absoluteTimeout', absoluteTimeout)
+  positive('maxRecordBytes', maxRecordBytes)
+  if (skip !== undefined && typeof skip !== 'function') throw wrong('skip', 'must be a function', skip)
+  oneOf('onStoreError', onStoreError, ['throw', 'anonymous'])
+  if (serializer !== undefined && (typeof serializer?.stringify !== 'function' || typeof serializer.parse !== 'function')) {
+    throw wrong('serializer', 'must have the functions stringify and parse', serializer)
+  }
+  return {
+    keyring: keys === undefined ? undefined : keyringOf(keys),
+    store: checkStore(store),
+    ownsStore: store === undefined || typeof store === 'string',
+    cache: checkCache(cache),
+    acceptsStaleness: cache !== false && cache?.maxAge !== undefined,
+    idleTimeout,
+    absoluteTimeout,
+    cookie: checkCookie(options.cookie ?? {}),
+    serializer,
+    skip,
+    onStoreError,
+    maxRecordBytes,
+  }
+}
+
+function checkStore(store: Store | string | undefined): Store {
+  if (store === undefined || typeof store === 'string') return storeFromUrl(store || DEFAULT_STORE)
+  for (const method of ['load', 'save', 'touch', 'delete'] as const) {
+    if (typeof store?.[method] !== 'function') throw wrong('store', `must be a URL or a store; it has no method ${method}`)
+  }
+  return store
+}
+
+function checkCache(cache: CacheOptions | false | undefined): Required<CacheOptions> | undefined {
+  if (cache === false) return undefined
+  if (cache !== undefined && (typeof cache !== 'object' || cache === null)) throw wrong('cache', 'must be false or an object', cache)
+  known(cache ?? {}, CACHE_OPTIONS, 'cache.')
+  const { max = 10_000, maxBytes = 32 * 1024 * 1024, maxAge = MINUTE } = cache ?? {}
+  whole('cache.max', max)
+  whole('cache.maxBytes', maxBytes)
+  positive('cache.maxAge', maxAge)
+  return { max, maxBytes, maxAge }
+}
+
+function checkCookie(cookie: CookieOptions): CheckedOptions['cookie'] {
+  known(cookie, COOKIE_OPTIONS, 'cookie.')
+  const { name = 'sid', path = '/', domain, secure = 'auto', sameSite = 'lax', partitioned, priority, persistent } = cookie
+  // RFC 6265, section 4.1.1: a name is a token; path and domain hold no separators.
+  if (typeof name !== 'string' || !/^[\w!#$%&'*+.^`|~-]+$/.test(name)) throw wrong('cookie.name', 'must be a cookie name (RFC 6265)', name)
+  if (typeof path !== 'string' || !/^\/[\x20-\x3a\x3c-\x7e]*$/.test(path)) throw wrong('cookie.path', 'must begin with / and hold no ;', path)
+  if (domain !== undefined && !/^\.?[\w.-]+$/.test(domain)) throw wrong('cookie.domain', 'must be a host name', domain)
+  oneOf('cookie.secure', secure, [true, false, 'auto'])
+  oneOf('cookie.sameSite', sameSite, ['strict', 'lax', 'none'])
+  oneOf('cookie.priority', priority, [undefined, 'low', 'medium', 'high'])
+  oneOf('cookie.partitioned', partitioned, [undefined, true, false])
+  oneOf('cookie.persistent', persistent, [undefined, true, false])
+  if (secure !== true) {
+    // 'auto' would leave it to each request whether the browser accepts the cookie at all.
+    const needsSecure = [
+      [sameSite === 'none', "cookie.sameSite 'none'"],
+      [partitioned === true, 'cookie.partitioned'],
+      [/^__(?:Host|Secure)-/i.test(name), `the cookie name ${name}`],
+    ].find(([isSet]) => isSet)
+    if (needsSecure) throw wrong('cookie.secure', `must be true with ${String(needsSecure[1])}: browsers refuse it otherwise`, secure)
+  }
+  if (/^__Host-/i.test(name) && (path !== '/' || domain !== undefined)) {
+    throw wrong('cookie.name', 'with the prefix __Host- needs the path / and no domain: browsers refuse it otherwise', name)
+  }
+  return Object.freeze({ ...cookie, name, path, secure, sameSite })
+}
+
+function known(options: object, names: Set<string>, prefix: string): void {
+  for (const name of Object.keys(options)) {
+    if (!names.has(name)) throw wrong(prefix + name, `is not an option; there are ${[...names].join(', ')}`)
+  }
+}
+
+function positive(name: string, value: unknown): void {
+  if (typeof value !== 'number' || !Number.isFinite(value) || value <= 0) throw wrong(name, 'must be a number above 0', value)
+}
+
+function whole(name: string, value: unknown): void {
+  if (!Number.isSafeInteger(value) || (value as number) <= 0) throw wrong(name, 'must be a whole number above 0', value)
+}
+
+function oneOf(name: string, value: unknown, values: readonly unknown[]): void {
+  if (!values.includes(value)) throw wrong(name, `must be one of ${values.map(String).join(', ')}`, value)
+}
+
+function wrong(name: string, rule: string, ...value: [unknown?]): SessionError {
+  const shown = value.length > 0 ? `; it is ${typeof value[0] === 'string' ? `'${value[0]}'` : String(value[0])}` : ''
+  return new SessionError('ERR_SESSION_OPTION', `koa-server-session: ${name} ${rule}${shown}.`)
+}

@@ -1,0 +1,167 @@
+import { SessionError } from './errors.ts'
+import type { Instant, Milliseconds } from './units.ts'
+import { Entry } from './value.ts'
+
+/** Of the text. A later one may be written by a later release, and is then left alone by this one. */
+const FORMAT = 1
+
+/** What is stored of one session. Immutable; its version and its end are the store's to keep. */
+export interface SessionRecord extends Terms {
+  readonly createdAt: Instant
+  readonly entries: ReadonlyMap<string, Entry>
+  /** What `flash` left for the next request. */
+  readonly flash: ReadonlyMap<string, Entry>
+}
+
+/** What was agreed about one session, apart from its data. */
+export interface Terms {
+  readonly idleTimeout: Milliseconds
+  readonly absoluteTimeout: Milliseconds
+  /** Whether the cookie outlives the browser. */
+  readonly persistent: boolean
+}
+
+/** What one request did to a record. */
+export interface Changes {
+  /** By name: the new entry, or `undefined` where the name was deleted. */
+  readonly entries: ReadonlyMap<string, Entry | undefined>
+  readonly flash?: ReadonlyMap<string, Entry>
+  /** Flash values that this request was shown: removed, unless they have been set anew since. */
+  readonly flashSeen?: ReadonlyMap<string, Entry>
+  readonly terms?: Partial<Terms>
+}
+
+/** A record with nothing in it yet. */
+export function newRecord(createdAt: Instant, terms: Terms): SessionRecord {
+  return { ...terms, createdAt, entries: new Map(), flash: new Map() }
+}
+
+/** When the record ends, if its session was used just now. */
+export function endOf(record: SessionRecord, now: Instant): Instant {
+  return Math.min(now + record.idleTimeout, record.createdAt + record.absoluteTimeout)
+}
+
+/** The record with the changes on top; the very same record if they change nothing. */
+export function merge(record: SessionRecord, changes: Changes): SessionRecord {
+  const entries = mergeEntries(record.entries, changes.entries)
+  const flash = mergeFlash(record.flash, changes)
+  const terms = changes.terms
+  const isSame = entries === record.entries && flash === record.flash && !(terms && differs(record, terms))
+  return isSame ? record : { ...record, ...terms, entries, flash }
+}
+
+function mergeEntries(entries: SessionRecord['entries'], changes: Changes['entries']): SessionRecord['entries'] {
+  let merged: Map<string, Entry> | undefined
+  for (const [name, entry] of changes) {
+    if (entries.get(name)?.text === entry?.text) continue
+    merged ??= new Map(entries)
+    if (entry) merged.set(name, entry)
+    else merged.delete(name)
+  }
+  return merged ?? entries
+}
+
+function mergeFlash(flash: SessionRecord['flash'], { flash: added, flashSeen }: Changes): SessionRecord['flash'] {
+  if (!added && !flashSeen) return flash
+  const merged = new Map(flash)
+  // By text, because another request may have left a new value under the same name meanwhile.
+  for (const [name, seen] of flashSeen ?? []) if (merged.get(name)?.text === seen.text) merged.delete(name)
+  for (const [name, entry] of added ?? []) merged.set(name, entry)
+  return merged.size === flash.size && !added ? flash : merged
+}
+
+function differs(record: Terms, terms: Partial<Terms>): boolean {
+  return (Object.keys(terms) as (keyof Terms)[]).some((name) => record[name] !== terms[name])
+}
+
+/**
+ * The record as one JSON document, for people with `cat` and `redis-cli GET` and for other programs. Each value stands
+ * on a line of its own, so that a changed key costs that key's text and the others are copied as they are.
+ */
+export function format(record: SessionRecord): string {
+  const { createdAt, idleTimeout, absoluteTimeout, persistent } = record
+  return (
+    `{"format":${FORMAT},"createdAt":${createdAt},"idleTimeout":${idleTimeout},"absoluteTimeout":${absoluteTimeout}` +
+    `${persistent ? ',"persistent":true' : ''},"data":${formatEntries(record.entries)}` +
+    `${record.flash.size > 0 ? `,"flash":${formatEntries(record.flash)}` : ''}}`
+  )
+}
+
+function formatEntries(entries: SessionRecord['entries']): string {
+  if (entries.size === 0) return '{}'
+  let text = '{'
+  for (const [name, entry] of entries) text += `${text === '{' ? '' : ','}\n${JSON.stringify(name)}:${entry.text}`
+  return `${text}\n}`
+}
+
+/** Reads what `format` wrote; throws `ERR_SESSION_UNREADABLE` for anything else. */
+export function parse(text: string): SessionRecord {
+  let document: unknown
+  try {
+    document = JSON.parse(text)
+  } catch {
+    // The parser's message quotes the text, which is somebody's data.
+    throw unreadable('it is not JSON, or was cut short')
+  }
+  if (!isObject(document)) throw unreadable('it is not a session record')
+  const { format: found, createdAt, idleTimeout, absoluteTimeout, persistent, data, flash } = document
+  if (found !== FORMAT) {
+    throw unreadable(`its format is ${typeof found === 'number' ? found : 'unknown'}, and this release reads ${FORMAT}`)
+  }
+  if (!isLength(createdAt) || !isLength(idleTimeout) || !isLength(absoluteTimeout) || !isObject(data)) {
+    throw unreadable('a field is missing or has another type')
+  }
+  if (flash !== undefined && !isObject(flash)) throw unreadable('its flash values are not an object')
+  const texts = valueTexts(text)
+  return {
+    createdAt,
+    idleTimeout,
+    absoluteTimeout,
+    persistent: persistent === true,
+    entries: readEntries(data, flash === undefined ? texts : undefined),
+    flash: flash ? readEntries(flash, undefined) : new Map(),
+  }
+}
+
+function readEntries(values: Record<string, unknown>, texts: Map<string, string> | undefined): Map<string, Entry> {
+  const names = Object.keys(values)
+  const known = texts?.size === names.length ? texts : undefined
+  const entries = new Map<string, Entry>()
+  for (const name of names) {
+    entries.set(name, new Entry(known?.get(name) ?? JSON.stringify(values[name]), values[name]))
+  }
+  return entries
+}
+
+/**
+ * The value of each line as it stands in the text: JSON has no raw line breaks, so lines are values if `format` laid
+ * them out. Whoever laid them out otherwise gets fewer or other names here, and the slower way in `readEntries`.
+ */
+function valueTexts(text: string): Map<string, string> {
+  const texts = new Map<string, string>()
+  const lines = text.split('\n')
+  if (!lines[0]?.endsWith('"data":{') || lines.at(-1) !== '}}') return texts
+  for (let index = 1; index < lines.length - 1; index++) {
+    const line = lines[index] as string
+    const name = /^"(?:[^"\\]|\\.)*":/.exec(line)?.[0]
+    if (name === undefined) return new Map()
+    const value = line.slice(name.length, line.endsWith(',') ? -1 : undefined)
+    texts.set(JSON.parse(name.slice(0, -1)) as string, value)
+  }
+  return texts
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function isLength(value: unknown): value is number {
+  return typeof value === 'number' && value >= 0
+}
+
+function unreadable(why: string): SessionError {
+  return new SessionError(
+    'ERR_SESSION_UNREADABLE',
+    `A record in the store cannot be read: ${why}. It was left as it is; its visitor starts a new session.`,
+  )
+}

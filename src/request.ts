@@ -1,0 +1,274 @@
+import type Koa from 'koa'
+import { recordOf } from './commits.ts'
+import type { SessionCookie, Verified } from './cookie.ts'
+import type { Diagnostics } from './diagnostics.ts'
+import { SessionError } from './errors.ts'
+import { gone, type CommitOutcome, type Lifecycle } from './lifecycle.ts'
+import type { SessionRecord } from './record.ts'
+import { ResponseCookie, varyByCookie } from './response.ts'
+import type { Holder } from './scope.ts'
+import { replaceData, sessionOf } from './session.ts'
+import type { SessionActions, SessionState } from './state.ts'
+import type { Found } from './store.ts'
+import type { RegenerateOptions, Session } from './types.ts'
+import { isPromise, type Awaitable } from './units.ts'
+
+/** What the requests of one middleware share. */
+export interface Services {
+  readonly lifecycle: Lifecycle
+  readonly cookie: SessionCookie
+  readonly diagnostics: Diagnostics
+  readonly secure: boolean | 'auto'
+  readonly persistent: boolean
+  readonly onStoreError: 'throw' | 'anonymous'
+}
+
+/** One request's dealings with its session: from the cookies that came to the headers that leave. */
+export class RequestSession implements Holder, SessionActions {
+  readonly owner: object
+  readonly outer: Holder | undefined
+  readonly #services: Services
+  readonly #ctx: Koa.Context
+  /** The cookie whose session this is. */
+  #cookie: Verified | undefined
+  #found: Found | undefined
+  /** Why the session could not be loaded. */
+  #failure: unknown
+  /** Made when the session is first touched. */
+  #state: SessionState | undefined
+  /** Sessions that `ctx.session = null` ended, until the end of the request. */
+  readonly #ending: SessionState[] = []
+  /** Whether the visitor's cookie is not the one that the session needs. */
+  #mustSend = false
+  readonly #response: ResponseCookie
+  #isFinished = false
+
+  constructor(services: Services, ctx: Koa.Context, owner: object, outer: Holder | undefined) {
+    this.#services = services
+    this.#ctx = ctx
+    this.owner = owner
+    this.outer = outer
+    this.#response = new ResponseCookie(ctx, services.cookie, services.secure, services.diagnostics)
+  }
+
+  /** Loads the session that the cookies name. Never rejects: a failure is kept for whoever touches the session. */
+  load(): Awaitable<void> {
+    const candidates = this.#services.cookie.read(this.#ctx.req.headers.cookie)
+    const [first] = candidates
+    if (!first) return
+    try {
+      const found = this.#services.lifecycle.load(first.key)
+      if (found && !isPromise(found)) return this.#loaded(first, found)
+      return this.#loadFirstLive(candidates, found)
+    } catch (error) {
+      this.#failure = error
+    }
+  }
+
+  async #loadFirstLive(candidates: Verified[], firstAnswer: Awaitable<Found | undefined>): Promise<void> {
+    try {
+      for (const candidate of candidates) {
+        const found = await (candidate === candidates[0] ? firstAnswer : this.#services.lifecycle.load(candidate.key))
+        if (found) return this.#loaded(candidate, found)
+      }
+      this.#services.diagnostics.stats.suspicious++
+      this.#services.diagnostics.report('suspicious', { reason: 'unknown id' })
+    } catch (error) {
+      this.#failure = error
+    }
+  }
+
+  #loaded(cookie: Verified, found: Found): void {
+    this.#cookie = cookie
+    this.#found = found
+    this.#mustSend = cookie.keyIndex > 0
+  }
+
+  /** What `ctx.session` and `getSession()` give. */
+  get session(): Session {
+    return sessionOf(this.#touched())
+  }
+
+  #touched(): SessionState {
+    if (this.#state) return this.#state
+    const { lifecycle, onStoreError } = this.#services
+    if (this.#failure && onStoreError === 'throw') throw this.#failure
+    this.#state = this.#found && this.#cookie ? lifecycle.open(this, this.#cookie.key, this.#found, this.#cookie.id) : this.#new()
+    return this.#state
+  }
+
+  #new(): SessionState {
+    return this.#services.lifecycle.create(this, { persistent: this.#services.persistent })
+  }
+
+  /** `ctx.session = …`: null ends the session, an object becomes its data. */
+  replace(data: unknown): void {
+    const state = this.#touched()
+    if (data === null || data === undefined) {
+      if (state.phase !== 'open') return
+      this.#ending.push(state)
+      state.phase = 'destroyed'
+      return
+    }
+    if (typeof data !== 'object' || Array.isArray(data)) {
+      throw new TypeError('ctx.session must be set to an object with the data, or to null to end the session.')
+    }
+    if (state.phase === 'destroyed') this.#state = this.#new()
+    replaceData(this.#state as SessionState, data)
+  }
+
+  /** After the handlers: commits, and completes the response's headers. Rejects with what the commit rejects with. */
+  finish(): Awaitable<void> {
+    if (this.#ending.length > 0) return this.#endThenFinish()
+    const outcome = this.#state ? this.#commit(this.#state) : 'unchanged'
+    return isPromise(outcome) ? outcome.then((late) => this.#finished(late)) : this.#finished(outcome)
+  }
+
+  async #endThenFinish(): Promise<void> {
+    for (const state of this.#ending.splice(0)) {
+      state.phase = 'open'
+      await this.destroy(state)
+    }
+    await this.finish()
+  }
+
+  #commit(state: SessionState): Awaitable<CommitOutcome> {
+    const { headersSent } = this.#ctx.res
+    if ((this.#failure || (headersSent && !state.found)) && state.phase === 'open' && state.changes()) {
+      // The store could not say who this is: a new session would take the place of the visitor's own.
+      if (this.#failure) throw this.#failure
+      this.#lostToHeaders()
+      return 'unchanged'
+    }
+    const outcome = this.#services.lifecycle.commit(state)
+    if (headersSent && outcome !== 'unchanged') this.#services.diagnostics.report('error', { reason: 'committed after the headers' })
+    return isPromise(outcome) ? this.#noticingTerms(state, outcome) : outcome
+  }
+
+  /** Whether the cookie has to change with what was committed. */
+  async #noticingTerms(state: SessionState, outcome: Promise<CommitOutcome>): Promise<CommitOutcome> {
+    const { found, record } = state
+    const settled = await outcome
+    if (settled === 'saved' && (!found || endOfCookie(record) !== endOfCookie(state.record))) this.#mustSend = true
+    return settled
+  }
+
+  #lostToHeaders(): void {
+    const { diagnostics } = this.#services
+    const error = new SessionError(
+      'ERR_SESSION_HEADERS_SENT',
+      'A new session was lost: the headers left before it was saved. Call `await session.save()` before you answer by yourself.',
+    )
+    diagnostics.report('error', { reason: 'headers sent', error })
+    diagnostics.warn(error.code, error.message)
+  }
+
+  #finished(outcome: CommitOutcome): void {
+    this.#isFinished = true
+    const state = this.#state
+    if (outcome === 'unchanged') this.#touch()
+    if (outcome !== 'gone') this.#sendCookieIfDue()
+    if (state && !this.#ctx.res.headersSent) varyByCookie(this.#ctx)
+  }
+
+  #touch(): void {
+    const found = this.#state ? this.#state.found : this.#found
+    const key = this.#state?.key ?? this.#cookie?.key
+    if (found && key && (this.#state?.phase ?? 'open') === 'open') this.#services.lifecycle.touch(key, found)
+  }
+
+  #sendCookieIfDue(): void {
+    if (this.#mustSend) {
+      const state = this.#state
+      if (!state) this.#send((this.#cookie as Verified).id, recordOf(this.#found as Found))
+      else if (state.phase === 'open' && state.found) this.#send(state.id, state.record)
+    } else this.#response.keep()
+  }
+
+  #send(id: string, record: SessionRecord): void {
+    this.#mustSend = false
+    if (this.#cookie?.id === id && this.#cookie.keyIndex > 0) {
+      const { resigned } = this.#services.diagnostics.stats
+      resigned[this.#cookie.keyIndex] = (resigned[this.#cookie.keyIndex] ?? 0) + 1
+    }
+    this.#response.send(id, endOfCookie(record))
+  }
+
+  /**
+   * After an error of the handlers. A client's error (4xx) commits like an answer; after any other one, what was not
+   * committed is dropped. What was done already (a save, a regenerate, a destroy) keeps its cookie either way.
+   */
+  async fail(error: unknown): Promise<void> {
+    if (statusOf(error) < 500) {
+      try {
+        await this.finish()
+      } catch (commitError) {
+        this.#services.diagnostics.report('error', { reason: 'commit after an error', error: commitError })
+      }
+    } else {
+      this.#isFinished = true
+      this.#touch()
+    }
+    this.#response.carryOn(error)
+  }
+
+  async save(state: SessionState): Promise<void> {
+    const outcome = await this.#commit(state)
+    if (outcome === 'gone') throw gone()
+    this.#sendCookieIfDue()
+  }
+
+  async reload(state: SessionState): Promise<void> {
+    await this.#services.lifecycle.reload(state)
+  }
+
+  async update<Result>(state: SessionState, change: (session: Session) => Result): Promise<Result> {
+    if (this.#ctx.res.headersSent && !state.found) throw headersSent('update')
+    if (this.#failure) throw this.#failure
+    const { found } = state
+    const result = await this.#services.lifecycle.update(state, change)
+    if (!found) this.#mustSend = true
+    this.#sendCookieIfDue()
+    return result
+  }
+
+  async regenerate(state: SessionState, options: RegenerateOptions): Promise<void> {
+    if (this.#ctx.res.headersSent) throw headersSent('regenerate')
+    if (this.#failure) throw this.#failure
+    const next = await this.#services.lifecycle.regenerate(state, options, this)
+    this.#state = next
+    this.#mustSend = true
+    this.#sendCookieIfDue()
+  }
+
+  async destroy(state: SessionState): Promise<void> {
+    await this.#services.lifecycle.destroy(state)
+    this.#mustSend = false
+    this.#response.clear()
+  }
+
+  sealedBy(state: SessionState): 'ERR_SESSION_COMMITTED' | 'ERR_SESSION_HEADERS_SENT' | undefined {
+    if (this.#ctx.res.headersSent) return state.found ? 'ERR_SESSION_COMMITTED' : 'ERR_SESSION_HEADERS_SENT'
+    return this.#isFinished ? 'ERR_SESSION_COMMITTED' : undefined
+  }
+}
+
+/** When the cookie ends; `undefined`: with the browser. The absolute timeout never moves, so it needs no renewal. */
+function endOfCookie(record: SessionRecord): number | undefined {
+  return record.persistent ? record.createdAt + record.absoluteTimeout : undefined
+}
+
+/** The status that Koa will answer this error with. */
+function statusOf(error: unknown): number {
+  const { status, statusCode, code } = (error ?? {}) as { status?: unknown; statusCode?: unknown; code?: unknown }
+  if (code === 'ENOENT') return 404
+  const chosen = status || statusCode
+  return typeof chosen === 'number' && chosen >= 400 ? chosen : 500
+}
+
+function headersSent(method: string): SessionError {
+  return new SessionError(
+    'ERR_SESSION_HEADERS_SENT',
+    `session.${method} needs a new cookie, and the headers have left. Call it before the response begins.`,
+  )
+}

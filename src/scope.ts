@@ -1,0 +1,139 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import type Koa from 'koa'
+import { SessionError } from './errors.ts'
+import type { Session } from './types.ts'
+
+/** Where the session of one request is found; `regenerate` swaps the session inside. */
+export interface Holder {
+  readonly session: Session
+  /** Whose it is, where several session middlewares serve one request. */
+  readonly owner?: object
+  /** The holder of the middleware around this one. */
+  readonly outer?: Holder | undefined
+}
+
+const HOLDER = Symbol('koa-server-session.holder')
+const INSTALLED = Symbol('koa-server-session.installed')
+
+// Holds the Koa context of the request, or a stand-in for it outside of one; the holder hangs on it.
+const storage = new AsyncLocalStorage<object>()
+
+/**
+ * The session of the request in which this is called, wherever in its call tree: in services, timers, body streams,
+ * listeners of the response. With several session middlewares, the innermost one's.
+ *
+ * Throws `ERR_SESSION_NO_CONTEXT` outside of a request, and `ERR_SESSION_STORE_UNAVAILABLE` if it could not be loaded.
+ */
+export function getSession(): Session {
+  return tryGetSession() ?? noSessionHere()
+}
+
+/** Throws what `getSession` throws where there is none. */
+export function noSessionHere(): never {
+  throw new SessionError(
+    'ERR_SESSION_NO_CONTEXT',
+    'There is no session here. Either this runs outside of a request (a job, a script: use runWithSession), or before ' +
+      'the session middleware or in a request that it skips, or in a callback of something that was made outside of the ' +
+      'request, such as a connection pool or ctx.req (wrap that callback with bindSession).',
+  )
+}
+
+/** The same, but `undefined` where `getSession` throws `ERR_SESSION_NO_CONTEXT`. */
+export function tryGetSession(): Session | undefined {
+  return currentHolder()?.session
+}
+
+/** The function, bound to the session of the place where it is bound: for callbacks that are called from elsewhere. */
+export function bindSession<This, Arguments extends unknown[], Result>(
+  fn: (this: This, ...args: Arguments) => Result,
+): (this: This, ...args: Arguments) => Result {
+  const place = storage.getStore()
+  return function (this: This, ...args: Arguments): Result {
+    return storage.run(place as object, () => fn.apply(this, args))
+  }
+}
+
+/** Runs `fn` so that `getSession()` finds this session in it: for jobs, message handlers and tests. */
+export function runWithSession<Result>(session: Session, fn: () => Result): Result {
+  return storage.run({ [HOLDER]: { session } }, fn)
+}
+
+/** Makes `holder` the one that `getSession()` and `ctx.session` find in this request from here on. */
+export function enter(ctx: Koa.Context, holder: Holder): void {
+  ;(ctx as { [HOLDER]?: Holder })[HOLDER] = holder
+}
+
+/** The innermost holder of this request, or the one of this owner; `undefined` if that middleware has not seen it. */
+export function holderOf(ctx: object | undefined, owner?: object): Holder | undefined {
+  let holder = (ctx as { [HOLDER]?: Holder } | undefined)?.[HOLDER]
+  while (owner && holder && holder.owner !== owner) holder = holder.outer
+  return holder
+}
+
+/** The holder of the place where this is called. */
+export function currentHolder(owner?: object): Holder | undefined {
+  return holderOf(storage.getStore(), owner)
+}
+
+/** Runs the rest of the request inside its context. */
+export function runInContext(ctx: Koa.Context, next: () => Promise<unknown>): Promise<unknown> {
+  install(ctx.app)
+  return storage.getStore() === ctx ? next() : runLate(ctx, next)
+}
+
+/**
+ * From now on the application handles its requests inside their context. Koa writes the body, emits errors and ends the
+ * response after the last middleware, so a context that only surrounds `next()` would miss body streams, 'finish' and
+ * the application's errors. Once per application.
+ */
+function install(app: Koa & { [INSTALLED]?: true; handleRequest?: HandleRequest }): void {
+  if (app[INSTALLED] || typeof app.handleRequest !== 'function') return
+  app[INSTALLED] = true
+  const { handleRequest } = app
+  app.handleRequest = function (this: Koa, ctx: Koa.Context, handler: unknown): unknown {
+    bindResponseEvents(ctx)
+    return storage.run(ctx, () => handleRequest.call(this, ctx, handler))
+  }
+}
+
+type HandleRequest = (this: Koa, ctx: Koa.Context, handler: unknown) => unknown
+
+/**
+ * Node flushes a pipelined response inside the context of the response before it, so these would be emitted in the
+ * context of another request.
+ */
+function bindResponseEvents(ctx: Koa.Context): void {
+  const { res } = ctx
+  const { emit } = res
+  res.emit = function (this: typeof res, event: string, ...args: unknown[]): boolean {
+    if (event !== 'finish' && event !== 'close' && event !== 'drain' && event !== 'error') return emit.call(this, event, ...args)
+    return storage.run(ctx, () => emit.call(this, event, ...args))
+  } as typeof res.emit
+}
+
+/**
+ * For the requests that were on their way when `install` ran, the application's first one at least. Koa reads
+ * `ctx.respond` just before it writes the body, and calls `ctx.onerror` for what went wrong: the context is entered there.
+ */
+function runLate(ctx: Koa.Context, next: () => Promise<unknown>): Promise<unknown> {
+  bindResponseEvents(ctx)
+  const { onerror } = ctx
+  let { respond } = ctx
+  let isSettled = false
+  ctx.onerror = (error: Error): void => storage.run(ctx, () => onerror.call(ctx, error))
+  Object.defineProperty(ctx, 'respond', {
+    configurable: true,
+    enumerable: true,
+    get() {
+      // Only in Koa's own promise job, where it leaks into nothing else.
+      if (isSettled) storage.enterWith(ctx)
+      return respond
+    },
+    set(value: boolean) {
+      respond = value
+    },
+  })
+  return storage.run(ctx, next).finally(() => {
+    isSettled = true
+  })
+}

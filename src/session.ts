@@ -1,0 +1,142 @@
+import { inspect } from 'node:util'
+import { SessionError } from './errors.ts'
+import { endOf, merge, type SessionRecord } from './record.ts'
+import { SessionState, type SessionActions } from './state.ts'
+import type { RegenerateOptions, RememberOptions, Session, SessionCallback, SessionMembers } from './types.ts'
+import type { Codec } from './value.ts'
+
+/** The object that handlers touch: always the same one for the same state. */
+export function sessionOf(state: SessionState): Session {
+  return (state.view ??= new Proxy(state, HANDLER) as unknown as Session)
+}
+
+// console.log looks behind a Proxy, at the state (which a Proxy is no instance of); what it shows must be the data.
+Object.defineProperty(SessionState.prototype, inspect.custom, {
+  value(this: object): object {
+    return { ...(this instanceof SessionState ? sessionOf(this) : this) }
+  },
+})
+
+/** Makes `data` the whole of the session's data. */
+export function replaceData(state: SessionState, data: object): void {
+  const values = Object.entries(data) // before anything is removed, because `data` may be this very session
+  for (const [name] of values) assertNotReserved(name)
+  for (const name of state.names()) state.write(name, undefined)
+  for (const [name, value] of values) state.write(name, value)
+}
+
+/** The newest state with `mine` on top, and what `change` makes of it: one step of an update. */
+export function applyUpdate<Result>(
+  record: SessionRecord,
+  codec: Codec,
+  change: (session: Session) => Result,
+): { record: SessionRecord; result: Result; names: Iterable<string> } {
+  const draft = new SessionState(record, codec, NOT_IN_UPDATE)
+  const result = change(sessionOf(draft))
+  if (typeof (result as { then?: unknown } | null | undefined)?.then === 'function') {
+    throw new SessionError(
+      'ERR_SESSION_OPTION',
+      'session.update: the function returned a promise. It runs again when another writer was faster, so it must be synchronous.',
+    )
+  }
+  const changes = draft.changes({ andFlashSeen: false })
+  return { record: changes ? merge(record, changes) : record, result, names: changes?.entries.keys() ?? [] }
+}
+
+async function refuse(): Promise<never> {
+  throw new SessionError('ERR_SESSION_OPTION', 'session.update: the function may only read and set data.')
+}
+const NOT_IN_UPDATE: SessionActions = {
+  save: refuse,
+  reload: refuse,
+  update: refuse,
+  regenerate: refuse,
+  destroy: refuse,
+  sealedBy: () => undefined,
+}
+
+type Members = Required<SessionMembers> & { then: undefined }
+
+/** The names that are not data. */
+const MEMBERS: { [Name in keyof Members]: (state: SessionState) => unknown } = {
+  id: (state) => state.key,
+  isNew: (state) => state.found === undefined,
+  createdAt: (state) => state.record.createdAt,
+  expiresAt: (state) => state.found?.expiresAt ?? endOf(state.record, Date.now()),
+  save: (state) => (callback?: SessionCallback) => settle(() => state.actions.save(state), callback),
+  reload: (state) => (callback?: SessionCallback) => settle(() => state.actions.reload(state), callback),
+  update: (state) => (change: (session: Session) => unknown) => state.actions.update(state, change),
+  regenerate: (state) => (options?: RegenerateOptions | SessionCallback) =>
+    typeof options === 'function'
+      ? settle(() => state.actions.regenerate(state, {}), options)
+      : state.actions.regenerate(state, options ?? {}),
+  destroy: (state) => (callback?: SessionCallback) => settle(() => state.actions.destroy(state), callback),
+  remember: (state) => (options?: RememberOptions) => state.remember(options ?? {}),
+  flash: (state) => (key: string, ...value: [] | [unknown]) => state.flash(key, ...value),
+  // So that a session may be returned from an async function.
+  then: () => undefined,
+}
+const MEMBER_OF = new Map<PropertyKey, (state: SessionState) => unknown>(Object.entries(MEMBERS))
+
+function settle(work: () => Promise<void>, callback: SessionCallback | undefined): Promise<void> | undefined {
+  if (typeof callback !== 'function') return work()
+  // In a tick of its own, so that what the callback throws is not taken for a failure of the session.
+  work().then(
+    () => process.nextTick(callback, null),
+    (error: unknown) => process.nextTick(callback, error),
+  )
+  return undefined
+}
+
+function assertNotReserved(name: string): void {
+  if (!MEMBER_OF.has(name)) return
+  throw new SessionError('ERR_SESSION_RESERVED_KEY', `session.${name} is a member of every session. Give your data another name.`)
+}
+
+function assertString(name: PropertyKey): asserts name is string {
+  if (typeof name === 'string') return
+  throw new SessionError('ERR_SESSION_VALUE', 'A symbol cannot be the name of a session value. Use a string.')
+}
+
+const HANDLER: ProxyHandler<SessionState> = {
+  get(state, name) {
+    const member = MEMBER_OF.get(name)
+    if (member) return member(state)
+    const value = typeof name === 'string' ? state.read(name) : undefined
+    if (value !== undefined || name === '__proto__') return value
+    return Reflect.get(Object.prototype, name)
+  },
+  set(state, name, value) {
+    assertString(name)
+    assertNotReserved(name)
+    state.write(name, value)
+    return true
+  },
+  has(state, name) {
+    if (typeof name === 'string' && state.has(name)) return true
+    return MEMBER_OF.has(name) || (name !== '__proto__' && Reflect.has(Object.prototype, name))
+  },
+  deleteProperty(state, name) {
+    assertString(name)
+    assertNotReserved(name)
+    if (state.has(name)) state.write(name, undefined)
+    return true
+  },
+  ownKeys: (state) => state.names(),
+  getOwnPropertyDescriptor(state, name) {
+    if (typeof name !== 'string' || MEMBER_OF.has(name) || !state.has(name)) return undefined
+    return { value: state.read(name), writable: true, enumerable: true, configurable: true }
+  },
+  defineProperty(state, name, descriptor) {
+    assertString(name)
+    assertNotReserved(name)
+    if (!('value' in descriptor)) {
+      throw new SessionError('ERR_SESSION_VALUE', `session.${name} cannot be an accessor: only values can be stored.`)
+    }
+    state.write(name, descriptor.value)
+    return true
+  },
+  getPrototypeOf: () => Object.prototype,
+  setPrototypeOf: () => false,
+  preventExtensions: () => false,
+}
