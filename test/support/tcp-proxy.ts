@@ -5,6 +5,8 @@ export interface TcpProxy {
   readonly port: number
   /** From now on nothing gets through in either direction, and nobody is told. New connections are accepted. */
   blackHole(): void
+  /** The same, but only for the connections that there are. New ones work. */
+  hang(): void
   /** From now on the server's answers do not get through; what is asked of it does. */
   swallowAnswers(): void
   /** Things get through again, what was held back first. */
@@ -47,6 +49,9 @@ export async function tcpProxy(targetPort: number): Promise<TcpProxy> {
     port: (server.address() as AddressInfo).port,
     blackHole() {
       isBlack = true
+      for (const socket of sockets) socket.pause()
+    },
+    hang() {
       for (const socket of sockets) socket.pause()
     },
     swallowAnswers() {
