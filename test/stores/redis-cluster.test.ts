@@ -6,6 +6,7 @@ import type { Found, Store } from '../../src/store.ts'
 import { redisStore } from '../../src/stores/redis.ts'
 import type { Key } from '../../src/units.ts'
 import { clusterSetup, isReplicaInStep, until, type ClusterSetup, type RedisServer } from '../support/redis-server.ts'
+import { tcpProxy } from '../support/tcp-proxy.ts'
 import { collect, later, newKey, rejection, savedOf } from '../support/records.ts'
 
 const DEADLINE = 1000
@@ -70,6 +71,33 @@ describe('redisStore on a Cluster', () => {
     }
   })
 
+  it('never sends a write again whose answer was lost with the connection', async () => {
+    const owner = cluster.nodes[0]!
+    const key = await keyAt(owner)
+    const proxy = await tcpProxy(owner.port)
+    const natMap = { [`127.0.0.1:${owner.port}`]: { host: '127.0.0.1', port: proxy.port } }
+    const startupNodes = [{ host: '127.0.0.1', port: cluster.nodes[1]!.port }]
+    const own = redisStore(new Cluster(startupNodes, { lazyConnect: true, natMap }), { deadline: DEADLINE })
+    try {
+      const first = savedOf(await own.save(key, '1', later(), undefined))
+      await owner.cli('CONFIG', 'RESETSTAT')
+      proxy.swallowAnswers()
+      const lost = rejection(own.save(key, '2', later(), first) as Promise<unknown>)
+      await until(async () => (await owner.cli('GET', `session:${key}`)).endsWith('|2'))
+      proxy.cut()
+      const { error } = await lost
+      assert.match(error.message, /closed/)
+      await until(() => Promise.resolve(own.touch(key, later())).catch(() => false))
+      const statistics = await owner.cli('INFO', 'commandstats')
+      assert.match(statistics, /cmdstat_set:calls=1,/)
+      assert.match(statistics, /cmdstat_evalsha:calls=2,/, 'the save and the touch')
+      await own.delete(key)
+    } finally {
+      await own.close!()
+      await proxy.close()
+    }
+  })
+
   it('loses and repeats nothing while a slot moves under its writers', async () => {
     const key = newKey()
     const name = `session:${key}`
@@ -78,6 +106,9 @@ describe('redisStore on a Cluster', () => {
     const slot = await source.cli('CLUSTER', 'KEYSLOT', name)
     const [sourceId, targetId] = [await source.cli('CLUSTER', 'MYID'), await target.cli('CLUSTER', 'MYID')]
     const counter = savedOf(await store.save(key, '0', later(), undefined))
+    // Travels with every write, to the same server, but stays there.
+    const neighbour = await keyAt(source)
+    savedOf(await store.save(neighbour, '{}', later(), undefined))
 
     let isMoving = true
     let acknowledged = 0
@@ -86,7 +117,8 @@ describe('redisStore on a Cluster', () => {
       let known: Found = counter
       while (isMoving) {
         try {
-          const answer = await store.save(key, String(Number(known.text) + 1), later(), known)
+          const text = String(Number(known.text) + 1)
+          const [answer] = await Promise.all([store.save(key, text, later(), known), store.touch(neighbour, later())])
           assert.ok(!answer.gone, 'a session that moves is never gone')
           if (answer.saved) acknowledged++
           known = answer.saved ?? answer.conflict
@@ -111,7 +143,7 @@ describe('redisStore on a Cluster', () => {
     assert.deepEqual(failures, [])
     assert.equal((await store.load(key))?.text, String(acknowledged))
     assert.equal(await target.cli('EXISTS', name), '1')
-    assert.equal(await store.delete(key), true)
+    assert.ok((await Promise.all([key, neighbour].map((name) => store.delete(name)))).every(Boolean))
 
     async function during(): Promise<void> {
       const before = acknowledged
@@ -168,6 +200,13 @@ describe('redisStore on a Cluster', () => {
       return true
     } catch {
       return false
+    }
+  }
+
+  async function keyAt(owner: RedisServer): Promise<Key> {
+    for (;;) {
+      const key = newKey()
+      if ((await cluster.masterOf(`session:${key}`)) === owner) return key
     }
   }
 
