@@ -4,6 +4,7 @@ import type { Store } from '../store.ts'
 import { fileStore } from './file.ts'
 import { memoryStore } from './memory.ts'
 import { nullStore } from './null.ts'
+import { redisStore } from './redis.ts'
 
 /** Makes the store of a URL; a bare word arrives as a URL with nothing after its colon. */
 type Opener = (url: string) => Store
@@ -13,6 +14,10 @@ const OPENERS: ReadonlyMap<string, Opener> = new Map<string, Opener>([
   ['file', openFiles],
   ['memory', (url) => (refuseMore(url), memoryStore())],
   ['null', (url) => (refuseMore(url), nullStore())],
+  ['redis', (url) => redisStore(url === 'redis:' ? 'redis://127.0.0.1:6379' : url)],
+  ['rediss', (url) => redisStore(url)],
+  ['redis+sentinel', (url) => redisStore(url)],
+  ['redis+cluster', (url) => redisStore(url)],
 ])
 
 const SCHEME = /^([a-z][a-z0-9+.-]{0,31}):/i
@@ -26,9 +31,10 @@ const DEFAULT_DIRECTORY = '.sessions'
  * | `file:./dir`, `file:.sessions`, `file:///var/lib/app/sessions` | files; `?durable=true` survives a loss of power |
  * | `memory:` | this process's memory |
  * | `null:` | none: sessions last one request |
+ * | `redis://host`, `rediss://…`, `redis+sentinel://…`, `redis+cluster://…` | Redis; see `redisStore` |
  *
- * A bare word (`file`, `memory`, `null`) is the store of that name with its usual settings; for `file` that is the
- * directory `.sessions`. A relative directory is relative to the working directory. What is written in a URL beyond
+ * A bare word (`file`, `memory`, `null`, `redis`) is the store of that name with its usual settings; for `file` that is
+ * the directory `.sessions`, for `redis` the server at 127.0.0.1:6379. A relative directory is relative to the working directory. What is written in a URL beyond
  * these is refused with `ERR_SESSION_OPTION`, whose message repeats nothing but the scheme: the rest may be secret.
  */
 export function storeFromUrl(url: string): Store {
