@@ -2,7 +2,7 @@ import type { Diagnostics } from './diagnostics.ts'
 import { SessionError } from './errors.ts'
 import { endOf, format, parse, type SessionRecord } from './record.ts'
 import type { Found, Saved, Store } from './store.ts'
-import { type Awaitable, type Key, type Milliseconds } from './units.ts'
+import type { Awaitable, Key, Milliseconds } from './units.ts'
 
 /** How long a commit goes on losing races before it gives up. */
 const MAX_CONFLICT_TIME: Milliseconds = 2000
@@ -141,6 +141,8 @@ export class Commits {
         member.reject(error)
       }
     }
+    // Nothing to store: how large the record is, was decided when it was stored.
+    if (record === before) return { record, text: '', members }
     const text = format(record)
     if (this.#fits(text)) return { record, text, members }
     if (group.length > 1) return this.#applySingly(before, members)
@@ -150,7 +152,7 @@ export class Commits {
 
   /** Finds out which writes made the record too large: each is tried on what the accepted ones before it made. */
   #applySingly(before: SessionRecord, group: Waiting[]): { record: SessionRecord; text: string; members: Waiting[] } {
-    let accepted = { record: before, text: format(before) }
+    let accepted = { record: before, text: '' }
     const members: Waiting[] = []
     for (const member of group) {
       const tried = this.#apply(accepted.record, [member])

@@ -85,8 +85,22 @@ export class Lifecycle {
    */
   commit(state: SessionState): Awaitable<CommitOutcome> {
     // Not an async function: most requests change nothing, and should not pay for a promise.
+    if (state.writing) return state.writing.then(() => this.commit(state))
     const changes = state.phase === 'open' ? state.changes() : undefined
-    return changes ? this.#commit(state, changes) : 'unchanged'
+    return changes ? this.#alone(state, () => this.#commit(state, changes)) : 'unchanged'
+  }
+
+  /**
+   * While one write carries the changes of a request, its others wait: a change that two of them carried would be made
+   * twice, and the second time undo what came in between.
+   */
+  #alone<Outcome>(state: SessionState, write: () => Promise<Outcome>): Promise<Outcome> {
+    const written = write()
+    const done = (): void => {
+      state.writing = undefined
+    }
+    state.writing = written.then(done, done)
+    return written
   }
 
   async #commit(state: SessionState, changes: Changes): Promise<CommitOutcome> {
@@ -98,28 +112,32 @@ export class Lifecycle {
 
   /** See `SessionMembers.update`. */
   async update<Result>(state: SessionState, change: (session: Session) => Result): Promise<Result> {
+    while (state.writing) await state.writing
     if (state.phase !== 'open') throw ended()
-    const changes: Changes | undefined = state.changes()
+    const changes = state.changes()
+    const write = (): Promise<Result> => this.#update(state, changes, change)
+    return changes || !state.found ? this.#alone(state, write) : write()
+  }
+
+  async #update<Result>(state: SessionState, changes: Changes | undefined, change: (session: Session) => Result): Promise<Result> {
     let outcome: { result: Result; names: Iterable<string> } | undefined
     const apply = (record: SessionRecord): SessionRecord => {
-      const { record: next, ...rest } = applyUpdate(changes ? merge(record, changes) : record, this.#options.codec, change)
+      const { record: next, ...rest } = applyUpdate(state, changes ? merge(record, changes) : record, change)
       outcome = rest
       return next
     }
     const committed = await this.#write(state, apply, true)
     if (!committed || !outcome) throw gone()
     state.committed(committed.found, committed.record, changes)
-    state.forget(outcome.names)
+    state.refresh(outcome.names)
     return outcome.result
   }
 
   async #write(state: SessionState, apply: (record: SessionRecord) => SessionRecord, isExact = false): Promise<Committed> {
     const { found, mustRead } = state
-    const writing = this.#commits.commit(state.key, { found, mustRead, initial: found ? undefined : state.record, apply, isExact })
-    if (!found) state.creating = writing
     let committed: Committed
     try {
-      committed = await writing
+      committed = await this.#commits.commit(state.key, { found, mustRead, initial: found ? undefined : state.record, apply, isExact })
     } catch (error) {
       if (isSessionError(error, 'ERR_SESSION_STORE_UNAVAILABLE')) state.mustRead = true
       throw error
@@ -134,14 +152,13 @@ export class Lifecycle {
   /** Reads again; what this request changed is dropped. */
   async reload(state: SessionState): Promise<void> {
     if (state.phase !== 'open') throw ended()
-    state.forget()
-    if (!state.found) return
+    if (!state.found) return state.reset()
     const found = await this.load(state.key)
     if (!found) {
       state.phase = 'destroyed'
       throw gone()
     }
-    state.committed(found, recordOf(found))
+    state.reset({ found, record: recordOf(found) })
   }
 
   /**
@@ -164,14 +181,24 @@ export class Lifecycle {
    * The session under a new id: the new record first, then the old one is deleted. If the old one was gone already (a
    * logout or another regenerate came first), the new one goes too, and the session has ended.
    */
-  async regenerate(state: SessionState, { keep }: RegenerateOptions, actions: SessionActions): Promise<SessionState> {
+  async regenerate(state: SessionState, options: RegenerateOptions, actions: SessionActions): Promise<SessionState> {
     if (state.phase !== 'open') throw ended()
+    const { keep } = options
+    if (keep !== undefined && typeof keep !== 'boolean' && !Array.isArray(keep)) {
+      throw new SessionError('ERR_SESSION_OPTION', 'session.regenerate: keep must be true, false or a list of keys.')
+    }
     this.#diagnostics.stats.regenerates++
-    const { data, terms, flash } = state.carriedOver(keep)
-    const next = this.create(actions, terms)
+    return this.#diagnostics.trace('regenerate', () => this.#regenerate(state, keep, actions))
+  }
+
+  async #regenerate(state: SessionState, keep: RegenerateOptions['keep'], actions: SessionActions): Promise<SessionState> {
+    // A record that is only just being made must be there before it can be deleted.
+    if (!state.found) await state.writing
+    if (state.phase !== 'open') throw ended()
+    const next = this.create(actions, keep === true ? state.terms : undefined)
     next.mustCreate = true
-    next.record = { ...next.record, flash, ...(keep === true && { createdAt: state.record.createdAt }) }
-    for (const [name, value] of data) next.write(name, value)
+    if (keep === true) next.record = { ...next.record, createdAt: state.record.createdAt }
+    state.handOver(next, keep)
     if (state.found) {
       await this.commit(next)
       let existed: boolean
@@ -205,7 +232,7 @@ export class Lifecycle {
     state.phase = 'destroyed'
     if (phase === 'destroyed') return
     // A delete that overtook the record's creation would leave it behind.
-    await state.creating?.catch(() => {})
+    if (!state.found) await state.writing
     if (!state.found && !state.mustRead) return
     try {
       await this.#store.delete(state.key)

@@ -5,6 +5,13 @@ import { Entry } from './value.ts'
 /** Of the text. A later one may be written by a later release, and is then left alone by this one. */
 const FORMAT = 1
 
+/** A hundred years: beyond it, the calendars of cookies and stores end. */
+export const MAX_TIMEOUT: Milliseconds = 100 * 365 * 24 * 60 * 60 * 1000
+
+export function isTimeout(value: unknown): value is Milliseconds {
+  return typeof value === 'number' && value > 0 && value <= MAX_TIMEOUT
+}
+
 /** What is stored of one session. Immutable; its version and its end are the store's to keep. */
 export interface SessionRecord extends Terms {
   readonly createdAt: Instant

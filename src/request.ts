@@ -209,7 +209,6 @@ export class RequestSession implements Holder, SessionActions {
       this.#isFinished = true
       this.#touch()
     }
-    this.#response.carryOn(error)
   }
 
   async save(state: SessionState): Promise<void> {
