@@ -200,8 +200,11 @@ export function cached(store: Store, options: Required<CacheOptions>, diagnostic
     return current.answer
   }
 
+  /** Whether the answer, which may be older than the question, is one that a hit could have given too. */
   function isShareable({ token, startedAt }: Fill): boolean {
-    return token.minVersion === 0 && token.link.generation === token.generation && Date.now() - startedAt < MAX_SHARED_FILL
+    const { minVersion, link, generation } = token
+    if (store.isCurrent || !link.vouches() || link.generation !== generation) return false
+    return minVersion === 0 && Date.now() - startedAt < MAX_SHARED_FILL
   }
 
   return {
@@ -220,6 +223,8 @@ export function cached(store: Store, options: Required<CacheOptions>, diagnostic
             const found = result.saved ?? result.conflict
             heard(key, found.version)
             const known = entries.peek(key)?.found
+            // What is older goes in any case, also where the new one may not be kept.
+            if (known && known.version < found.version) entries.delete(key)
             if (!known || known.version <= found.version) keep(key, found, token)
           }
           return result
@@ -259,6 +264,7 @@ export function cached(store: Store, options: Required<CacheOptions>, diagnostic
     async close() {
       entries.clear()
       fills.clear()
+      measure()
       await watch?.close()
     },
   }

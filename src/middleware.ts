@@ -50,7 +50,11 @@ export function session<Data extends object = SessionData>(options: SessionOptio
   const safe = guarded(store, DEADLINE, diagnostics)
   const vault = checked.encrypt ? encrypted(safe) : undefined
   const cache = checked.cache && cached(vault ?? safe, checked.cache, diagnostics, checked.acceptsStaleness)
-  const lifecycle = new Lifecycle(cache ?? vault ?? safe, { ...checked, codec: new Codec(checked.serializer) }, diagnostics)
+  const lifecycle = new Lifecycle(
+    cache ?? vault ?? safe,
+    { ...checked, persistent: cookieOptions.persistent ?? false, codec: new Codec(checked.serializer) },
+    diagnostics,
+  )
   let { keyring } = checked
   if (keyring) vault?.use(keyring.derive('encryption'))
   let services: Services | undefined
@@ -67,7 +71,6 @@ export function session<Data extends object = SessionData>(options: SessionOptio
       cookie: new SessionCookie(cookieOptions, keyring, diagnostics),
       diagnostics,
       secure: cookieOptions.secure,
-      persistent: cookieOptions.persistent ?? false,
       onStoreError: checked.onStoreError,
     }
     return services

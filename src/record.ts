@@ -5,6 +5,13 @@ import { Entry } from './value.ts'
 /** Of the text. A later one may be written by a later release, and is then left alone by this one. */
 const FORMAT = 1
 
+/** A hundred years: beyond it, the calendars of cookies and stores end. */
+export const MAX_TIMEOUT: Milliseconds = 100 * 365 * 24 * 60 * 60 * 1000
+
+export function isTimeout(value: unknown): value is Milliseconds {
+  return typeof value === 'number' && value > 0 && value <= MAX_TIMEOUT
+}
+
 /** What is stored of one session. Immutable; its version and its end are the store's to keep. */
 export interface SessionRecord extends Terms {
   readonly createdAt: Instant
@@ -38,7 +45,8 @@ export function newRecord(createdAt: Instant, terms: Terms): SessionRecord {
 
 /** When the record ends, if its session was used just now. */
 export function endOf(record: SessionRecord, now: Instant): Instant {
-  return Math.min(now + record.idleTimeout, record.createdAt + record.absoluteTimeout)
+  // Whole milliseconds, because stores and cookies take nothing else.
+  return Math.floor(Math.min(now + record.idleTimeout, record.createdAt + record.absoluteTimeout))
 }
 
 /** The record with the changes on top; the very same record if they change nothing. */
@@ -112,43 +120,54 @@ export function parse(text: string): SessionRecord {
     throw unreadable('a field is missing or has another type')
   }
   if (flash !== undefined && !isObject(flash)) throw unreadable('its flash values are not an object')
-  const texts = valueTexts(text)
   return {
     createdAt,
     idleTimeout,
     absoluteTimeout,
     persistent: persistent === true,
-    entries: readEntries(data, flash === undefined ? texts : undefined),
-    flash: flash ? readEntries(flash, undefined) : new Map(),
+    entries: readEntries(data, valueTexts(text)),
+    flash: flash ? readEntries(flash, new Map()) : new Map(),
   }
 }
 
-function readEntries(values: Record<string, unknown>, texts: Map<string, string> | undefined): Map<string, Entry> {
+/** `texts`: as they stand in the record, where they are known; what is made of the values instead has the same meaning. */
+function readEntries(values: Record<string, unknown>, texts: Map<string, string>): Map<string, Entry> {
   const names = Object.keys(values)
-  const known = texts?.size === names.length ? texts : undefined
+  const isComplete = texts.size === names.length && names.every((name) => texts.has(name))
   const entries = new Map<string, Entry>()
-  for (const name of names) {
-    entries.set(name, new Entry(known?.get(name) ?? JSON.stringify(values[name]), values[name]))
+  for (const name of isComplete ? texts.keys() : names) {
+    entries.set(name, new Entry(isComplete ? (texts.get(name) as string) : JSON.stringify(values[name]), values[name]))
   }
   return entries
 }
 
+const NAME = /^"(?:[^"\\]|\\.)*":/s
+const CLOSING: Readonly<Record<string, string>> = { '{': '}', '[': ']', '"': '"' }
+
 /**
- * The value of each line as it stands in the text: JSON has no raw line breaks, so lines are values if `format` laid
- * them out. Whoever laid them out otherwise gets fewer or other names here, and the slower way in `readEntries`.
+ * The text of each value as it stands in the record. JSON has no raw line breaks, so lines are values if `format` laid
+ * them out, and taking the line is cheaper than making the text anew. Nothing if somebody else laid them out otherwise.
  */
 function valueTexts(text: string): Map<string, string> {
   const texts = new Map<string, string>()
   const lines = text.split('\n')
-  if (!lines[0]?.endsWith('"data":{') || lines.at(-1) !== '}}') return texts
-  for (let index = 1; index < lines.length - 1; index++) {
+  const last = lines.length - 2
+  if (!lines[0]?.endsWith(',"data":{') || lines[last + 1] !== '}}') return texts
+  for (let index = 1; index <= last; index++) {
     const line = lines[index] as string
-    const name = /^"(?:[^"\\]|\\.)*":/.exec(line)?.[0]
-    if (name === undefined) return new Map()
-    const value = line.slice(name.length, line.endsWith(',') ? -1 : undefined)
+    const name = NAME.exec(line)?.[0]
+    if (name === undefined || line.endsWith(',') === (index === last)) return new Map()
+    const value = line.slice(name.length, index === last ? undefined : -1)
+    if (!isOneValue(value)) return new Map()
     texts.set(JSON.parse(name.slice(0, -1)) as string, value)
   }
   return texts
+}
+
+/** Written without blanks, and complete as far as its ends tell. */
+function isOneValue(text: string): boolean {
+  const closing = CLOSING[text.charAt(0)]
+  return closing === undefined ? /^[\w.+-]+$/.test(text) : text.length > 1 && text.endsWith(closing) && !/^.\s/.test(text)
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {
@@ -156,7 +175,7 @@ function isObject(value: unknown): value is Record<string, unknown> {
 }
 
 function isLength(value: unknown): value is number {
-  return typeof value === 'number' && value >= 0
+  return typeof value === 'number' && Number.isFinite(value) && value >= 0
 }
 
 function unreadable(why: string): SessionError {

@@ -1,3 +1,4 @@
+import { STATUS_CODES } from 'node:http'
 import type Koa from 'koa'
 import { recordOf } from './commits.ts'
 import type { SessionCookie, Verified } from './cookie.ts'
@@ -19,7 +20,6 @@ export interface Services {
   readonly cookie: SessionCookie
   readonly diagnostics: Diagnostics
   readonly secure: boolean | 'auto'
-  readonly persistent: boolean
   readonly onStoreError: 'throw' | 'anonymous'
 }
 
@@ -98,7 +98,7 @@ export class RequestSession implements Holder, SessionActions {
   }
 
   #new(): SessionState {
-    return this.#services.lifecycle.create(this, { persistent: this.#services.persistent })
+    return this.#services.lifecycle.create(this)
   }
 
   /** `ctx.session = …`: null ends the session, an object becomes its data. */
@@ -209,16 +209,17 @@ export class RequestSession implements Holder, SessionActions {
       this.#isFinished = true
       this.#touch()
     }
-    this.#response.carryOn(error)
   }
 
   async save(state: SessionState): Promise<void> {
+    if (this.#ctx.res.headersSent && !state.found && state.changes()) throw headersSent('save')
     const outcome = await this.#commit(state)
     if (outcome === 'gone') throw gone()
     this.#sendCookieIfDue()
   }
 
   async reload(state: SessionState): Promise<void> {
+    if (this.#failure) throw this.#failure
     await this.#services.lifecycle.reload(state)
   }
 
@@ -242,6 +243,8 @@ export class RequestSession implements Holder, SessionActions {
   }
 
   async destroy(state: SessionState): Promise<void> {
+    // The visitor's own session may live on: to clear the cookie now would only look like a logout.
+    if (this.#failure) throw this.#failure
     await this.#services.lifecycle.destroy(state)
     this.#mustSend = false
     this.#response.clear()
@@ -260,10 +263,9 @@ function endOfCookie(record: SessionRecord): number | undefined {
 
 /** The status that Koa will answer this error with. */
 function statusOf(error: unknown): number {
-  const { status, statusCode, code } = (error ?? {}) as { status?: unknown; statusCode?: unknown; code?: unknown }
-  if (code === 'ENOENT') return 404
+  const { status, statusCode } = (error ?? {}) as { status?: unknown; statusCode?: unknown }
   const chosen = status || statusCode
-  return typeof chosen === 'number' && chosen >= 400 ? chosen : 500
+  return typeof chosen === 'number' && chosen >= 400 && chosen in STATUS_CODES ? chosen : 500
 }
 
 function headersSent(method: string): SessionError {

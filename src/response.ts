@@ -32,40 +32,21 @@ export class ResponseCookie {
     if (this.#header || this.#cookie.isIn(this.#ctx.req.headers.cookie)) this.#put(this.#cookie.clear(this.#isSecure()))
   }
 
-  /** Puts the cookie back if other code has replaced the header since. */
+  /** Puts the cookie, and what must go with it, back if other code has replaced the headers since. */
   keep(): void {
-    const { res } = this.#ctx
-    if (!this.#header || res.headersSent || listOf(res.getHeader('Set-Cookie')).includes(this.#header)) return
-    this.#put(this.#header)
-  }
-
-  /**
-   * Lets an error carry the cookie: Koa removes all headers from the response to an error, and then sets those of the
-   * error.
-   */
-  carryOn(error: unknown): void {
-    if (!this.#header || typeof error !== 'object' || error === null) return
-    const { headers } = error as { headers?: Record<string, string | string[]> }
-    const cookieHeader = Object.keys(headers ?? {}).find(isSetCookie) ?? 'Set-Cookie'
-    try {
-      ;(error as { headers: object }).headers = {
-        'Cache-Control': 'no-store',
-        Vary: this.#ctx.res.getHeader('Vary') ?? 'Cookie',
-        ...headers,
-        [cookieHeader]: withCookie(headers?.[cookieHeader], this.#cookie.name, this.#header),
-      }
-    } catch {} // a frozen error; the cookie is lost, the error is not
+    if (this.#header && !this.#ctx.res.headersSent) this.#put(this.#header)
   }
 
   #put(header: string): void {
     const { res } = this.#ctx
     const { name } = this.#cookie
     this.#header = header
-    res.setHeader('Set-Cookie', withCookie(res.getHeader('Set-Cookie'), name, header))
+    res.setHeader('Set-Cookie', withCookies(res.getHeader('Set-Cookie'), new Map([[name, header]])))
     forbidStoring(res)
+    varyByCookie(this.#ctx)
     const ours = OURS.get(res)
     if (ours) ours.set(name, header)
-    else keepThroughWriteHead(res, new Map([[name, header]]))
+    else keepOurs(this.#ctx, new Map([[name, header]]))
   }
 
   #isSecure(): boolean {
@@ -92,19 +73,52 @@ function forbidStoring(res: Koa.Context['res']): void {
   if (!/\b(?:no-store|private)\b/i.test(chosen)) res.setHeader('Cache-Control', 'no-store')
 }
 
+/** From now on these cookies leave with the response, whatever becomes of it. */
+function keepOurs(ctx: Koa.Context, ours: Map<string, string>): void {
+  OURS.set(ctx.res, ours)
+  keepThroughError(ctx, ours)
+  keepThroughWriteHead(ctx.res, ours)
+}
+
+/**
+ * Koa removes all headers from the response to an error. The error itself must not carry ours, although Koa would take
+ * them from it: errors are logged with all their properties, and one error may be thrown to several visitors.
+ */
+function keepThroughError(ctx: Koa.Context, ours: Map<string, string>): void {
+  const { res, onerror } = ctx
+  ctx.onerror = function (this: Koa.Context, error: Error): void {
+    const { removeHeader, setHeader } = res
+    res.removeHeader = (name) => {
+      const header = name.toLowerCase()
+      if (header === 'set-cookie') res.setHeader(name, [])
+      else if (header === 'cache-control') res.setHeader(name, 'no-store')
+      else if (header === 'vary') res.setHeader(name, 'Cookie')
+      else removeHeader.call(res, name)
+    }
+    res.setHeader = (name, value) => {
+      setHeader.call(res, name, isSetCookie(name) ? withCookies(value, ours) : value)
+      if (name.toLowerCase() === 'cache-control') forbidStoring(res)
+      return res
+    }
+    try {
+      onerror.call(this, error)
+    } finally {
+      Object.assign(res, { removeHeader, setHeader })
+    }
+  }
+}
+
 /** `writeHead(status, headers)` replaces what `setHeader` said; this keeps our cookies among what it is given. */
 function keepThroughWriteHead(res: Koa.Context['res'], ours: Map<string, string>): void {
-  OURS.set(res, ours)
   const { writeHead } = res
   res.writeHead = function (this: typeof res, ...args: unknown[]) {
     const headers = args.at(-1)
     if (typeof headers === 'object' && headers !== null) {
       const pairs = pairsOf(headers)
       if (pairs.some(([header]) => isSetCookie(header))) {
-        let cookies = pairs.filter(([header]) => isSetCookie(header)).flatMap(([, value]) => listOf(value))
-        for (const [name, cookie] of ours) cookies = withCookie(cookies, name, cookie)
+        const cookies = pairs.filter(([header]) => isSetCookie(header)).flatMap(([, value]) => listOf(value))
         // Set beforehand, because a list of pairs cannot hold one name twice on every release of Node.
-        this.setHeader('Set-Cookie', cookies)
+        this.setHeader('Set-Cookie', withCookies(cookies, ours))
         args[args.length - 1] = pairs.filter(([header]) => !isSetCookie(header)).flat()
       }
     }
@@ -127,8 +141,9 @@ function isSetCookie(header: string): boolean {
   return header.toLowerCase() === 'set-cookie'
 }
 
-function withCookie(header: HeaderValue, name: string, cookie: string): string[] {
-  return [...listOf(header).filter((other) => !other.startsWith(`${name}=`)), cookie]
+function withCookies(header: HeaderValue, cookies: Map<string, string>): string[] {
+  const names = [...cookies.keys()]
+  return [...listOf(header).filter((other) => !names.some((name) => other.startsWith(`${name}=`))), ...cookies.values()]
 }
 
 function listOf(header: HeaderValue): string[] {
