@@ -2,7 +2,7 @@ import type { Diagnostics } from './diagnostics.ts'
 import { SessionError } from './errors.ts'
 import { endOf, format, parse, type SessionRecord } from './record.ts'
 import type { Found, Saved, Store } from './store.ts'
-import { isPromise, type Awaitable, type Key, type Milliseconds } from './units.ts'
+import { type Awaitable, type Key, type Milliseconds } from './units.ts'
 
 /** How long a commit goes on losing races before it gives up. */
 const MAX_CONFLICT_TIME: Milliseconds = 2000
@@ -15,6 +15,8 @@ export interface Write {
   readonly mustRead: boolean
   /** What to begin with if there is no record yet; `undefined` if there must be one. */
   readonly initial: SessionRecord | undefined
+  /** Whether `apply` must have seen the newest record even if it changes nothing: then there is no save that would tell. */
+  readonly isExact?: boolean
   /** The record with the change on it. Pure: it runs again on a newer record if the race was lost. May throw. */
   apply(record: SessionRecord): SessionRecord
 }
@@ -78,9 +80,10 @@ export class Commits {
   /** Settles every write of the group, except by throwing what fails them all. */
   async #commitGroup(key: Key, group: Waiting[], known: Found | undefined): Promise<Found | undefined> {
     let base = newestOf(known, group)
+    let isNewest = false
     if (group.some(({ write }) => write.mustRead)) {
-      const loaded = this.#store.load(key)
-      base = isPromise(loaded) ? await loaded : loaded
+      base = await this.#store.load(key)
+      isNewest = true
     }
     let members = group
     const startedAt = Date.now()
@@ -94,6 +97,11 @@ export class Commits {
       members = applied.members
       if (members.length === 0) return base
       if (base && applied.record === before) {
+        if (!isNewest && members.some(({ write }) => write.isExact)) {
+          base = await this.#store.load(key)
+          isNewest = true
+          continue
+        }
         for (const { resolve } of members) resolve({ found: base, record: before })
         return base
       }
@@ -113,6 +121,7 @@ export class Commits {
         throw new SessionError('ERR_SESSION_BUSY', 'Too many writers of one session at once; the change was not stored. Try again.')
       }
       base = result.conflict
+      isNewest = true
     }
   }
 

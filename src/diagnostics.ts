@@ -95,7 +95,15 @@ export class Diagnostics {
     const isHeard =
       start.hasSubscribers || end.hasSubscribers || asyncStart.hasSubscribers || asyncEnd.hasSubscribers || error.hasSubscribers
     if (!isHeard) return work()
-    return timed[name].tracePromise(async () => work(), { cookieName: this.cookieName })
+    // Node publishes what the promise resolves to, and that is somebody's data: so it resolves to nothing.
+    let answer: Awaitable<Result>
+    const trace = timed[name].tracePromise(
+      async () => {
+        await (answer = work())
+      },
+      { cookieName: this.cookieName },
+    )
+    return trace.then(() => answer)
   }
 
   /** A warning of the process, once for each code. */

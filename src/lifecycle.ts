@@ -12,6 +12,8 @@ import type { Codec } from './value.ts'
 export interface LifecycleOptions {
   readonly idleTimeout: Milliseconds
   readonly absoluteTimeout: Milliseconds
+  /** Whether the cookies of new sessions outlive the browser. */
+  readonly persistent: boolean
   readonly maxRecordBytes: number
   readonly codec: Codec
 }
@@ -68,8 +70,8 @@ export class Lifecycle {
 
   /** A session that is not stored before something is put into it. */
   create(actions: SessionActions, terms?: Partial<Terms>): SessionState {
-    const { idleTimeout, absoluteTimeout, codec } = this.#options
-    return new SessionState(newRecord(Date.now(), { idleTimeout, absoluteTimeout, persistent: false, ...terms }), codec, actions)
+    const { idleTimeout, absoluteTimeout, persistent, codec } = this.#options
+    return new SessionState(newRecord(Date.now(), { idleTimeout, absoluteTimeout, persistent, ...terms }), codec, actions)
   }
 
   /** A session over what was loaded. */
@@ -99,22 +101,25 @@ export class Lifecycle {
     if (state.phase !== 'open') throw ended()
     const changes: Changes | undefined = state.changes()
     let outcome: { result: Result; names: Iterable<string> } | undefined
-    const committed = await this.#write(state, (record) => {
+    const apply = (record: SessionRecord): SessionRecord => {
       const { record: next, ...rest } = applyUpdate(changes ? merge(record, changes) : record, this.#options.codec, change)
       outcome = rest
       return next
-    })
+    }
+    const committed = await this.#write(state, apply, true)
     if (!committed || !outcome) throw gone()
     state.committed(committed.found, committed.record, changes)
     state.forget(outcome.names)
     return outcome.result
   }
 
-  async #write(state: SessionState, apply: (record: SessionRecord) => SessionRecord): Promise<Committed> {
+  async #write(state: SessionState, apply: (record: SessionRecord) => SessionRecord, isExact = false): Promise<Committed> {
     const { found, mustRead } = state
+    const writing = this.#commits.commit(state.key, { found, mustRead, initial: found ? undefined : state.record, apply, isExact })
+    if (!found) state.creating = writing
     let committed: Committed
     try {
-      committed = await this.#commits.commit(state.key, { found, mustRead, initial: found ? undefined : state.record, apply })
+      committed = await writing
     } catch (error) {
       if (isSessionError(error, 'ERR_SESSION_STORE_UNAVAILABLE')) state.mustRead = true
       throw error
@@ -195,10 +200,13 @@ export class Lifecycle {
 
   /** Ends the session. A session that was never saved needs no store for that. */
   async destroy(state: SessionState): Promise<void> {
-    const { found, phase } = state
+    const { phase } = state
     if (phase === 'replaced') throw ended()
     state.phase = 'destroyed'
-    if ((!found && !state.mustRead) || phase === 'destroyed') return
+    if (phase === 'destroyed') return
+    // A delete that overtook the record's creation would leave it behind.
+    await state.creating?.catch(() => {})
+    if (!state.found && !state.creating) return
     try {
       await this.#store.delete(state.key)
     } catch (error) {

@@ -48,7 +48,7 @@ export function session<Data extends object = SessionData>(options: SessionOptio
   const diagnostics = new Diagnostics(cookieOptions.name)
   const safe = guarded(store, DEADLINE, diagnostics)
   const cache = checked.cache && cached(safe, checked.cache, diagnostics, checked.acceptsStaleness)
-  const lifecycle = new Lifecycle(cache ?? safe, { ...checked, codec: new Codec(checked.serializer) }, diagnostics)
+  const lifecycle = new Lifecycle(cache ?? safe, { ...checked, persistent: cookieOptions.persistent ?? false, codec: new Codec(checked.serializer) }, diagnostics)
   let { keyring } = checked
   let services: Services | undefined
 
@@ -61,7 +61,6 @@ export function session<Data extends object = SessionData>(options: SessionOptio
       cookie: new SessionCookie(cookieOptions, keyring, diagnostics),
       diagnostics,
       secure: cookieOptions.secure,
-      persistent: cookieOptions.persistent ?? false,
       onStoreError: checked.onStoreError,
     }
     return services

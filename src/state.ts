@@ -34,6 +34,8 @@ export class SessionState {
   phase: Phase = 'open'
   /** Whether the outcome of a write is unknown, so that the next one must read first. */
   mustRead = false
+  /** The save that makes the record, for who must wait for it. */
+  creating: Promise<unknown> | undefined
   /** Whether a record is made even if there is no data. */
   mustCreate = false
   readonly codec: Codec
