@@ -63,3 +63,10 @@ export function steerable(inner: Store = memoryStore()): Store & { held: Set<Cal
     delete: steer('delete', inner.delete),
   })
 }
+
+/** The keys of all live records. */
+export async function keysOf(store: Store): Promise<string[]> {
+  const keys = []
+  for await (const key of store.keys?.() ?? []) keys.push(key)
+  return keys
+}
