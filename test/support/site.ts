@@ -53,6 +53,29 @@ export function testSite(options: SessionOptions): { app: Koa; sessions: Session
       sessionOf(ctx)['user'] = user
     },
     '/rotate': (ctx) => ctx.session.regenerate({ keep: true }),
+    '/remember': (ctx) => ctx.session.remember({ idleTimeout: 86_400_000 }),
+    '/flash': (ctx, { value }) => ctx.session.flash('note', value),
+    // What goes wrong, in each of the ways that the library has a word for.
+    '/throw': (ctx) => ctx.throw(500),
+    '/unstorable': (ctx, { value = '' }) => {
+      sessionOf(ctx)['card'] = new Map([[value, { [value]: () => value }]])
+    },
+    '/too-large': (ctx, { value = '' }) => {
+      sessionOf(ctx)['big'] = value.repeat(100_000)
+    },
+    '/reserved': (ctx, { value }) => {
+      sessionOf(ctx)['save' as string] = value
+    },
+    '/ended': async (ctx, { value }) => {
+      const session = sessionOf(ctx)
+      await session.destroy()
+      session['user'] = value
+    },
+    '/after': (ctx, { value }) => {
+      const session = sessionOf(ctx)
+      ctx.res.once('finish', () => (session['late'] = value))
+    },
+    '/log': (ctx) => console.log(ctx.session, `${String(ctx.session)} ${ctx.session.id}`),
     '/logout': (ctx) => ctx.session.destroy(),
   }
 
