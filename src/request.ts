@@ -6,7 +6,7 @@ import type { Diagnostics } from './diagnostics.ts'
 import { SessionError } from './errors.ts'
 import { gone, type CommitOutcome, type Lifecycle } from './lifecycle.ts'
 import type { SessionRecord } from './record.ts'
-import { ResponseCookie, varyByCookie } from './response.ts'
+import { ResponseCookie, varyByCookie, varyByCookieLater } from './response.ts'
 import type { Holder } from './scope.ts'
 import { replaceData, sessionOf } from './session.ts'
 import type { SessionActions, SessionState } from './state.ts'
@@ -121,7 +121,23 @@ export class RequestSession implements Holder, SessionActions {
   finish(): Awaitable<void> {
     if (this.#ending.length > 0) return this.#endThenFinish()
     const outcome = this.#state ? this.#commit(this.#state) : 'unchanged'
+    if (outcome === 'unchanged' && this.#mustSend) return this.#confirm().then((confirmed) => this.#finished(confirmed))
     return isPromise(outcome) ? outcome.then((late) => this.#finished(late)) : this.#finished(outcome)
+  }
+
+  /**
+   * Before the cookie is signed anew: whether its session still lives. A dead one, sent late, could take the place of
+   * the one that the visitor has signed in with meanwhile.
+   */
+  async #confirm(): Promise<CommitOutcome> {
+    const key = this.#state?.key ?? this.#cookie?.key
+    if (key === undefined || (this.#state && this.#state.phase !== 'open')) return 'unchanged'
+    try {
+      return (await this.#services.lifecycle.load(key)) ? 'unchanged' : 'gone'
+    } catch {
+      this.#mustSend = false // reported by the guard; the next request signs it anew
+      return 'unchanged'
+    }
   }
 
   async #endThenFinish(): Promise<void> {
@@ -167,8 +183,9 @@ export class RequestSession implements Holder, SessionActions {
     this.#isFinished = true
     const state = this.#state
     if (outcome === 'unchanged') this.#touch()
-    if (outcome !== 'gone') this.#sendCookieIfDue()
-    if (state && !this.#ctx.res.headersSent) varyByCookie(this.#ctx)
+    if (outcome === 'gone') this.#response.withdraw()
+    else this.#sendCookieIfDue()
+    if (state && !this.#ctx.res.headersSent) varyByCookie(this.#ctx.res)
   }
 
   #touch(): void {
@@ -178,11 +195,10 @@ export class RequestSession implements Holder, SessionActions {
   }
 
   #sendCookieIfDue(): void {
-    if (this.#mustSend) {
-      const state = this.#state
-      if (!state) this.#send((this.#cookie as Verified).id, recordOf(this.#found as Found))
-      else if (state.phase === 'open' && state.found) this.#send(state.id, state.record)
-    } else this.#response.keep()
+    if (!this.#mustSend) return
+    const state = this.#state
+    if (!state) this.#send((this.#cookie as Verified).id, recordOf(this.#found as Found))
+    else if (state.phase === 'open' && state.found) this.#send(state.id, state.record)
   }
 
   #send(id: string, record: SessionRecord): void {
@@ -207,14 +223,19 @@ export class RequestSession implements Holder, SessionActions {
       }
     } else {
       this.#isFinished = true
+      if (this.#state?.phase === 'open') this.#state.reset()
       this.#touch()
     }
+    if (this.#state) varyByCookieLater(this.#ctx.res)
   }
 
   async save(state: SessionState): Promise<void> {
     if (this.#ctx.res.headersSent && !state.found && state.changes()) throw headersSent('save')
     const outcome = await this.#commit(state)
-    if (outcome === 'gone') throw gone()
+    if (outcome === 'gone') {
+      this.#response.withdraw()
+      throw gone()
+    }
     this.#sendCookieIfDue()
   }
 
