@@ -60,6 +60,7 @@ export async function redisServer(options: RedisServerOptions = {}): Promise<Red
     ...(options.args ?? []),
   ]
   let process_ = await start(args, directory, port)
+  const processes = [process_]
   const cli = async (...command: string[]): Promise<string> => {
     const { stdout } = await run('redis-cli', ['-p', String(port), ...login, ...command], { timeout: 10_000 })
     return stdout.trimEnd()
@@ -74,8 +75,10 @@ export async function redisServer(options: RedisServerOptions = {}): Promise<Red
     kill: () => process_.kill(),
     async restart(...more) {
       process_ = await start([...args, ...more], directory, port)
+      processes.push(process_)
     },
     async stop() {
+      for (const { end } of processes) end()
       await process_.kill()
       rmSync(directory, { recursive: true, force: true })
     },
@@ -218,8 +221,8 @@ async function start(
   args: readonly string[],
   directory: string,
   port: number,
-): Promise<{ pid: number; kill(): Promise<void> }> {
-  const script = 'd=$1; shift; redis-server "$@" >"$d/log" 2>&1 & echo $!; read word; kill -9 $!; [ "$word" ] || rm -rf "$d"'
+): Promise<{ pid: number; kill(): Promise<void>; end(): void }> {
+  const script = 'd=$1; shift; redis-server "$@" >"$d/log" 2>&1 & echo $!; read end; kill -9 $! 2>/dev/null; rm -rf "$d"'
   const shell = spawn('sh', ['-c', script, 'sh', directory, ...args], { stdio: ['pipe', 'pipe', 'inherit'], detached: true })
   const [line] = (await once(shell.stdout, 'data')) as [Buffer]
   const pid = Number(line.toString())
@@ -230,9 +233,14 @@ async function start(
   return {
     pid,
     async kill() {
-      shell.stdin.end('and keep the directory\n')
+      try {
+        process.kill(pid, 'SIGKILL')
+      } catch {
+        // It is dead already.
+      }
       await until(async () => !(await isOpen(port)))
     },
+    end: () => void shell.stdin.end(),
   }
 }
 
