@@ -1,0 +1,272 @@
+import { randomBytes } from 'node:crypto'
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmdirSync,
+  statSync,
+  unlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
+import { dirname, join } from 'node:path'
+import { SessionError } from '../../errors.ts'
+import type { Instant, Key, Version } from '../../units.ts'
+
+/*
+ * What lies where:
+ *
+ *   <root>/.gitignore          keeps sessions out of repositories
+ *   <root>/3f/3fa9…/           one session; 256 shards by the first two digits of the key, made when needed
+ *     p.<version>.<nonce>      the pointer: empty, its NAME is the state, its mtime the instant of expiry
+ *     c.<nonce>                the content that the pointer of that nonce means; written once, never changed
+ *   <root>/tmp/<nonce>/        sessions being made, renamed into place when whole
+ *   <root>/trash/<nonce>/      sessions being removed
+ *
+ * Renaming the pointer is the one step that commits, and the file system lets exactly one of several renames of the
+ * same name succeed. There is no lock, hence none to be left behind by a process that dies. A nonce is never used
+ * twice, so whoever holds a pointer's name can tell by its existence alone that nothing has changed.
+ */
+
+/** The name of a session's state. */
+export interface Pointer {
+  readonly name: string
+  readonly version: Version
+  readonly nonce: string
+}
+
+const KEY = /^[0-9a-f]{64}$/
+const SHARD = /^[0-9a-f]{2}$/
+const POINTER = /^p\.([1-9][0-9]{0,15})\.([0-9a-z-]+)$/
+const DIRECTORY_MODE = 0o700
+const FILE_MODE = 0o600
+// A commit takes 50 µs and a look 10, so even against many writers a handful of looks is enough.
+const LOOKS = 1_000
+
+const ownNonces = randomBytes(9).toString('hex')
+let nonces = 0
+
+/** A name that no process has used or will use. */
+export function newNonce(): string {
+  return `${ownNonces}-${(nonces++).toString(36)}`
+}
+
+export function shardOf(root: string, key: Key): string {
+  if (!KEY.test(key)) {
+    throw new SessionError('ERR_SESSION_OPTION', 'The key of a file session must be 64 lower-case hexadecimal digits.')
+  }
+  return `${root}/${key.slice(0, 2)}`
+}
+
+export function directoryOf(root: string, key: Key): string {
+  return `${shardOf(root, key)}/${key}`
+}
+
+export function isKey(name: string): boolean {
+  return KEY.test(name)
+}
+
+export function isShard(name: string): boolean {
+  return SHARD.test(name)
+}
+
+export function tmpOf(root: string): string {
+  return `${root}/tmp`
+}
+
+export function trashOf(root: string): string {
+  return `${root}/trash`
+}
+
+export function contentName(nonce: string): string {
+  return `c.${nonce}`
+}
+
+export function isContentName(name: string): boolean {
+  return name.startsWith('c.')
+}
+
+export function newPointer(version: Version): Pointer {
+  const nonce = newNonce()
+  return { name: `p.${version}.${nonce}`, version, nonce }
+}
+
+export function parsePointer(name: string): Pointer | undefined {
+  const match = POINTER.exec(name)
+  return match === null ? undefined : { name, version: Number(match[1]), nonce: match[2]! }
+}
+
+/** The pointer among the names of one session's files; `undefined` if there is none or more than one. */
+export function onlyPointer(names: readonly string[]): Pointer | undefined {
+  let only: Pointer | undefined
+  for (const name of names) {
+    if (!name.startsWith('p.')) continue
+    const pointer = parsePointer(name)
+    if (pointer === undefined) continue
+    if (only !== undefined) return undefined
+    only = pointer
+  }
+  return only
+}
+
+/** The state of the session in `directory`; `undefined` if there is no such session. */
+export function findPointer(directory: string): Pointer | undefined {
+  let before: string | undefined
+  for (let looks = 0; looks < LOOKS; looks++) {
+    const names = namesIn(directory)
+    if (names === undefined) return undefined
+    const pointer = onlyPointer(names)
+    if (pointer !== undefined) return pointer
+    // While a pointer is being renamed, a listing may hold both of its names or neither. It cannot do so twice alike,
+    // since a commit also brings a new content: then that is how things are, and nothing this store has made.
+    const seen = names.toSorted().join('/')
+    if (seen === before) {
+      throw unreadable(seen.includes('p.') ? 'more than one state' : 'no state')
+    }
+    before = seen
+  }
+  throw tooBusy()
+}
+
+function namesIn(directory: string): string[] | undefined {
+  try {
+    return readdirSync(directory)
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return undefined
+    if (codeOf(error) === 'ENOTDIR' && existsSync(directory))
+      throw unreadable('a file in the place of its directory', error)
+    throw error
+  }
+}
+
+/** When the session of this pointer ends; `undefined` if the pointer is not there any more. */
+export function readExpiry(pointer: string): Instant | undefined {
+  // Times go to the file system and come back as fractional seconds, off by less than a microsecond.
+  const stat = statSync(pointer, { throwIfNoEntry: false })
+  return stat === undefined ? undefined : Math.round(stat.mtimeMs)
+}
+
+/** `false`: the pointer is not there any more. */
+export function writeExpiry(pointer: string, expiresAt: Instant): boolean {
+  try {
+    utimesSync(pointer, expiresAt / 1000, expiresAt / 1000)
+    return true
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return false
+    throw error
+  }
+}
+
+/** The text of a content; `undefined` if it is not there (any more). */
+export function readContent(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return undefined
+    if (codeOf(error) === 'EISDIR') throw unreadable('a directory in the place of its content', error)
+    throw error
+  }
+}
+
+/** Writes a file that must not exist yet; of a write that failed, nothing is left. */
+export function writeFile(path: string, text: string, durable: boolean): void {
+  try {
+    writeFileSync(path, text, { flag: 'wx', mode: FILE_MODE, flush: durable })
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT' && codeOf(error) !== 'EEXIST') removeFile(path)
+    throw error
+  }
+}
+
+/** Removes a file as far as possible: what stays is found and removed by the next prune. */
+export function removeFile(path: string): void {
+  try {
+    unlinkSync(path)
+  } catch {}
+}
+
+/** Removes a directory of files as far as possible, like `removeFile`. */
+export function removeDirectory(directory: string): void {
+  try {
+    for (const name of readdirSync(directory)) removeFile(`${directory}/${name}`)
+    rmdirSync(directory)
+  } catch {}
+}
+
+/**
+ * Takes a session away whole, in one step that no writer can slip through. Returns where it lies now, to be removed
+ * from there; `undefined`: it was away already.
+ */
+export function moveToTrash(root: string, directory: string): string | undefined {
+  const away = `${trashOf(root)}/${newNonce()}`
+  if (moveAway(directory, away)) return away
+  if (!existsSync(directory)) return undefined
+  makeDirectory(trashOf(root))
+  return moveAway(directory, away) ? away : undefined
+}
+
+function moveAway(from: string, to: string): boolean {
+  try {
+    renameSync(from, to)
+    return true
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return false
+    throw error
+  }
+}
+
+/** Makes the root and what is always in it. */
+export function makeRoot(root: string, durable: boolean): void {
+  mkdirSync(root, { recursive: true, mode: DIRECTORY_MODE })
+  makeDirectory(tmpOf(root))
+  makeDirectory(trashOf(root))
+  try {
+    writeFile(join(root, '.gitignore'), '*\n', false)
+  } catch (error) {
+    if (codeOf(error) !== 'EEXIST') throw error
+  }
+  if (durable) {
+    syncDirectory(root)
+    syncDirectory(dirname(root))
+  }
+}
+
+/** Makes a directory, unless it is there. */
+export function makeDirectory(directory: string): void {
+  try {
+    mkdirSync(directory, DIRECTORY_MODE)
+  } catch (error) {
+    if (codeOf(error) !== 'EEXIST') throw error
+  }
+}
+
+/** Makes what happened in a directory (names coming and going) survive a loss of power. */
+export function syncDirectory(directory: string): void {
+  const descriptor = openSync(directory, 'r')
+  try {
+    fsyncSync(descriptor)
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+export function codeOf(error: unknown): string | undefined {
+  return (error as NodeJS.ErrnoException).code
+}
+
+export function unreadable(found: string, cause?: unknown): SessionError {
+  return new SessionError(
+    'ERR_SESSION_UNREADABLE',
+    `The directory of a session holds ${found}. It is left as it is; look at it, then remove the session's directory.`,
+    { cause },
+  )
+}
+
+export function tooBusy(): SessionError {
+  return new SessionError('ERR_SESSION_BUSY', 'The files of a session change faster than they can be read. Try again.')
+}

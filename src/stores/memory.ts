@@ -1,0 +1,95 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { Found, Saved, Store } from '../store.ts'
+import type { Instant, Key, Milliseconds } from '../units.ts'
+import { pruneRegularly, refuseUnknown } from './timer.ts'
+
+/** How `memoryStore` behaves. */
+export interface MemoryStoreOptions {
+  /** How often what has expired is removed; 0 for never. Default: a minute. */
+  readonly pruneInterval?: Milliseconds
+}
+
+// Looking at this many records takes about a millisecond.
+const RECORDS_PER_TURN = 5_000
+
+/**
+ * Keeps records in this process and loses them when it ends. For one process whose visitors may be logged out by a
+ * restart, for development, and as the plainest reading of the contract for who writes a store.
+ *
+ * Its size has no bound but the sessions that live: a store never ends a live session to make room.
+ */
+export function memoryStore(options: MemoryStoreOptions = {}): Store {
+  const { pruneInterval = 60_000, ...unknown } = options
+  refuseUnknown('memoryStore', unknown)
+
+  const records = new Map<Key, Found>()
+  // One count for all keys: a version is then never seen twice, not even by a key that is deleted and made anew.
+  let lastVersion = 0
+
+  function live(key: Key): Found | undefined {
+    const record = records.get(key)
+    return record !== undefined && record.expiresAt > Date.now() ? record : undefined
+  }
+
+  function write(key: Key, text: string, expiresAt: Instant): Saved {
+    const record = { text, version: ++lastVersion, expiresAt }
+    records.set(key, record)
+    return { saved: copy(record) }
+  }
+
+  async function prune(): Promise<number> {
+    let looked = 0
+    let removed = 0
+    for (const [key, record] of records) {
+      if (record.expiresAt <= Date.now() && records.delete(key)) removed++
+      if (++looked % RECORDS_PER_TURN === 0) await nextTurn()
+    }
+    return removed
+  }
+
+  const stopPruning = pruneRegularly(pruneInterval, prune, () => {})
+
+  return {
+    load(key) {
+      const record = live(key)
+      return record && copy(record)
+    },
+
+    save(key, text, expiresAt, expected) {
+      const record = live(key)
+      if (expected === undefined) return record ? { conflict: copy(record) } : write(key, text, expiresAt)
+      if (record === undefined) return { gone: true }
+      return record.version === expected.version ? write(key, text, expiresAt) : { conflict: copy(record) }
+    },
+
+    touch(key, expiresAt) {
+      const record = live(key)
+      if (record === undefined) return false
+      records.set(key, { ...record, expiresAt })
+      return true
+    },
+
+    delete(key) {
+      return live(key) !== undefined && records.delete(key)
+    },
+
+    isCurrent(key, found) {
+      return live(key)?.version === found.version
+    },
+
+    async *keys() {
+      for (const key of records.keys()) if (live(key) !== undefined) yield key
+    },
+
+    prune,
+
+    async close() {
+      stopPruning()
+    },
+  }
+}
+
+// Each caller its own: what the library hangs on a Found must not stay in the store, where only text is kept.
+function copy({ text, version, expiresAt }: Found): Found {
+  return { text, version, expiresAt, parsed: undefined }
+}
