@@ -2,12 +2,13 @@ import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import { inspect } from 'node:util'
 import { Cluster } from 'ioredis'
+import { storeConformance } from '../../src/conformance.ts'
 import type { Found, Store } from '../../src/store.ts'
 import { redisStore } from '../../src/stores/redis.ts'
 import type { Key } from '../../src/units.ts'
 import { clusterSetup, isReplicaInStep, until, type ClusterSetup, type RedisServer } from '../support/redis-server.ts'
 import { tcpProxy } from '../support/tcp-proxy.ts'
-import { collect, later, newKey, rejection, savedOf } from '../support/records.ts'
+import { collect, handles, later, newKey, rejection, savedOf } from '../support/records.ts'
 
 const DEADLINE = 1000
 const LATE = 400
@@ -23,6 +24,12 @@ describe('redisStore on a Cluster', () => {
   after(async () => {
     await store.close!()
     await cluster.stop()
+  })
+
+  storeConformance(it, {
+    name: 'redisStore on a Cluster',
+    expiryGranularity: 20,
+    ...handles(() => `${cluster.url}?prefix=PREFIX`),
   })
 
   it('spreads sessions over the masters, and lists them all', async () => {

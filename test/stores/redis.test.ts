@@ -6,11 +6,12 @@ import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { promisify, inspect } from 'node:util'
 import { Cluster, Redis } from 'ioredis'
+import { storeConformance } from '../../src/conformance.ts'
 import { isSessionError } from '../../src/errors.ts'
 import type { Store } from '../../src/store.ts'
 import { redisStore, type RedisClient } from '../../src/stores/redis.ts'
 import { redisServer, type RedisServer } from '../support/redis-server.ts'
-import { collect, later, newKey, rejection, savedOf } from '../support/records.ts'
+import { collect, handles, later, newKey, rejection, savedOf } from '../support/records.ts'
 
 describe('redisStore', () => {
   let server: RedisServer
@@ -24,6 +25,13 @@ describe('redisStore', () => {
     await store.close!()
     await server.stop()
   })
+
+  for (const [name, query] of [
+    ['redisStore', ''],
+    ['redisStore over RESP2', '&protocol=2'],
+  ] as const) {
+    storeConformance(it, { name, expiryGranularity: 20, ...handles(() => `${server.url}?prefix=PREFIX${query}`) })
+  }
 
   it('keeps a record as a value that a person can read with redis-cli', async () => {
     const key = newKey()
@@ -243,6 +251,12 @@ describe('redisStore', () => {
         )
       })
     }
+
+    it('takes a bare redis: for the usual local address', () => {
+      for (const url of ['redis:', 'rediss:', 'REDIS://', 'redis://localhost', 'redis+cluster:', 'redis://[::1]/?']) {
+        redisStore(url)
+      }
+    })
 
     it('takes options from the URL', async () => {
       const key = newKey()

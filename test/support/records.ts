@@ -1,7 +1,18 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import type { Found, Saved } from '../../src/store.ts'
+import type { Found, Saved, Store } from '../../src/store.ts'
+import { redisStore } from '../../src/stores/redis.ts'
 import type { Instant, Key, Milliseconds } from '../../src/units.ts'
+
+/** For `storeConformance`: empty stores on one server, each under a prefix of its own that its peer shares. */
+export function handles(url: () => string): { create(): Handle; peer(store: Handle): Handle } {
+  const open = (prefix: string): Handle => ({ ...redisStore(url().replace('PREFIX', prefix)), prefix })
+  return { create: () => open(`${newKey().slice(0, 12)}:`), peer: ({ prefix }) => open(prefix) }
+}
+
+interface Handle extends Store {
+  readonly prefix: string
+}
 
 export function newKey(): Key {
   return randomBytes(32).toString('hex')
