@@ -37,7 +37,8 @@ export function parseAddress(url: string): Address {
   const query = parseQuery(search)
   const segments = path === '' ? [] : path.split('/')
   const masterName = kind === 'sentinel' ? decode(segments.shift() ?? '') : undefined
-  if (masterName === '') throw wrong('redis+sentinel:// needs the name of the master: redis+sentinel://host:26379/mymaster')
+  if (masterName === '')
+    throw wrong('redis+sentinel:// needs the name of the master: redis+sentinel://host:26379/mymaster')
   const dbText = segments.shift() || query.get('db') || '0'
   if (segments.some((segment) => segment !== '')) throw wrong('the path of the URL has too many parts')
   if (!/^\d{1,9}$/.test(dbText)) throw wrong('the database in the URL must be a number, as in redis://host:6379/0')
