@@ -49,7 +49,7 @@ export function session<Data extends object = SessionData>(options: SessionOptio
   const diagnostics = new Diagnostics(cookieOptions.name)
   const safe = guarded(store, DEADLINE, diagnostics)
   const vault = checked.encrypt ? encrypted(safe) : undefined
-  const cache = checked.cache && cached(vault ?? safe, checked.cache, diagnostics, checked.acceptsStaleness)
+  const cache = checked.cache && cached(vault ?? safe, checked.cache, diagnostics)
   const lifecycle = new Lifecycle(
     cache ?? vault ?? safe,
     { ...checked, persistent: cookieOptions.persistent ?? false, codec: new Codec(checked.serializer) },

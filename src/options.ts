@@ -50,8 +50,6 @@ export interface CheckedOptions {
   /** Whether the store was made here, and so is closed here. */
   readonly ownsStore: boolean
   readonly cache: Required<CacheOptions> | undefined
-  /** Whether the user accepts that a hit may be as old as `maxAge`, where the store cannot vouch for it. */
-  readonly acceptsStaleness: boolean
   readonly idleTimeout: Milliseconds
   readonly absoluteTimeout: Milliseconds
   readonly cookie: CookieOptions & { readonly name: string; readonly secure: boolean | 'auto' }
@@ -77,7 +75,7 @@ const OPTIONS = new Set([
   'onStoreError',
   'maxRecordBytes',
 ])
-const CACHE_OPTIONS = new Set(['max', 'maxBytes', 'maxAge'])
+const CACHE_OPTIONS = new Set(['max', 'maxBytes', 'maxAge', 'allowStale'])
 const COOKIE_OPTIONS = new Set(['name', 'path', 'domain', 'secure', 'sameSite', 'partitioned', 'priority', 'persistent'])
 
 /** Throws `ERR_SESSION_OPTION`, which names the option, the rule and (unless it is secret) the value. */
@@ -97,7 +95,6 @@ export function checkOptions(options: SessionOptions): CheckedOptions {
   return {
     keyring: keys === undefined ? undefined : keyringOf(keys),
     cache: checkCache(cache),
-    acceptsStaleness: cache !== false && cache?.maxAge !== undefined,
     idleTimeout,
     absoluteTimeout,
     cookie: checkCookie(options.cookie),
@@ -123,11 +120,12 @@ function checkStore(store: Store | string | undefined): Store {
 function checkCache(cache: CacheOptions | false = {}): Required<CacheOptions> | undefined {
   if (cache === false) return undefined
   known(cache, CACHE_OPTIONS, 'cache', 'must be false or an object')
-  const { max = 10_000, maxBytes = 32 * 1024 * 1024, maxAge = MINUTE } = cache
+  const { max = 10_000, maxBytes = 32 * 1024 * 1024, maxAge = MINUTE, allowStale = false } = cache
   whole('cache.max', max)
   whole('cache.maxBytes', maxBytes)
   positive('cache.maxAge', maxAge)
-  return { max, maxBytes, maxAge }
+  oneOf('cache.allowStale', allowStale, [true, false])
+  return { max, maxBytes, maxAge, allowStale }
 }
 
 function checkCookie(cookie: CookieOptions = {}): CheckedOptions['cookie'] {

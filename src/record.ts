@@ -120,13 +120,14 @@ export function parse(text: string): SessionRecord {
     throw unreadable('a field is missing or has another type')
   }
   if (flash !== undefined && !isObject(flash)) throw unreadable('its flash values are not an object')
+  const texts = valueTexts(text)
   return {
     createdAt,
     idleTimeout,
     absoluteTimeout,
     persistent: persistent === true,
-    entries: readEntries(data, valueTexts(text)),
-    flash: flash ? readEntries(flash, new Map()) : new Map(),
+    entries: readEntries(data, texts.data),
+    flash: flash ? readEntries(flash, texts.flash) : new Map(),
   }
 }
 
@@ -144,20 +145,31 @@ function readEntries(values: Record<string, unknown>, texts: Map<string, string>
 const NAME = /^"(?:[^"\\]|\\.)*":/s
 const CLOSING: Readonly<Record<string, string>> = { '{': '}', '[': ']', '"': '"' }
 
+/** What `format` writes between the data and the flash values, on a line of its own. */
+const FLASH = '},"flash":{'
+
 /**
  * The text of each value as it stands in the record. JSON has no raw line breaks, so lines are values if `format` laid
  * them out, and taking the line is cheaper than making the text anew. Nothing if somebody else laid them out otherwise.
  */
-function valueTexts(text: string): Map<string, string> {
-  const texts = new Map<string, string>()
+function valueTexts(text: string): { data: Map<string, string>; flash: Map<string, string> } {
   const lines = text.split('\n')
-  const last = lines.length - 2
-  if (!lines[0]?.endsWith(',"data":{') || lines[last + 1] !== '}}') return texts
-  for (let index = 1; index <= last; index++) {
-    const line = lines[index] as string
+  const first = lines.shift() as string
+  if (lines.pop() !== '}}') return { data: new Map(), flash: new Map() }
+  if (first.endsWith(`,"data":{${FLASH}`)) return { data: new Map(), flash: textsOf(lines) }
+  if (!first.endsWith(',"data":{')) return { data: new Map(), flash: new Map() }
+  const border = lines.indexOf(FLASH)
+  if (border === -1) return { data: textsOf(lines), flash: new Map() }
+  return { data: textsOf(lines.slice(0, border)), flash: textsOf(lines.slice(border + 1)) }
+}
+
+function textsOf(lines: string[]): Map<string, string> {
+  const texts = new Map<string, string>()
+  for (const [index, line] of lines.entries()) {
+    const isLast = index === lines.length - 1
     const name = NAME.exec(line)?.[0]
-    if (name === undefined || line.endsWith(',') === (index === last)) return new Map()
-    const value = line.slice(name.length, index === last ? undefined : -1)
+    if (name === undefined || line.endsWith(',') === isLast) return new Map()
+    const value = line.slice(name.length, isLast ? undefined : -1)
     if (!isOneValue(value)) return new Map()
     texts.set(JSON.parse(name.slice(0, -1)) as string, value)
   }

@@ -22,15 +22,15 @@ interface Cached {
 }
 
 interface Options extends RecordingOptions, CacheOptions {
-  acceptsStaleness?: boolean
+  allowStale?: boolean
   /** Nothing is in the store yet. */
   isEmpty?: boolean
 }
 
-function cachedStore({ power = 'watch', isSynchronous = false, acceptsStaleness = false, isEmpty = false, ...bounds }: Options = {}): Cached {
+function cachedStore({ power = 'watch', isSynchronous = false, allowStale = false, isEmpty = false, ...bounds }: Options = {}): Cached {
   const store = recordingStore({ power, isSynchronous })
   const diagnostics = new Diagnostics('sid')
-  const cache = cached(store, { max: 100, maxBytes: 1_000_000, maxAge: 60_000, ...bounds }, diagnostics, acceptsStaleness)
+  const cache = cached(store, { max: 100, maxBytes: 1_000_000, maxAge: 60_000, allowStale, ...bounds }, diagnostics)
   if (!isEmpty) store.elsewhere.save(KEY, 'text', Date.now() + HOUR, undefined)
   return {
     store,
@@ -232,7 +232,7 @@ describe('a load that comes while another of its key is under way', () => {
   it('asks for itself while the link does not vouch, or there is none', async (t) => {
     assert.equal(await second({}, ({ store }) => (store.link.isVouching = false), t), 2)
     const { cache, store } = cachedStore()
-    const bare = cached({ load: store.load, save: store.save, touch: store.touch, delete: store.delete }, { max: 5, maxBytes: 5000, maxAge: 5 }, new Diagnostics('sid'))
+    const bare = cached({ load: store.load, save: store.save, touch: store.touch, delete: store.delete }, { max: 5, maxBytes: 5000, maxAge: 5, allowStale: false }, new Diagnostics('sid'))
     await Promise.all([bare.load(KEY), bare.load(KEY)])
     assert.equal(store.count('load'), 2)
     await cache.close?.()
@@ -307,7 +307,7 @@ describe('a key that is in the cache', () => {
   it('is forgotten by a deletion that failed at once', async () => {
     const { store, isHit } = await filled()
     const diagnostics = new Diagnostics('sid')
-    const throwing = cached({ ...store, delete() { throw new Error('down') }, save() { throw new Error('down') } }, { max: 5, maxBytes: 5000, maxAge: HOUR }, diagnostics)
+    const throwing = cached({ ...store, delete() { throw new Error('down') }, save() { throw new Error('down') } }, { max: 5, maxBytes: 5000, maxAge: HOUR, allowStale: false }, diagnostics)
     for (const method of ['delete', 'save'] as const) {
       await throwing.load(KEY)
       assert.throws(() => throwing[method](KEY, 'x', 1, undefined), /down/)
@@ -476,7 +476,7 @@ describe('a store that can say nothing about what is cached', () => {
 
   it('is asked every time', async () => {
     const store = recordingStore()
-    const cache = cached(bare(store), { max: 5, maxBytes: 5000, maxAge: HOUR }, new Diagnostics('sid'))
+    const cache = cached(bare(store), { max: 5, maxBytes: 5000, maxAge: HOUR, allowStale: false }, new Diagnostics('sid'))
     await cache.save(KEY, 'text', Date.now() + HOUR, undefined)
     await cache.load(KEY)
     await cache.load(KEY)
@@ -486,7 +486,7 @@ describe('a store that can say nothing about what is cached', () => {
   it('is asked once in maxAge if the user accepts that', async (t) => {
     mockDate(t)
     const store = recordingStore()
-    const cache = cached(bare(store), { max: 5, maxBytes: 5000, maxAge: 1000 }, new Diagnostics('sid'), true)
+    const cache = cached(bare(store), { max: 5, maxBytes: 5000, maxAge: 1000, allowStale: true }, new Diagnostics('sid'))
     await cache.save(KEY, 'text', Date.now() + HOUR, undefined)
     await cache.load(KEY)
     assert.equal(store.count('load'), 0)

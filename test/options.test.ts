@@ -32,11 +32,11 @@ describe('options that are left out', () => {
     assert.deepEqual(options, {
       keyring: undefined,
       ownsStore: false,
-      cache: { max: 10_000, maxBytes: 33_554_432, maxAge: 60_000 },
-      acceptsStaleness: false,
+      cache: { max: 10_000, maxBytes: 33_554_432, maxAge: 60_000, allowStale: false },
       idleTimeout: 1_800_000,
       absoluteTimeout: 28_800_000,
       cookie: { name: 'sid', path: '/', secure: 'auto', sameSite: 'lax' },
+      encrypt: false,
       serializer: undefined,
       skip: undefined,
       onStoreError: 'throw',
@@ -45,7 +45,7 @@ describe('options that are left out', () => {
   })
 
   it('may be given as undefined, as an environment variable that is not set is', () => {
-    const names = ['keys', 'cache', 'idleTimeout', 'absoluteTimeout', 'cookie', 'serializer', 'skip', 'onStoreError', 'maxRecordBytes']
+    const names = ['keys', 'cache', 'idleTimeout', 'absoluteTimeout', 'cookie', 'encrypt', 'serializer', 'skip', 'onStoreError', 'maxRecordBytes']
     assert.deepEqual(check(Object.fromEntries(names.map((name) => [name, undefined]))), check({}))
     const { cookie } = check({ cookie: { name: undefined, path: undefined, domain: undefined, secure: undefined, partitioned: undefined } })
     assert.deepEqual([cookie.name, cookie.path, cookie.secure, cookie.domain], ['sid', '/', 'auto', undefined])
@@ -110,13 +110,12 @@ describe('store', () => {
 describe('cache', () => {
   it('is false, or bounds', () => {
     assert.equal(check({ cache: false }).cache, undefined)
-    assert.deepEqual(check({ cache: { max: 1, maxBytes: 2, maxAge: 0.5 } }).cache, { max: 1, maxBytes: 2, maxAge: 0.5 })
+    assert.deepEqual(check({ cache: { max: 1, maxBytes: 2, maxAge: 0.5 } }).cache, { max: 1, maxBytes: 2, maxAge: 0.5, allowStale: false })
   })
 
-  it('serves what may be old only if the age was given in so many words', () => {
-    assert.equal(check({ cache: { max: 5 } }).acceptsStaleness, false)
-    assert.equal(check({ cache: { maxAge: 5 } }).acceptsStaleness, true)
-    assert.equal(check({ cache: false }).acceptsStaleness, false)
+  it('serves what may be old only if it was allowed in so many words', () => {
+    assert.equal(check({ cache: { maxAge: 5 } }).cache?.allowStale, false)
+    assert.equal(check({ cache: { allowStale: true } }).cache?.allowStale, true)
   })
 
   it('of another kind is refused', () => {

@@ -16,6 +16,8 @@ const FLOORS: Readonly<Record<string, number>> = {
   record: 1.5,
   store: 2,
   state: 2.5,
+  watching: 2.5,
+  encryption: 3,
   session: 3,
   commits: 3,
   cache: 3,
