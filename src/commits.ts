@@ -30,6 +30,14 @@ interface Waiting {
   readonly reject: (error: unknown) => void
 }
 
+/** What a group makes of a record, and whose writes are in it. */
+interface Applied {
+  readonly record: SessionRecord
+  /** Absent if nothing was changed. */
+  readonly text?: string
+  readonly members: Waiting[]
+}
+
 /**
  * Group commit. Of one key, one save is under way in this process; the writes that arrive meanwhile become the next one,
  * applied in the order of their arrival. So a burst of writers costs a round trip or two, and only processes race.
@@ -125,12 +133,12 @@ export class Commits {
     }
   }
 
-  #save(key: Key, { record, text }: { record: SessionRecord; text: string }, base: Found | undefined): Awaitable<Saved> {
+  #save(key: Key, { record, text = format(record) }: Applied, base: Found | undefined): Awaitable<Saved> {
     return this.#store.save(key, text, endOf(record, Date.now()), base)
   }
 
   /** All writes one after the other; one that fails takes no other with it. */
-  #apply(before: SessionRecord, group: Waiting[]): { record: SessionRecord; text: string; members: Waiting[] } {
+  #apply(before: SessionRecord, group: Waiting[]): Applied {
     const members: Waiting[] = []
     let record = before
     for (const member of group) {
@@ -142,17 +150,17 @@ export class Commits {
       }
     }
     // Nothing to store: how large the record is, was decided when it was stored.
-    if (record === before) return { record, text: '', members }
+    if (record === before) return { record, members }
     const text = format(record)
     if (this.#fits(text)) return { record, text, members }
     if (group.length > 1) return this.#applySingly(before, members)
     for (const { reject } of members) reject(this.#tooLarge())
-    return { record: before, text, members: [] }
+    return { record: before, members: [] }
   }
 
   /** Finds out which writes made the record too large: each is tried on what the accepted ones before it made. */
-  #applySingly(before: SessionRecord, group: Waiting[]): { record: SessionRecord; text: string; members: Waiting[] } {
-    let accepted = { record: before, text: '' }
+  #applySingly(before: SessionRecord, group: Waiting[]): Applied {
+    let accepted: Applied = { record: before, members: [] }
     const members: Waiting[] = []
     for (const member of group) {
       const tried = this.#apply(accepted.record, [member])

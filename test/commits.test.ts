@@ -66,6 +66,12 @@ describe('one writer', () => {
     assert.deepEqual(store.calls, ['save', 'save'])
   })
 
+  it('makes a record with nothing in it, if that is asked for', async () => {
+    const store = recordingStore()
+    await committing(store).commits.commit(KEY, { ...setting('a', 1), apply: (record) => record })
+    assert.equal((store.elsewhere.load(KEY) as Found).text, format(initial))
+  })
+
   it('saves nothing if nothing changes', async () => {
     const store = recordingStore()
     const found = await stored(store)
