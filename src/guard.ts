@@ -1,6 +1,6 @@
 import type { Diagnostics } from './diagnostics.ts'
 import { SessionError, isSessionError } from './errors.ts'
-import type { Store } from './store.ts'
+import type { Store, SubjectIndex } from './store.ts'
 import { isPromise, type Awaitable, type Milliseconds } from './units.ts'
 
 /**
@@ -52,8 +52,22 @@ export function guarded(store: Store, deadline: Milliseconds, diagnostics: Diagn
     })
   }
 
+  const { subjects } = store
   return {
     ...optionalPowers(store),
+    ...(subjects && {
+      subjects: {
+        add: (subject, key, until) => ask(true, () => subjects.add(subject, key, until)),
+        remove: (subject, key) => ask(true, () => subjects.remove(subject, key)),
+        async *keys(subject) {
+          try {
+            yield* subjects.keys(subject)
+          } catch (cause) {
+            throw failed(false, cause)
+          }
+        },
+      } satisfies SubjectIndex,
+    }),
     load: (key) =>
       diagnostics.trace('load', () => {
         stats.loads++

@@ -5,6 +5,7 @@ import { endOf, merge, newRecord, type Changes, type SessionRecord, type Terms }
 import { applyUpdate } from './session.ts'
 import { SessionState, type SessionActions } from './state.ts'
 import type { Found, Store } from './store.ts'
+import { Subjects } from './subjects.ts'
 import type { RegenerateOptions, Session } from './types.ts'
 import { isPromise, type Awaitable, type Key, type Milliseconds } from './units.ts'
 import type { Codec } from './value.ts'
@@ -32,6 +33,7 @@ export class Lifecycle {
   readonly #options: LifecycleOptions
   readonly #diagnostics: Diagnostics
   readonly #commits: Commits
+  readonly #subjects: Subjects
   readonly #touching = new Map<Key, Promise<void>>()
 
   constructor(store: Store, options: LifecycleOptions, diagnostics: Diagnostics) {
@@ -39,6 +41,7 @@ export class Lifecycle {
     this.#options = options
     this.#diagnostics = diagnostics
     this.#commits = new Commits(store, options.maxRecordBytes, diagnostics)
+    this.#subjects = new Subjects(store)
   }
 
   /** What the store has under this key; an unreadable record is reported and then as good as none. */
@@ -104,7 +107,7 @@ export class Lifecycle {
   }
 
   async #commit(state: SessionState, changes: Changes): Promise<CommitOutcome> {
-    const committed = await this.#write(state, (record) => merge(record, changes))
+    const committed = await this.#write(state, changes, (record) => merge(record, changes))
     if (!committed) return 'gone'
     state.committed(committed.found, committed.record, changes)
     return 'saved'
@@ -126,18 +129,26 @@ export class Lifecycle {
       outcome = rest
       return next
     }
-    const committed = await this.#write(state, apply, true)
+    const committed = await this.#write(state, changes, apply, true)
     if (!committed || !outcome) throw gone()
     state.committed(committed.found, committed.record, changes)
     state.refresh(outcome.names)
     return outcome.result
   }
 
-  async #write(state: SessionState, apply: (record: SessionRecord) => SessionRecord, isExact = false): Promise<Committed> {
-    const { found, mustRead } = state
+  async #write(
+    state: SessionState,
+    changes: Changes | undefined,
+    apply: (record: SessionRecord) => SessionRecord,
+    isExact = false,
+  ): Promise<Committed> {
+    const { found, mustRead, key, record } = state
+    const write = (): Promise<Committed> =>
+      this.#commits.commit(key, { found, mustRead, initial: found ? undefined : record, apply, isExact })
     let committed: Committed
     try {
-      committed = await this.#commits.commit(state.key, { found, mustRead, initial: found ? undefined : state.record, apply, isExact })
+      const isNews = !found || changes?.terms
+      committed = await (isNews ? this.#subjects.noting({ ...record, ...changes?.terms }, key, write) : write())
     } catch (error) {
       if (isSessionError(error, 'ERR_SESSION_STORE_UNAVAILABLE')) state.mustRead = true
       throw error
@@ -215,6 +226,7 @@ export class Lifecycle {
       }
     }
     state.phase = 'replaced'
+    await this.#subjects.forget(state.record, state.key)
     return next
   }
 
@@ -236,6 +248,7 @@ export class Lifecycle {
     if (!state.found && !state.mustRead) return
     try {
       await this.#store.delete(state.key)
+      await this.#subjects.forget(state.record, state.key)
     } catch (error) {
       state.phase = phase // it may live on: nobody is told otherwise
       throw error

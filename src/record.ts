@@ -26,6 +26,9 @@ export interface Terms {
   readonly absoluteTimeout: Milliseconds
   /** Whether the cookie outlives the browser. */
   readonly persistent: boolean
+  /** Whose session it is, and what its user may know it by: see `identify`. */
+  readonly subject?: string | undefined
+  readonly label?: string | undefined
 }
 
 /** What one request did to a record. */
@@ -87,10 +90,11 @@ function differs(record: Terms, terms: Partial<Terms>): boolean {
  * on a line of its own, so that a changed key costs that key's text and the others are copied as they are.
  */
 export function format(record: SessionRecord): string {
-  const { createdAt, idleTimeout, absoluteTimeout, persistent } = record
+  const { createdAt, idleTimeout, absoluteTimeout, persistent, subject, label } = record
   return (
     `{"format":${FORMAT},"createdAt":${createdAt},"idleTimeout":${idleTimeout},"absoluteTimeout":${absoluteTimeout}` +
-    `${persistent ? ',"persistent":true' : ''},"data":${formatEntries(record.entries)}` +
+    `${persistent ? ',"persistent":true' : ''}${subject === undefined ? '' : `,"subject":${JSON.stringify(subject)}`}` +
+    `${label === undefined ? '' : `,"label":${JSON.stringify(label)}`},"data":${formatEntries(record.entries)}` +
     `${record.flash.size > 0 ? `,"flash":${formatEntries(record.flash)}` : ''}}`
   )
 }
@@ -112,7 +116,7 @@ export function parse(text: string): SessionRecord {
     throw unreadable('it is not JSON, or was cut short')
   }
   if (!isObject(document)) throw unreadable('it is not a session record')
-  const { format: found, createdAt, idleTimeout, absoluteTimeout, persistent, data, flash } = document
+  const { format: found, createdAt, idleTimeout, absoluteTimeout, persistent, subject, label, data, flash } = document
   if (found !== FORMAT) {
     throw unreadable(`its format is ${typeof found === 'number' ? found : 'unknown'}, and this release reads ${FORMAT}`)
   }
@@ -126,6 +130,8 @@ export function parse(text: string): SessionRecord {
     idleTimeout,
     absoluteTimeout,
     persistent: persistent === true,
+    ...(typeof subject === 'string' && { subject }),
+    ...(typeof label === 'string' && { label }),
     entries: readEntries(data, texts.data),
     flash: flash ? readEntries(flash, texts.flash) : new Map(),
   }

@@ -71,6 +71,7 @@ const MEMBERS: { [Name in keyof Members]: (state: SessionState) => unknown } = {
       : state.actions.regenerate(state, options ?? {}),
   destroy: (state) => (callback?: SessionCallback) => settle(() => state.actions.destroy(state), callback),
   remember: (state) => (options?: RememberOptions) => state.remember(options ?? {}),
+  identify: (state) => (subject: string, label?: string) => state.identify(subject, label),
   flash: (state) => (key: string, ...value: [] | [unknown]) => state.flash(key, ...value),
   // So that a session may be returned from an async function.
   then: () => undefined,

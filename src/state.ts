@@ -129,6 +129,15 @@ export class SessionState {
     }
   }
 
+  identify(subject: string, label?: string): void {
+    this.#assertOpen('identify')
+    for (const [name, text] of Object.entries({ subject, label: label ?? 'none' })) {
+      if (typeof text === 'string' && text !== '') continue
+      throw new SessionError('ERR_SESSION_OPTION', `session.identify: the ${name} must be a string that is not empty.`)
+    }
+    this.#terms = { ...this.#terms, subject, label }
+  }
+
   flash(key: string, ...values: [] | [value: unknown]): unknown {
     if (typeof key !== 'string') throw new SessionError('ERR_SESSION_VALUE', 'session.flash: the key must be a string.')
     if (values.length === 0) return this.phase === 'destroyed' ? undefined : this.#received.get(key)?.read(this.codec)
@@ -206,8 +215,8 @@ export class SessionState {
 
   /** What is agreed about this session now, for one that carries it on. */
   get terms(): Terms {
-    const { idleTimeout, absoluteTimeout, persistent } = this.record
-    return { idleTimeout, absoluteTimeout, persistent, ...this.#terms }
+    const { idleTimeout, absoluteTimeout, persistent, subject, label } = this.record
+    return { idleTimeout, absoluteTimeout, persistent, subject, label, ...this.#terms }
   }
 
   /** Hands the data on to the session that carries this one on: all of it, or what has these names. */
