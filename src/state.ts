@@ -215,8 +215,8 @@ export class SessionState {
 
   /** What is agreed about this session now, for one that carries it on. */
   get terms(): Terms {
-    const { idleTimeout, absoluteTimeout, persistent, subject, label } = this.record
-    return { idleTimeout, absoluteTimeout, persistent, subject, label, ...this.#terms }
+    const { createdAt: _createdAt, entries: _entries, flash: _flash, ...terms } = this.record
+    return { ...terms, ...this.#terms }
   }
 
   /** Hands the data on to the session that carries this one on: all of it, or what has these names. */

@@ -29,7 +29,7 @@ const FLOORS: Readonly<Record<string, number>> = {
   'stores/url': 3.5,
   lifecycle: 4,
   cookie: 4,
-  subjects: 4,
+  subjects: 3.5,
   scope: 4,
   response: 4.5,
   options: 5,
