@@ -25,8 +25,8 @@ export interface RedisServer {
   thaw(): void
   /** kill -9; resolves when the port is closed. */
   kill(): Promise<void>
-  /** Starts it again on the same port; what was not saved is lost. */
-  restart(): Promise<void>
+  /** Starts it again on the same port, with further arguments; what was not saved is lost. */
+  restart(...more: string[]): Promise<void>
   /** Ends it for good and removes its directory. */
   stop(): Promise<void>
 }
@@ -40,6 +40,12 @@ export interface RedisServerOptions {
   readonly port?: number
 }
 
+/** No persistence, and no waiting for more replicas. */
+const SERVER = [
+  ...['--save', '', '--appendonly', 'no'],
+  ...['--enable-debug-command', 'yes', '--repl-diskless-sync-delay', '0'],
+]
+
 export async function redisServer(options: RedisServerOptions = {}): Promise<RedisServer> {
   const port = options.port ?? (await freePort())
   const directory = mkdtempSync(join(tmpdir(), 'redis-server-'))
@@ -49,7 +55,7 @@ export async function redisServer(options: RedisServerOptions = {}): Promise<Red
   const args = [
     ...(options.sentinel === undefined ? [] : [configuration, '--sentinel']),
     ...['--port', String(port), '--bind', '127.0.0.1', '--dir', directory, '--daemonize', 'no'],
-    ...(options.sentinel === undefined ? ['--save', '', '--appendonly', 'no', '--enable-debug-command', 'yes'] : []),
+    ...(options.sentinel === undefined ? SERVER : []),
     ...(options.password === undefined ? [] : ['--requirepass', options.password]),
     ...(options.args ?? []),
   ]
@@ -66,8 +72,8 @@ export async function redisServer(options: RedisServerOptions = {}): Promise<Red
     freeze: () => void process.kill(process_.pid, 'SIGSTOP'),
     thaw: () => void process.kill(process_.pid, 'SIGCONT'),
     kill: () => process_.kill(),
-    async restart() {
-      process_ = await start(args, directory, port)
+    async restart(...more) {
+      process_ = await start([...args, ...more], directory, port)
     },
     async stop() {
       await process_.kill()
@@ -87,10 +93,8 @@ export interface SentinelSetup {
 }
 
 export async function sentinelSetup(): Promise<SentinelSetup> {
-  const master = await redisServer({ args: ['--repl-diskless-sync-delay', '0'] })
-  const replica = await redisServer({
-    args: ['--repl-diskless-sync-delay', '0', '--replicaof', '127.0.0.1', String(master.port)],
-  })
+  const master = await redisServer()
+  const replica = await redisServer({ args: ['--replicaof', '127.0.0.1', String(master.port)] })
   await until(async () => (await replica.cli('INFO', 'replication')).includes('master_link_status:up'))
   const configuration = [
     `sentinel monitor main 127.0.0.1 ${master.port} 2`,
@@ -133,7 +137,7 @@ export async function clusterSetup(): Promise<ClusterSetup> {
       return redisServer({
         args: [
           ...['--cluster-enabled', 'yes', '--cluster-port', String(busPort), '--cluster-node-timeout', '1000'],
-          ...['--cluster-replica-validity-factor', '0', '--repl-diskless-sync-delay', '0'],
+          ...['--cluster-replica-validity-factor', '0'],
         ],
       })
     }),
