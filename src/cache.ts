@@ -200,8 +200,14 @@ export function cached(store: Store, options: Required<CacheOptions>, diagnostic
     return current.answer
   }
 
+  /**
+   * What the store read for the first may have been changed before the second asked. Only who hears of changes can tell
+   * that it was not, or not for longer than the coherence bound.
+   */
   function isShareable({ token, startedAt }: Fill): boolean {
-    return token.minVersion === 0 && token.link.generation === token.generation && Date.now() - startedAt < MAX_SHARED_FILL
+    if (token.minVersion > 0 || token.link.generation !== token.generation) return false
+    if (watch) return token.link.vouches()
+    return acceptsStaleness && Date.now() - startedAt < Math.min(maxAge, MAX_SHARED_FILL)
   }
 
   return {
