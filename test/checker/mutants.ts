@@ -101,8 +101,18 @@ async function overwrite(store: Store, key: Key, text: string, expiresAt: number
   }
 }
 
+const originals = new Map<Script, Script>()
+
+/** Undoes what a mutant did to the scripts of this process. */
+export function restoreScripts(): void {
+  for (const [script, original] of originals) Object.assign(script, original)
+  originals.clear()
+}
+
 function rewrite(script: Script, from: string, to: string): void {
+  if (originals.has(script)) return // by another node of this process
   if (!script.lua.includes(from)) throw new Error(`the script has no ${from} any more: this mutant would be no mutant`)
+  originals.set(script, { ...script })
   const lua = script.lua.replaceAll(from, to)
   Object.assign(script, { lua, sha: createHash('sha1').update(lua).digest('hex') })
 }

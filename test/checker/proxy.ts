@@ -41,15 +41,15 @@ export class FaultyCable {
     for (const connection of this.#connections) connection.release()
   }
 
-  /** From now on the server's bytes take this long at the most, a different time on each connection. */
-  delay(most: Milliseconds): void {
+  /** From now on the server's bytes take this long, or at random less, and no two connections are alike. */
+  delay(most: Milliseconds, { exactly = false }: { exactly?: boolean } = {}): void {
     this.#delay = most
-    for (const connection of this.#connections) connection.delay = this.#random.between(0, most)
+    for (const connection of this.#connections) connection.delayBy(exactly ? most : this.#random.between(0, most), exactly)
   }
 
   /** The same for the oldest connection only. */
-  delayFirst(most: Milliseconds): void {
-    for (const connection of [...this.#connections].slice(0, 1)) connection.delay = most
+  delayFirst(most: Milliseconds, { exactly = false }: { exactly?: boolean } = {}): void {
+    for (const connection of [...this.#connections].slice(0, 1)) connection.delayBy(most, exactly)
   }
 
   cutOne(): void {
@@ -65,13 +65,14 @@ export class FaultyCable {
     const connection = new Connection(near, connect(this.#target, '127.0.0.1'), this.#random)
     this.#connections.add(connection)
     near.on('close', () => this.#connections.delete(connection))
-    connection.delay = this.#random.between(0, this.#delay)
+    connection.delayBy(this.#random.between(0, this.#delay), false)
     if (this.#isBlack) connection.hold()
   }
 }
 
 class Connection {
-  delay: Milliseconds = 0
+  #delay: Milliseconds = 0
+  #isExact = false
   readonly #near: Socket
   readonly #far: Socket
   readonly #random: Random
@@ -86,13 +87,18 @@ class Connection {
     this.#carry(far, near, 1)
   }
 
+  delayBy(most: Milliseconds, exactly: boolean): void {
+    this.#delay = most
+    this.#isExact = exactly
+  }
+
   hold(): void {
     this.#isHeld = true
   }
 
   release(): void {
     this.#isHeld = false
-    this.delay = 0
+    this.#delay = 0
     for (const queue of this.#waiting) this.#pump(queue)
   }
 
@@ -107,8 +113,7 @@ class Connection {
     from.on('error', () => from.destroy())
     from.on('close', () => to.destroy())
     from.on('data', (chunk) => {
-      const isReply = direction === 1
-      const wait = isReply && this.delay > 0 ? this.#random.between(0, this.delay) : 0
+      const wait = direction === 0 ? 0 : this.#isExact ? this.#delay : this.#random.between(0, this.#delay)
       const due = Math.max(now(START) + wait, queue.at(-1)?.due ?? 0)
       if (queue.length === 0 && wait === 0 && !this.#isHeld) return void to.write(chunk)
       queue.push({ to, chunk, due })

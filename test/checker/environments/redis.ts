@@ -57,7 +57,7 @@ export async function redisEnvironment(protocol: 2 | 3, surroundings: Surroundin
       await sleep(random.between(100, bound * 5))
     }),
     ...onCables('delayed replies', 2, async (cable) => {
-      cable.delay(random.chance(0.7) ? 25 : bound * 1.5)
+      cable.delay(random.chance(0.6) ? 25 : 900)
       await sleep(random.between(200, 1500))
     }),
     ...onCables('delayed data', protocol === 2 ? 1 : 0, async (cable) => {
