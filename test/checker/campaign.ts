@@ -8,7 +8,7 @@ import { sleep, type Environment, type Fault, type StoreKind, type Surroundings 
 import { fileEnvironment } from './environments/file.ts'
 import { redisEnvironment } from './environments/redis.ts'
 import { sentinelEnvironment } from './environments/sentinel.ts'
-import { now, readHistory, record, type Operation } from './history.ts'
+import { now, readHistory, record, upTo, type Operation } from './history.ts'
 import type { MutantName } from './mutants.ts'
 import { Random } from './random.ts'
 import { verify, type Verdict } from './verify.ts'
@@ -30,6 +30,8 @@ export interface CampaignOptions {
   readonly pace?: number
   /** Only faults whose name begins with one of these. */
   readonly only?: readonly string[]
+  /** Ends as soon as there is a violation; looks twice a second. */
+  readonly untilViolation?: boolean
   /** Leaves the history behind, and says where. */
   readonly keep?: boolean
 }
@@ -42,6 +44,8 @@ export interface Report extends Verdict {
   readonly directory: string | undefined
 }
 
+const GRACE: Milliseconds = 200
+const LOOKS_EVERY: Milliseconds = 500
 const LONGEST_END: Milliseconds = 10_000
 
 /** Lets workers loose on a store, lets things go wrong meanwhile, and judges what they saw. */
@@ -62,12 +66,16 @@ export async function campaign(options: CampaignOptions): Promise<Report> {
       flushing: () => crowd.flushing(),
     })
     await crowd.start(environment)
-    const faults = await chaos(environment, crowd, options)
+    const terms = { bound: environment.bound, doubts: environment.doubts }
+    const isOver = options.untilViolation
+      ? () => verify(upTo(crowd.now() - GRACE, readHistory(history)), terms).violations.length > 0
+      : () => false
+    const faults = await chaos(environment, crowd, options, isOver)
     await environment.calm()
-    await sleep(300)
+    await sleep(GRACE)
     await crowd.stop()
     await lookIntoStore(environment, history, crowd)
-    const verdict = verify(readHistory(history), { bound: environment.bound, doubts: environment.doubts })
+    const verdict = verify(readHistory(history), terms)
     return { ...verdict, options, faults, seconds: crowd.now() / 1000, directory: options.keep ? directory : undefined }
   } finally {
     crowd.kill()
@@ -91,24 +99,34 @@ function environmentFor(kind: StoreKind, surroundings: Surroundings): Promise<En
   }
 }
 
-async function chaos(environment: Environment, crowd: Crowd, options: CampaignOptions): Promise<Record<string, number>> {
+/** Lets faults happen until the time is over; resolves to how many of each, when all is healed. */
+async function chaos(
+  environment: Environment,
+  crowd: Crowd,
+  options: CampaignOptions,
+  isOver: () => boolean,
+): Promise<Record<string, number>> {
   const random = new Random(options.seed)
   const counts: Record<string, number> = {}
   const scenes = new Map<string, Promise<void>>()
   const wanted = (name: string): boolean => !options.only || options.only.some((beginning) => name.startsWith(beginning))
-  const faults = [...environment.faults, ...crowd.faults(environment)].filter(({ name }) => wanted(name))
+  const faults = [...environment.faults, ...crowd.faults(environment)].filter(({ name, weight }) => weight > 0 && wanted(name))
   const end = crowd.now() + options.seconds * 1000
   const failures: unknown[] = []
-  while (faults.length > 0 && crowd.now() < end && failures.length === 0) {
+  let looked = crowd.now()
+  while (crowd.now() < end && failures.length === 0) {
     const pause = random.between(0.2, 1.8) * (1000 / (options.pace ?? 2))
     await sleep(Math.max(0, Math.min(pause, end - crowd.now())))
-    const fault = random.weighted(faults)
-    if (scenes.has(fault.scene) || crowd.now() >= end) continue
+    if (crowd.now() - looked > LOOKS_EVERY) {
+      if (isOver()) break
+      looked = crowd.now()
+    }
+    const fault = faults.length > 0 && crowd.now() < end ? random.weighted(faults) : undefined
+    if (!fault || scenes.has(fault.scene)) continue
     counts[fault.name] = (counts[fault.name] ?? 0) + 1
     const over = fault.run(random).catch((error: unknown) => void failures.push(error))
     scenes.set(fault.scene, over.finally(() => scenes.delete(fault.scene)))
   }
-  await sleep(Math.max(0, end - crowd.now()))
   await Promise.all(scenes.values())
   if (failures.length > 0) throw new Error('a fault could not be made', { cause: failures[0] })
   return counts

@@ -36,8 +36,8 @@ export function checkContents({ operations }: Life, complain: Complain): void {
 function observe(operations: readonly Operation[], complain: Complain): Observation[] {
   const byVersion = new Map<Version, Observation>()
   for (const by of operations) {
-    const { version, content, outcome } = by
-    if (outcome !== 'done' || version === undefined || content === undefined) continue
+    const { version, content, outcome, isDoubtful } = by
+    if (outcome !== 'done' || isDoubtful || version === undefined || content === undefined) continue
     const known = byVersion.get(version)
     if (!known) byVersion.set(version, { version, content, by })
     else if (!isSame(known.content, content)) {

@@ -38,6 +38,8 @@ export interface Operation {
   /** The new session that a `regenerate` made; version and content are then its. */
   readonly heir?: Key
   readonly error?: string
+  /** Seen while the servers themselves may have been wrong. Only the verifier says so. */
+  readonly isDoubtful?: boolean
 }
 
 type Begun = Pick<Operation, 'kind' | 'session' | 'name' | 'value'>
@@ -105,14 +107,26 @@ export function readHistory(directory: string): History {
   return { operations, statistics }
 }
 
+/** As it stood at that moment: what had begun by then, and of that only what had ended by then. */
+export function upTo(moment: Milliseconds, { operations, statistics }: History): History {
+  const cut = operations.flatMap((operation): Operation[] => {
+    if (operation.begun > moment) return []
+    if (operation.ended <= moment) return [operation]
+    const { process: processName, number, kind, session, name, value, begun } = operation
+    const unfinished = { process: processName, number, kind, session, begun, ended: Infinity, outcome: 'unknown' } as const
+    return [{ ...unfinished, ...(name !== undefined && { name }), ...(value !== undefined && { value }) }]
+  })
+  return { operations: cut, statistics }
+}
+
 type Mutable<T> = { -readonly [Name in keyof T]: T[Name] }
 
 function readPart(path: string, processName: string, operations: Operation[]): { stats: Record<string, number> } {
   const pending = new Map<number, Mutable<Operation>>()
   const contents = new Map<Key, { version: Version | undefined; content: Content }>()
   let stats: Record<string, number> = {}
-  for (const line of readFileSync(path, 'utf8').split('\n')) {
-    if (line === '' || !line.endsWith('}')) continue // the last line of who was killed
+  // What follows the last line break was cut short with its process, or is being written.
+  for (const line of readFileSync(path, 'utf8').split('\n').slice(0, -1)) {
     const { b, e, at, ...fields } = JSON.parse(line) as { b?: number; e?: number; at: number } & Record<string, unknown>
     if (b !== undefined) {
       const begun = { process: processName, number: b, begun: at, ended: Infinity, outcome: 'unknown', ...(fields as Begun & object) }

@@ -22,7 +22,7 @@ export function describe(report: Report): string {
     ['stalest read, same process', milliseconds(figures.stalestOwn)],
     ['ended session served for', milliseconds(figures.longestServed)],
     ['slowest operation', milliseconds(figures.slowest)],
-    ...(figures.doubtful > 0 ? ([['not judged (failovers)', figures.doubtful]] as [string, number][]) : []),
+    ...(figures.doubtful > 0 ? ([['around failovers', figures.doubtful]] as [string, number][]) : []),
     ['violations', violations.length],
   ]
   const width = Math.max(...rows.map(([name]) => name.length))

@@ -46,7 +46,7 @@ export interface Verdict {
     /** The longest after its end that a session was served by another process. */
     readonly longestServed: Milliseconds
     readonly slowest: Milliseconds
-    /** In doubt, and so not judged by the stricter rules. */
+    /** Around failovers: writes count as unknown, reads are judged against what was certain before. */
     readonly doubtful: number
   }
 }
@@ -82,8 +82,9 @@ export function verify({ operations: all, statistics }: History, { bound, doubts
     if (!isDoubtful(operation)) operations.push(operation)
     else {
       doubtful++
-      // It may have happened, and been forgotten; what was seen may be seen no more.
-      if (operation.kind !== 'read') operations.push({ ...operation, outcome: 'unknown', ended: Infinity })
+      // What was seen may be seen no more; what was acknowledged may have been forgotten.
+      if (operation.kind === 'read') operations.push({ ...operation, isDoubtful: true })
+      else operations.push({ ...operation, outcome: 'unknown', ended: Infinity })
     }
   }
   const flushes = operations.filter(({ kind }) => kind === 'flush')
@@ -181,8 +182,8 @@ function checkAges({ operations }: Life, bound: Milliseconds, complain: Complain
     firstOf[index] = Math.min(writes[index]!.ended, firstOf[index + 1] ?? Infinity)
   }
   const seen = new Map<string, { version: Version; ended: Milliseconds }[]>()
-  for (const { process, outcome, version, ended } of operations.toSorted((a, b) => a.ended - b.ended)) {
-    if (outcome !== 'done' || version === undefined) continue
+  for (const { process, outcome, version, ended, isDoubtful } of operations.toSorted((a, b) => a.ended - b.ended)) {
+    if (outcome !== 'done' || version === undefined || isDoubtful) continue
     const its = seen.get(process) ?? []
     if (version > (its.at(-1)?.version ?? -1)) its.push({ version, ended })
     seen.set(process, its)
@@ -198,7 +199,7 @@ function checkAges({ operations }: Life, bound: Milliseconds, complain: Complain
     }
     const its = seen.get(process) ?? []
     const before = its[firstIndex(its, ({ ended }) => ended > begun) - 1]
-    if (before && before.version > version!) {
+    if (before && before.version > version! && !operation.isDoubtful) {
       greatest.own = Math.max(greatest.own, begun - before.ended)
       const what = `version ${version} after this process had seen ${before.version}, ${(begun - before.ended).toFixed(1)} ms before`
       complain('a process sees its own writes, and never goes back', operation, what)
