@@ -4,7 +4,7 @@ import { after, afterEach, before, describe, it } from 'node:test'
 import { inspect } from 'node:util'
 import type { Found, Store } from '../../src/store.ts'
 import { redisStore } from '../../src/stores/redis.ts'
-import { redisServer, until, type RedisServer } from '../support/redis-server.ts'
+import { isReplicaInStep, redisServer, until, type RedisServer } from '../support/redis-server.ts'
 import { later, newKey, rejection, savedOf } from '../support/records.ts'
 import { tcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
 
@@ -200,7 +200,7 @@ describe('redisStore in an outage', () => {
   it('answers "gone" on no replica, and heals when it becomes a master', async () => {
     const replica = await redisServer({ args: ['--replicaof', '127.0.0.1', String(server.port)] })
     try {
-      await until(async () => (await replica.cli('INFO', 'replication')).includes('master_link_status:up'))
+      await until(() => isReplicaInStep(replica))
       const store = open(replica.url)
       for (const operation of [
         () => store.save(newKey(), '{}', later(), undefined),

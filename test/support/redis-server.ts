@@ -82,10 +82,9 @@ export async function redisServer(options: RedisServerOptions = {}): Promise<Red
   }
 }
 
-/** A master, a replica and three sentinels that watch them. */
+/** A master, two replicas and three sentinels that watch them. */
 export interface SentinelSetup {
-  readonly servers: readonly [master: RedisServer, replica: RedisServer]
-  readonly sentinels: readonly RedisServer[]
+  readonly servers: readonly RedisServer[]
   readonly url: string
   /** The port of the present master, as the sentinels see it. */
   masterPort(): Promise<number>
@@ -94,8 +93,9 @@ export interface SentinelSetup {
 
 export async function sentinelSetup(): Promise<SentinelSetup> {
   const master = await redisServer()
-  const replica = await redisServer({ args: ['--replicaof', '127.0.0.1', String(master.port)] })
-  await until(async () => (await replica.cli('INFO', 'replication')).includes('master_link_status:up'))
+  const replicaOf = ['--replicaof', '127.0.0.1', String(master.port)]
+  const replicas = await Promise.all([1, 2].map(() => redisServer({ args: replicaOf })))
+  await until(async () => (await master.cli('INFO', 'replication')).split('state=online').length === 3)
   const configuration = [
     `sentinel monitor main 127.0.0.1 ${master.port} 2`,
     'sentinel down-after-milliseconds main 700',
@@ -105,18 +105,17 @@ export async function sentinelSetup(): Promise<SentinelSetup> {
   const sentinels = await Promise.all([1, 2, 3].map(() => redisServer({ sentinel: configuration })))
   await until(async () => {
     const seen = await Promise.all(sentinels.map((sentinel) => sentinel.cli('SENTINEL', 'MASTER', 'main')))
-    return seen.every((text) => field(text, 'num-other-sentinels') === '2' && field(text, 'num-slaves') === '1')
+    return seen.every((text) => field(text, 'num-other-sentinels') === '2' && field(text, 'num-slaves') === '2')
   })
   return {
-    servers: [master, replica],
-    sentinels,
+    servers: [master, ...replicas],
     url: `redis+sentinel://${sentinels.map(({ port }) => `127.0.0.1:${port}`).join(',')}/main`,
     async masterPort() {
       const answer = await sentinels[0]!.cli('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', 'main')
       return Number(answer.split('\n')[1])
     },
     async stop() {
-      await Promise.all([...sentinels, master, replica].map((server) => server.stop()))
+      await Promise.all([...sentinels, master, ...replicas].map((server) => server.stop()))
     },
   }
 }
@@ -182,6 +181,11 @@ function owns(ranges: readonly string[], slot: number): boolean {
     const [first, last = first] = range.split('-').map(Number)
     return slot >= first! && slot <= last!
   })
+}
+
+/** Whether this server is the replica of a master that it can reach and has copied. */
+export async function isReplicaInStep(server: RedisServer): Promise<boolean> {
+  return (await server.cli('INFO', 'replication')).includes('master_link_status:up')
 }
 
 /** Resolves when the condition holds; rejects after the limit. */
