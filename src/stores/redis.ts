@@ -102,10 +102,11 @@ export function redisStore(urlOrClient: string | RedisClient, options: RedisStor
     },
 
     async close(): Promise<void> {
-      await link?.stop()
+      const stopped = link?.stop()
       link = undefined
       listeners.clear()
-      await connection.close()
+      // Not one after the other: a server that hangs would not let go of the subscription.
+      await Promise.all([stopped, connection.close()])
     },
   }
 
