@@ -26,7 +26,8 @@ class Target {
 
   async prepare(): Promise<void> {
     const { hasCookies, path, size } = this.#scenario
-    if (hasCookies && !this.#isBare) {
+    // Bare servers too, so that all have run equally long.
+    if (hasCookies) {
       let next = 0
       const logIn = async (connection: Connection): Promise<void> => {
         for (let user = next++; user < this.#jars.length; user = next++) {
@@ -38,7 +39,7 @@ class Target {
     }
     this.#bodies = this.#jars.map((_, user) => bodyOf(expectedValue(path, this.#userOf(user), 0)))
     if (path === '/read' || path === '/object' || path === '/anonymous') {
-      this.#requests = this.#jars.map(({ header }) => requestText(path, header))
+      this.#requests = this.#jars.map(({ header }) => requestText(path, header)) // bare servers have set none
     }
   }
 

@@ -123,8 +123,7 @@ function perRequest(before: Map<string, number> | undefined, after: Map<string, 
   const commands: Record<string, number> = {}
   for (const [name, calls] of after ?? []) {
     const each = (calls - (before?.get(name) ?? 0)) / requests
-    // The rest are those of the measurement itself, and heartbeats.
-    if (each >= 0.005 && name !== 'info') commands[name] = each
+    if (each > 0 && name !== 'info') commands[name] = each
   }
   return commands
 }

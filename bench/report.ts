@@ -56,7 +56,11 @@ function rowsOf(results: Results, scenario: string, node: string): Row[] {
 
 function describeCommands(samples: readonly Sample[]): string {
   const names = new Set(samples.flatMap(({ commands }) => Object.keys(commands)))
-  const described = [...names].map((name) => `${name} ${spreadOf(samples.map(({ commands }) => commands[name] ?? 0)).median.toFixed(2)}`)
+  const described = [...names].flatMap((name) => {
+    const { median } = spreadOf(samples.map(({ commands }) => commands[name] ?? 0))
+    // Less than this are the heartbeats of all servers that are up.
+    return median < 0.015 ? [] : `${name} ${median.toFixed(2)}`
+  })
   const script = described.filter((text) => text.startsWith('eval'))
   const others = described.filter((text) => !text.startsWith('eval'))
   if (script.length > 0 && others.length > 0) return `${script.join(', ')} (with ${others.join(', ')})`

@@ -21,8 +21,8 @@ export function pathOf(url) {
   return end === -1 ? url : url.slice(0, end)
 }
 
-/** Puts into a session what a small shop would: some 200 bytes, and a cart that brings it to `size` bytes. */
 let logins = 0
+/** Puts into a session what a small shop would: some 200 bytes, and a cart that brings it to `size` bytes. */
 export function fill(session, user, size) {
   session.login = ++logins // as an application would keep the time of a login; no two are the same
   session.userId = user

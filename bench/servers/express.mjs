@@ -42,7 +42,7 @@ app.get('/login', (request, response, next) => {
   const user = param(request.url, 'user')
   function renewed(error) {
     if (error) return next(error)
-    fill(sessionOf(request), user, Number(param(request.url, 'size')))
+    fill(store === null ? {} : request.session, user, Number(param(request.url, 'size')))
     response.json({ value: user })
   }
   if (store === null) renewed()

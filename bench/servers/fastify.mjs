@@ -25,7 +25,7 @@ app.get('/count', async (request) => ({ value: countKeys(sessionOf(request)) }))
 app.get('/login', async (request) => {
   const user = param(request.url, 'user')
   if (!isBare) await request.session.regenerate()
-  fill(sessionOf(request), user, Number(param(request.url, 'size')))
+  fill(isBare ? {} : request.session, user, Number(param(request.url, 'size')))
   return { value: user }
 })
 app.get('/slow', async (request) => {

@@ -9,12 +9,12 @@ app.silent = true
 
 /** Of each variant: how it is installed, and what its users write. */
 const variants = {
-  'koa-bare': async () => ({ session: () => CONSTANT }),
+  'koa-bare': async () => ({ session: () => CONSTANT, fresh: () => ({}) }),
 
   'koa-als': async () => {
     const storage = new AsyncLocalStorage()
     app.use((ctx, next) => storage.run(CONSTANT, next))
-    return { session: () => storage.getStore() }
+    return { session: () => storage.getStore(), fresh: () => ({}) }
   },
 
   'ours-memory': async () => ours(({ memoryStore }) => memoryStore()),
@@ -63,7 +63,7 @@ async function ours(storeOf) {
   const sessions = library.session({
     keys: [KEY],
     store: storeOf({ ...library, redisStore }),
-    ...(options.cache && { cache: { max: options.cache } }),
+    ...(options.cache && { cache: { max: options.cache, maxBytes: 2 ** 28 } }),
   })
   app.use(sessions)
   return {
@@ -109,7 +109,7 @@ app.use(async (ctx) => {
       return
     case '/login':
       if (variant.renew) await variant.renew(ctx)
-      fill(variant.session(ctx), param(url, 'user'), Number(param(url, 'size')))
+      fill(variant.fresh?.() ?? variant.session(ctx), param(url, 'user'), Number(param(url, 'size')))
       ctx.body = { value: param(url, 'user') }
       return
     case '/slow': {
