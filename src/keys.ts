@@ -1,4 +1,4 @@
-import { createSecretKey, timingSafeEqual } from 'node:crypto'
+import { createSecretKey, hkdfSync, timingSafeEqual, type KeyObject } from 'node:crypto'
 import Keygrip from 'keygrip'
 import { SessionError } from './errors.ts'
 
@@ -14,11 +14,21 @@ export interface Keyring {
   sign(text: string): string
   /** The index of the key that made this signature; -1 if none did. */
   indexOf(text: string, signature: string): number
+  /** A 256-bit key for another purpose from each secret, newest first (HKDF, RFC 5869). Throws for a Keygrip, which hides its secrets. */
+  derive(purpose: string): KeyObject[]
 }
 
 /** Throws `ERR_SESSION_OPTION` that says what to do. No message contains a key. */
 export function keyringOf(keys: Keys): Keyring {
-  if (isKeygrip(keys)) return { sign: (text) => keys.sign(text), indexOf: (text, signature) => keys.index(text, signature) }
+  if (isKeygrip(keys)) {
+    return {
+      sign: (text) => keys.sign(text),
+      indexOf: (text, signature) => keys.index(text, signature),
+      derive() {
+        throw wrong('encrypt needs the secrets themselves: pass keys as a list, not as a Keygrip.')
+      },
+    }
+  }
   if (!Array.isArray(keys)) throw wrong('keys must be a list of secrets, newest first, or a Keygrip.')
   const secrets = keys.filter((key) => key !== undefined)
   if (secrets.length === 0) throw wrong(`keys holds no secret: is the environment variable set? ${HOW_TO_MAKE_ONE}`)
@@ -34,6 +44,7 @@ export function keyringOf(keys: Keys): Keyring {
   return {
     sign: (text) => (signers[0] as Keygrip).sign(text),
     indexOf: (text, signature) => signers.findIndex((signer) => isEqual(signer.sign(text), signature)),
+    derive: (purpose) => secrets.map((secret) => createSecretKey(Buffer.from(hkdfSync('sha256', secret, '', `koa-server-session ${purpose}`, 32)))),
   }
 }
 

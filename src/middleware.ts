@@ -2,6 +2,7 @@ import type Koa from 'koa'
 import { cached } from './cache.ts'
 import { SessionCookie } from './cookie.ts'
 import { Diagnostics, type SessionStats } from './diagnostics.ts'
+import { encrypted } from './encryption.ts'
 import { guarded } from './guard.ts'
 import { keyringOf, noKeys, type Keys } from './keys.ts'
 import { Lifecycle } from './lifecycle.ts'
@@ -47,15 +48,20 @@ export function session<Data extends object = SessionData>(options: SessionOptio
   const { cookie: cookieOptions, skip, store, ownsStore } = checked
   const diagnostics = new Diagnostics(cookieOptions.name)
   const safe = guarded(store, DEADLINE, diagnostics)
-  const cache = checked.cache && cached(safe, checked.cache, diagnostics, checked.acceptsStaleness)
-  const lifecycle = new Lifecycle(cache ?? safe, { ...checked, codec: new Codec(checked.serializer) }, diagnostics)
+  const vault = checked.encrypt ? encrypted(safe) : undefined
+  const cache = checked.cache && cached(vault ?? safe, checked.cache, diagnostics, checked.acceptsStaleness)
+  const lifecycle = new Lifecycle(cache ?? vault ?? safe, { ...checked, codec: new Codec(checked.serializer) }, diagnostics)
   let { keyring } = checked
+  if (keyring) vault?.use(keyring.derive('encryption'))
   let services: Services | undefined
 
   function servicesFor(app: Koa): Services {
     if (services) return services
-    keyring ??= app.keys ? keyringOf(app.keys as Keys) : undefined
-    if (!keyring) throw noKeys()
+    if (!keyring) {
+      if (!app.keys) throw noKeys()
+      keyring = keyringOf(app.keys as Keys)
+      vault?.use(keyring.derive('encryption'))
+    }
     services = {
       lifecycle,
       cookie: new SessionCookie(cookieOptions, keyring, diagnostics),
@@ -87,8 +93,10 @@ export function session<Data extends object = SessionData>(options: SessionOptio
   const operations: Omit<Sessions<Data>, never> = {
     get: () => (currentHolder(middleware)?.session ?? noSessionHere()) as Session<Data>,
     rotate(keys) {
-      keyring = keyringOf(keys)
-      services?.cookie.rotate(keyring)
+      const newest = keyringOf(keys)
+      vault?.use(newest.derive('encryption'))
+      services?.cookie.rotate(newest)
+      keyring = newest
     },
     prune: async () => (await store.prune?.()) ?? 0,
     stats: () => ({ ...diagnostics.stats, resigned: [...diagnostics.stats.resigned] }),

@@ -27,6 +27,8 @@ export interface SessionOptions {
   /** A session ends this long after its creation, whatever happens. Default 8 hours (ASVS 7.3.2). */
   absoluteTimeout?: Milliseconds
   cookie?: CookieOptions
+  /** Encrypts records at rest (AES-256-GCM, keys derived from `keys` and rotating with them). Default `false`. */
+  encrypt?: boolean
   /** How values become text. Default: JSON, and devalue for what JSON would change (Date, Map, Set, BigInt, …). */
   serializer?: Serializer
   /** Requests that have no session, such as those for assets. Default: none. */
@@ -52,6 +54,7 @@ export interface CheckedOptions {
   readonly idleTimeout: Milliseconds
   readonly absoluteTimeout: Milliseconds
   readonly cookie: CookieOptions & { readonly name: string; readonly secure: boolean | 'auto' }
+  readonly encrypt: boolean
   readonly serializer: Serializer | undefined
   readonly skip: ((ctx: Koa.Context) => boolean) | undefined
   readonly onStoreError: 'throw' | 'anonymous'
@@ -67,6 +70,7 @@ const OPTIONS = new Set([
   'idleTimeout',
   'absoluteTimeout',
   'cookie',
+  'encrypt',
   'serializer',
   'skip',
   'onStoreError',
@@ -80,11 +84,12 @@ export function checkOptions(options: SessionOptions): CheckedOptions {
   if (typeof options !== 'object' || options === null) throw wrong('options', 'must be an object', options)
   known(options, OPTIONS, '')
   const { keys, store, cache, idleTimeout = 30 * MINUTE, absoluteTimeout = 480 * MINUTE, serializer, skip } = options
-  const { onStoreError = 'throw', maxRecordBytes = 65_536 } = options
+  const { onStoreError = 'throw', maxRecordBytes = 65_536, encrypt = false } = options
   positive('idleTimeout', idleTimeout)
   positive('absoluteTimeout', absoluteTimeout)
   positive('maxRecordBytes', maxRecordBytes)
   if (skip !== undefined && typeof skip !== 'function') throw wrong('skip', 'must be a function', skip)
+  oneOf('encrypt', encrypt, [true, false])
   oneOf('onStoreError', onStoreError, ['throw', 'anonymous'])
   if (serializer !== undefined && (typeof serializer?.stringify !== 'function' || typeof serializer.parse !== 'function')) {
     throw wrong('serializer', 'must have the functions stringify and parse', serializer)
@@ -98,6 +103,7 @@ export function checkOptions(options: SessionOptions): CheckedOptions {
     idleTimeout,
     absoluteTimeout,
     cookie: checkCookie(options.cookie ?? {}),
+    encrypt,
     serializer,
     skip,
     onStoreError,

@@ -25,8 +25,8 @@ export interface RedisServer {
   thaw(): void
   /** kill -9; resolves when the port is closed. */
   kill(): Promise<void>
-  /** Starts it again on the same port; what was not saved is lost. */
-  restart(): Promise<void>
+  /** Starts it again on the same port, with further arguments; what was not saved is lost. */
+  restart(...more: string[]): Promise<void>
   /** Ends it for good and removes its directory. */
   stop(): Promise<void>
 }
@@ -40,6 +40,12 @@ export interface RedisServerOptions {
   readonly port?: number
 }
 
+/** No persistence, and no waiting for more replicas. */
+const SERVER = [
+  ...['--save', '', '--appendonly', 'no'],
+  ...['--enable-debug-command', 'yes', '--repl-diskless-sync-delay', '0'],
+]
+
 export async function redisServer(options: RedisServerOptions = {}): Promise<RedisServer> {
   const port = options.port ?? (await freePort())
   const directory = mkdtempSync(join(tmpdir(), 'redis-server-'))
@@ -49,7 +55,7 @@ export async function redisServer(options: RedisServerOptions = {}): Promise<Red
   const args = [
     ...(options.sentinel === undefined ? [] : [configuration, '--sentinel']),
     ...['--port', String(port), '--bind', '127.0.0.1', '--dir', directory, '--daemonize', 'no'],
-    ...(options.sentinel === undefined ? ['--save', '', '--appendonly', 'no', '--enable-debug-command', 'yes'] : []),
+    ...(options.sentinel === undefined ? SERVER : []),
     ...(options.password === undefined ? [] : ['--requirepass', options.password]),
     ...(options.args ?? []),
   ]
@@ -66,8 +72,8 @@ export async function redisServer(options: RedisServerOptions = {}): Promise<Red
     freeze: () => void process.kill(process_.pid, 'SIGSTOP'),
     thaw: () => void process.kill(process_.pid, 'SIGCONT'),
     kill: () => process_.kill(),
-    async restart() {
-      process_ = await start(args, directory, port)
+    async restart(...more) {
+      process_ = await start([...args, ...more], directory, port)
     },
     async stop() {
       await process_.kill()
@@ -76,10 +82,9 @@ export async function redisServer(options: RedisServerOptions = {}): Promise<Red
   }
 }
 
-/** A master, a replica and three sentinels that watch them. */
+/** A master, two replicas and three sentinels that watch them. */
 export interface SentinelSetup {
-  readonly servers: readonly [master: RedisServer, replica: RedisServer]
-  readonly sentinels: readonly RedisServer[]
+  readonly servers: readonly RedisServer[]
   readonly url: string
   /** The port of the present master, as the sentinels see it. */
   masterPort(): Promise<number>
@@ -87,11 +92,10 @@ export interface SentinelSetup {
 }
 
 export async function sentinelSetup(): Promise<SentinelSetup> {
-  const master = await redisServer({ args: ['--repl-diskless-sync-delay', '0'] })
-  const replica = await redisServer({
-    args: ['--repl-diskless-sync-delay', '0', '--replicaof', '127.0.0.1', String(master.port)],
-  })
-  await until(async () => (await replica.cli('INFO', 'replication')).includes('master_link_status:up'))
+  const master = await redisServer()
+  const replicaOf = ['--replicaof', '127.0.0.1', String(master.port)]
+  const replicas = await Promise.all([1, 2].map(() => redisServer({ args: replicaOf })))
+  await until(async () => (await master.cli('INFO', 'replication')).split('state=online').length === 3)
   const configuration = [
     `sentinel monitor main 127.0.0.1 ${master.port} 2`,
     'sentinel down-after-milliseconds main 700',
@@ -101,18 +105,17 @@ export async function sentinelSetup(): Promise<SentinelSetup> {
   const sentinels = await Promise.all([1, 2, 3].map(() => redisServer({ sentinel: configuration })))
   await until(async () => {
     const seen = await Promise.all(sentinels.map((sentinel) => sentinel.cli('SENTINEL', 'MASTER', 'main')))
-    return seen.every((text) => field(text, 'num-other-sentinels') === '2' && field(text, 'num-slaves') === '1')
+    return seen.every((text) => field(text, 'num-other-sentinels') === '2' && field(text, 'num-slaves') === '2')
   })
   return {
-    servers: [master, replica],
-    sentinels,
+    servers: [master, ...replicas],
     url: `redis+sentinel://${sentinels.map(({ port }) => `127.0.0.1:${port}`).join(',')}/main`,
     async masterPort() {
       const answer = await sentinels[0]!.cli('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', 'main')
       return Number(answer.split('\n')[1])
     },
     async stop() {
-      await Promise.all([...sentinels, master, replica].map((server) => server.stop()))
+      await Promise.all([...sentinels, master, ...replicas].map((server) => server.stop()))
     },
   }
 }
@@ -133,7 +136,7 @@ export async function clusterSetup(): Promise<ClusterSetup> {
       return redisServer({
         args: [
           ...['--cluster-enabled', 'yes', '--cluster-port', String(busPort), '--cluster-node-timeout', '1000'],
-          ...['--cluster-replica-validity-factor', '0', '--repl-diskless-sync-delay', '0'],
+          ...['--cluster-replica-validity-factor', '0'],
         ],
       })
     }),
@@ -178,6 +181,11 @@ function owns(ranges: readonly string[], slot: number): boolean {
     const [first, last = first] = range.split('-').map(Number)
     return slot >= first! && slot <= last!
   })
+}
+
+/** Whether this server is the replica of a master that it can reach and has copied. */
+export async function isReplicaInStep(server: RedisServer): Promise<boolean> {
+  return (await server.cli('INFO', 'replication')).includes('master_link_status:up')
 }
 
 /** Resolves when the condition holds; rejects after the limit. */

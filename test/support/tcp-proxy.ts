@@ -5,6 +5,10 @@ export interface TcpProxy {
   readonly port: number
   /** From now on nothing gets through in either direction, and nobody is told. New connections are accepted. */
   blackHole(): void
+  /** The same, but only for the connections that there are. New ones work. */
+  hang(): void
+  /** From now on the server's answers do not get through; what is asked of it does. */
+  swallowAnswers(): void
   /** Things get through again, what was held back first. */
   heal(): void
   /** Closes every connection, at once. */
@@ -16,6 +20,7 @@ export interface TcpProxy {
 
 export async function tcpProxy(targetPort: number): Promise<TcpProxy> {
   const sockets = new Set<Socket>()
+  const toServers = new Set<Socket>()
   let isBlack = false
   let connections = 0
 
@@ -26,6 +31,7 @@ export async function tcpProxy(targetPort: number): Promise<TcpProxy> {
     from.on('error', () => from.destroy())
     from.on('close', () => {
       sockets.delete(from)
+      toServers.delete(from)
       to.destroy()
     })
     if (isBlack) from.pause()
@@ -34,6 +40,7 @@ export async function tcpProxy(targetPort: number): Promise<TcpProxy> {
   const server = createServer((near) => {
     connections++
     const far = connect(targetPort, '127.0.0.1')
+    toServers.add(far)
     carry(near, far)
     carry(far, near)
   })
@@ -43,6 +50,12 @@ export async function tcpProxy(targetPort: number): Promise<TcpProxy> {
     blackHole() {
       isBlack = true
       for (const socket of sockets) socket.pause()
+    },
+    hang() {
+      for (const socket of sockets) socket.pause()
+    },
+    swallowAnswers() {
+      for (const socket of toServers) socket.pause()
     },
     heal() {
       isBlack = false

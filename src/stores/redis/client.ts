@@ -85,8 +85,8 @@ function clusterOptions(given: ClusterOptions, deadline: Milliseconds) {
     clusterRetryStrategy: retryDelay,
     // Otherwise a script whose answer was lost with the connection is run again on another node.
     retryDelayOnFailover: 0,
-    // A master that hangs answers nobody, also not with MOVED; only asking the others tells who took over.
-    slotsRefreshInterval: 1000,
+    // Its timer outlives the client if a refresh is under way at the end; connection.ts asks for one where needed.
+    slotsRefreshInterval: 0,
     slotsRefreshTimeout: Math.min(1000, deadline),
     redisOptions: { ...given.redisOptions, ...common(given.redisOptions ?? {}, deadline), reconnectOnError: null },
   } satisfies ClusterOptions

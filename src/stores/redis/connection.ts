@@ -53,8 +53,13 @@ export class Connection<Client extends Redis | Cluster = Redis | Cluster> extend
       const answersBefore = this.#answers
       const timer = setTimeout(() => {
         const error = new Error(`no answer from Redis within ${this.#deadline} ms`)
-        // Not a single answer to anything: the server hangs or the way to it is cut, and no event will ever say so.
-        if (this.#answers === answersBefore) this.giveUp(error)
+        if (this.client.isCluster) {
+          // A master that hangs tells nobody, not even by MOVED, who took over; the others know.
+          ;(this.client as Cluster).refreshSlotsCache()
+        } else if (this.#answers === answersBefore) {
+          // Not a single answer to anything: the server hangs or the way to it is cut, and no event will ever say so.
+          this.giveUp(error)
+        }
         reject(error)
       }, this.#deadline)
       operation(this.client).then(
@@ -80,9 +85,8 @@ export class Connection<Client extends Redis | Cluster = Redis | Cluster> extend
   /** Treats the server as out of reach from now on, and makes the connection anew. */
   giveUp(reason: Error): void {
     this.#failure = reason
-    // Only a connection can be given up. To interrupt ioredis before it has one would end the client for ever; and a
-    // Cluster finds out by asking its other nodes.
-    if (!this.client.isCluster && (this.isReady || this.client.status === 'connect')) this.client.disconnect(true)
+    // Only a connection can be given up: to interrupt ioredis before it has one would end the client for ever.
+    if (this.isReady || this.client.status === 'connect') this.client.disconnect(true)
   }
 
   /** Ends the connection and every attempt to get it back. */

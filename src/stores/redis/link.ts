@@ -108,6 +108,9 @@ export class RedisLink implements Link {
     const isOneStream = await speaksResp3(data)
     if (round !== this.#round) return false
     if (isOneStream) {
+      // Left over from a server that spoke RESP2.
+      void this.#second?.close()
+      this.#second = undefined
       await data.run((client) => client.subscribe(channel))
       return true
     }
