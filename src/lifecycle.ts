@@ -68,13 +68,19 @@ export class Lifecycle {
 
   /** A session that is not stored before something is put into it. */
   create(actions: SessionActions, terms?: Partial<Terms>): SessionState {
-    const { idleTimeout, absoluteTimeout, codec } = this.#options
-    return new SessionState(newRecord(Date.now(), { idleTimeout, absoluteTimeout, persistent: false, ...terms }), codec, actions)
+    const { codec } = this.#options
+    // Named one by one, because spreading costs a request more than all the rest of an empty session.
+    const record = newRecord(Date.now(), {
+      idleTimeout: terms?.idleTimeout ?? this.#options.idleTimeout,
+      absoluteTimeout: terms?.absoluteTimeout ?? this.#options.absoluteTimeout,
+      persistent: terms?.persistent ?? false,
+    })
+    return new SessionState(record, codec, actions)
   }
 
   /** A session over what was loaded. */
   open(actions: SessionActions, key: Key, found: Found, id?: string): SessionState {
-    return new SessionState(recordOf(found), this.#options.codec, actions, { key, found, ...(id !== undefined && { id }) })
+    return new SessionState(recordOf(found), this.#options.codec, actions, { id, key, found })
   }
 
   /**
