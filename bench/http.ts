@@ -74,7 +74,10 @@ export class Connection {
     }
     this.#rest = ''
     if (all.length === size) this.#answered(all.slice(0, end), all.slice(end + 4))
-    else this.#failed(new Error(length === undefined ? 'an answer without Content-Length' : 'more was answered than asked'))
+    else
+      this.#failed(
+        new Error(length === undefined ? 'an answer without Content-Length' : 'more was answered than asked'),
+      )
   }
 
   /** The same for single requests, with the cookies of `jar`. */

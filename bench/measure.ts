@@ -57,7 +57,12 @@ export async function measureLaunch(
   const failures: Failure[] = []
   const servers: Server[] = []
   const fail = (variant: Variant, why: unknown): void => {
-    failures.push({ node: nodeName, scenario: scenario.name, variant: variant.name, why: why instanceof Error ? why.message : String(why) })
+    failures.push({
+      node: nodeName,
+      scenario: scenario.name,
+      variant: variant.name,
+      why: why instanceof Error ? why.message : String(why),
+    })
   }
   try {
     for (const variant of variants) {
@@ -84,7 +89,14 @@ export async function measureLaunch(
       for (const server of rotated(able, round + launch)) {
         try {
           const sample = await measureSlice(server, plan.slice, load, redis)
-          samples.push({ node: nodeName, scenario: scenario.name, variant: server.variant.name, launch, round, ...sample })
+          samples.push({
+            node: nodeName,
+            scenario: scenario.name,
+            variant: server.variant.name,
+            launch,
+            round,
+            ...sample,
+          })
         } catch (error) {
           able.splice(able.indexOf(server), 1)
           fail(server.variant, error)
@@ -102,7 +114,12 @@ export async function measureLaunch(
 
 type Measured = Omit<Sample, 'node' | 'scenario' | 'variant' | 'launch' | 'round'>
 
-async function measureSlice(server: Server, milliseconds: number, load: Load, redis: PrivateRedis | undefined): Promise<Measured> {
+async function measureSlice(
+  server: Server,
+  milliseconds: number,
+  load: Load,
+  redis: PrivateRedis | undefined,
+): Promise<Measured> {
   const counted = server.variant.usesRedis ? redis : undefined
   const commandsBefore = counted?.commands()
   const before = await server.usage()
@@ -119,7 +136,11 @@ async function measureSlice(server: Server, milliseconds: number, load: Load, re
   }
 }
 
-function perRequest(before: Map<string, number> | undefined, after: Map<string, number> | undefined, requests: number): Record<string, number> {
+function perRequest(
+  before: Map<string, number> | undefined,
+  after: Map<string, number> | undefined,
+  requests: number,
+): Record<string, number> {
   const commands: Record<string, number> = {}
   for (const [name, calls] of after ?? []) {
     const each = (calls - (before?.get(name) ?? 0)) / requests
@@ -138,9 +159,10 @@ export function pairsOf(samples: readonly Sample[], variant: string, base: strin
   const pairs: { own: Sample; base: Sample }[] = []
   for (const own of samples) {
     if (own.variant !== variant) continue
-    const other = samples.find((each) => each.variant === base && each.launch === own.launch && each.round === own.round)
+    const other = samples.find(
+      (each) => each.variant === base && each.launch === own.launch && each.round === own.round,
+    )
     if (other) pairs.push({ own, base: other })
   }
   return pairs
 }
-

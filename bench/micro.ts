@@ -56,7 +56,12 @@ async function time({ run, isAsync }: Case): Promise<string> {
 
 const refuse = async (): Promise<never> => Promise.reject(new Error('not here'))
 const ACTIONS: SessionActions = {
-  save: refuse, reload: refuse, update: refuse, regenerate: refuse, destroy: refuse, sealedBy: () => undefined,
+  save: refuse,
+  reload: refuse,
+  update: refuse,
+  regenerate: refuse,
+  destroy: refuse,
+  sealedBy: () => undefined,
 }
 
 function lifecycleOver(store: Store): { lifecycle: Lifecycle; cache: Store } {
@@ -78,7 +83,13 @@ async function stored(lifecycle: Lifecycle, size: number): Promise<{ key: string
   data['userId'] = 'user-1'
   data['user'] = { id: 'user-1', name: 'Name of user-1', roles: ['editor', 'author'], locale: 'en' }
   data['views'] = 1
-  if (size > 0) data['cart'] = Array.from({ length: size / 66 }, (_, n) => ({ sku: `sku-${n}`, title: 'A thing', quantity: 1, price: 1999 }))
+  if (size > 0)
+    data['cart'] = Array.from({ length: size / 66 }, (_, n) => ({
+      sku: `sku-${n}`,
+      title: 'A thing',
+      quantity: 1,
+      price: 1999,
+    }))
   await lifecycle.commit(state)
   return { key: state.key, found: state.found as Found }
 }
@@ -98,7 +109,8 @@ async function stepCases(directory: string): Promise<Case[]> {
   const inFiles = await stored(files.lifecycle, 0)
   const large = await stored(memory.lifecycle, 20_000)
 
-  const open = ({ key, found }: { key: string; found: Found }): SessionState => memory.lifecycle.open(ACTIONS, key, found, id)
+  const open = ({ key, found }: { key: string; found: Found }): SessionState =>
+    memory.lifecycle.open(ACTIONS, key, found, id)
   const writer = async (): Promise<unknown> => {
     const found = (await memory.cache.load(inMemory.key)) as Found
     const state = memory.lifecycle.open(ACTIONS, inMemory.key, found, id)
@@ -147,7 +159,10 @@ async function requestCases(directory: string): Promise<Case[]> {
     { name: 'request: Koa alone', run: requester(bare.callback(), ''), isAsync: true },
     { name: 'request: Koa + AsyncLocalStorage.run', run: requester(als.callback(), ''), isAsync: true },
   ]
-  for (const [name, store] of [['memory', memoryStore()], ['files', fileStore({ directory })]] as const) {
+  for (const [name, store] of [
+    ['memory', memoryStore()],
+    ['files', fileStore({ directory })],
+  ] as const) {
     const app = new Koa()
     app.use(session({ keys: [KEY], store }))
     app.use(async (ctx) => {

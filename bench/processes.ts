@@ -46,6 +46,11 @@ export function succeeds(command: string, args: readonly string[]): boolean {
   }
 }
 
+/** What to spawn, so that it stays on this processor. */
+function pinned(cpu: number, command: string, args: readonly string[]): [command: string, args: string[]] {
+  return isPinned ? ['taskset', ['-c', String(cpu), command, ...args]] : [command, [...args]]
+}
+
 /** A child that answers questions, one at a time or many. */
 class Child {
   readonly #process: ChildProcess
@@ -56,8 +61,7 @@ class Child {
   port = 0
 
   constructor(cpu: number, command: string, args: readonly string[]) {
-    const [file, ...rest] = isPinned ? ['taskset', '-c', String(cpu), command, ...args] : [command, ...args]
-    this.#process = spawn(file as string, rest, { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], cwd: BENCH })
+    this.#process = spawn(...pinned(cpu, command, args), { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], cwd: BENCH })
     this.#process.stderr?.on('data', (chunk: Buffer) => {
       this.#lastWords = (this.#lastWords + chunk.toString()).slice(-2000)
     })
@@ -155,7 +159,10 @@ export interface ServerOptions {
   readonly nodeArguments?: readonly string[]
 }
 
-export async function startServer(variant: Variant, { node, nodeArguments = [], ...options }: ServerOptions): Promise<Server> {
+export async function startServer(
+  variant: Variant,
+  { node, nodeArguments = [], ...options }: ServerOptions,
+): Promise<Server> {
   const directory = mkdtempSync(join(tmpdir(), 'session-bench-'))
   const settings = JSON.stringify({ variant: variant.name, directory, ...options })
   const child = new Child(SERVER_CPU, node, [...nodeArguments, join(BENCH, 'servers', variant.file), settings])
@@ -209,12 +216,27 @@ export class PrivateRedis {
 
   static async start(): Promise<PrivateRedis> {
     if (!succeeds('redis-server', ['--version'])) {
-      throw new Error('redis-server is not installed. Install it (Debian: apt-get install redis-server), or leave out variants with --variants.')
+      throw new Error(
+        'redis-server is not installed. Install it (Debian: apt-get install redis-server), or leave out variants with --variants.',
+      )
     }
     const port = await freePort()
-    const settings = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--daemonize', 'no']
-    const [file, ...args] = isPinned ? ['taskset', '-c', String(LOAD_CPU), 'redis-server', ...settings] : ['redis-server', ...settings]
-    const child = spawn(file as string, args, { stdio: ['ignore', 'pipe', 'ignore'], cwd: tmpdir() })
+    const settings = [
+      '--port',
+      String(port),
+      '--bind',
+      '127.0.0.1',
+      '--save',
+      '',
+      '--appendonly',
+      'no',
+      '--daemonize',
+      'no',
+    ]
+    const child = spawn(...pinned(LOAD_CPU, 'redis-server', settings), {
+      stdio: ['ignore', 'pipe', 'ignore'],
+      cwd: tmpdir(),
+    })
     for await (const chunk of child.stdout) if (String(chunk).includes('Ready to accept connections')) break
     return new PrivateRedis(port, child)
   }
@@ -222,7 +244,9 @@ export class PrivateRedis {
   /** Calls so far, by command. */
   commands(): Map<string, number> {
     const text = execFileSync('redis-cli', ['-p', String(this.port), 'INFO', 'commandstats'], { encoding: 'utf8' })
-    return new Map([...text.matchAll(/^cmdstat_([^:]+):calls=(\d+)/gm)].map(([, name, calls]) => [name as string, Number(calls)]))
+    return new Map(
+      [...text.matchAll(/^cmdstat_([^:]+):calls=(\d+)/gm)].map(([, name, calls]) => [name as string, Number(calls)]),
+    )
   }
 
   /** At once, for when this process ends before its time. */

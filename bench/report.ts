@@ -113,7 +113,9 @@ function section(results: Results, { name, title, means }: Scenario, node: strin
     '|---|---|---|---|---|---|---|---|',
     ...rows,
     '',
-    ...failures.map(({ variant, why }) => `Not timed: ${variantNamed(variant).title}, because ${why}.`).flatMap((line) => [line, '']),
+    ...failures
+      .map(({ variant, why }) => `Not timed: ${variantNamed(variant).title}, because ${why}.`)
+      .flatMap((line) => [line, '']),
   ]
 }
 
@@ -123,7 +125,11 @@ function racesTable({ races, nodes }: Results): string[] {
     .filter(({ node }) => node === nodes[0])
     .map(({ variant, races: { survivors, comesBack, oldCookieWorks } }) => {
       const { title, isOurs } = variantNamed(variant)
-      const after = comesBack ? 'logged in again' : oldCookieWorks ? 'logged out, but the old cookie works' : 'logged out'
+      const after = comesBack
+        ? 'logged in again'
+        : oldCookieWorks
+          ? 'logged out, but the old cookie works'
+          : 'logged out'
       return `| ${isOurs ? `**${title}**` : title} | ${survivors} of ${PARALLEL_WRITERS} | ${after} |`
     })
   return [
@@ -141,15 +147,21 @@ function racesTable({ races, nodes }: Results): string[] {
 
 function machine({ startedAt, loadBefore, nodes }: Results): string[] {
   const [cpu] = cpus()
-  const peers = JSON.parse(readFileSync(join(BENCH, 'package.json'), 'utf8')) as { dependencies: Record<string, string> }
+  const peers = JSON.parse(readFileSync(join(BENCH, 'package.json'), 'utf8')) as {
+    dependencies: Record<string, string>
+  }
   const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string }
   return [
     `- ${startedAt}, koa-server-session ${version}, Node ${nodes.join(', ')}${redisVersion()}`,
     `- ${cpus().length} × ${cpu?.model.trim() ?? 'unknown'}, ${Math.round(totalmem() / 2 ** 30)} GiB, ${osType()} ${release()}`,
     `- ${isPinned ? 'server on one processor, load generator and Redis on another' : 'servers and load generator share the processors: they could not be tied to one each'}`,
-    `- ${Object.entries(peers.dependencies).map(([name, number]) => `${name} ${number}`).join(', ')}`,
+    `- ${Object.entries(peers.dependencies)
+      .map(([name, number]) => `${name} ${number}`)
+      .join(', ')}`,
     ...(loadBefore > 0.5
-      ? [`- **The machine was not quiet**: a load of ${loadBefore.toFixed(1)} before the run, ${(loadavg()[0] ?? 0).toFixed(1)} after it. Do not quote these figures.`]
+      ? [
+          `- **The machine was not quiet**: a load of ${loadBefore.toFixed(1)} before the run, ${(loadavg()[0] ?? 0).toFixed(1)} after it. Do not quote these figures.`,
+        ]
       : []),
   ]
 }

@@ -23,8 +23,16 @@ const HELP = `npm run bench -- [options]
 `
 
 const QUICK_VARIANTS = [
-  'koa-bare', 'koa-als', 'ours-memory', 'ours-file', 'ours-redis', 'koa-session-redis', 'express-bare',
-  'express-session-redis', 'fastify-bare', 'fastify-session',
+  'koa-bare',
+  'koa-als',
+  'ours-memory',
+  'ours-file',
+  'ours-redis',
+  'koa-session-redis',
+  'express-bare',
+  'express-session-redis',
+  'fastify-bare',
+  'fastify-session',
 ]
 
 const { values: given } = parseArgs({
@@ -51,7 +59,8 @@ function chosenScenarios(): readonly Scenario[] {
   if (!names) return SCENARIOS.filter(({ isQuick }) => isQuick || !given.quick)
   return names.map((name) => {
     const scenario = SCENARIOS.find((each) => each.name === name)
-    if (!scenario) throw new Error(`There is no scenario ${name}; there are ${SCENARIOS.map((each) => each.name).join(', ')}.`)
+    if (!scenario)
+      throw new Error(`There is no scenario ${name}; there are ${SCENARIOS.map((each) => each.name).join(', ')}.`)
     return scenario
   })
 }
@@ -108,14 +117,24 @@ async function run(): Promise<void> {
           const taking = variants.filter(
             ({ name }) =>
               !scenario.without?.includes(name) &&
-              !results.failures.some((failure) => failure.variant === name && failure.scenario === scenario.name && failure.node === nodeName),
+              !results.failures.some(
+                (failure) =>
+                  failure.variant === name && failure.scenario === scenario.name && failure.node === nodeName,
+              ),
           )
-          const { samples, failures } = await measureLaunch(scenario, taking, launch, plan, { nodeName, node, load, redis })
+          const { samples, failures } = await measureLaunch(scenario, taking, launch, plan, {
+            nodeName,
+            node,
+            load,
+            redis,
+          })
           results.samples.push(...samples)
           results.failures.push(...failures)
           done++
           const left = Math.round((((Date.now() - began) / done) * (total - done)) / 60_000)
-          say(`${nodeName}, launch ${launch + 1} of ${plan.launches}: ${scenario.name}${left > 0 ? ` (about ${left} min left)` : ''}`)
+          say(
+            `${nodeName}, launch ${launch + 1} of ${plan.launches}: ${scenario.name}${left > 0 ? ` (about ${left} min left)` : ''}`,
+          )
           for (const { variant, why } of failures) say(`  ${variant}: ${why}`)
         }
       }
@@ -127,7 +146,12 @@ async function run(): Promise<void> {
   write(results)
 }
 
-async function race(variant: Variant, node: string, nodeName: string, redis: PrivateRedis | undefined): Promise<Results['races']> {
+async function race(
+  variant: Variant,
+  node: string,
+  nodeName: string,
+  redis: PrivateRedis | undefined,
+): Promise<Results['races']> {
   const server = await startServer(variant, { node, redisPort: redis?.port ?? 0 })
   try {
     return [{ node: nodeName, variant: variant.name, races: await raceThrough(server) }]

@@ -46,7 +46,7 @@ export class SessionState {
   #flash: Map<string, unknown> | undefined
   #terms: Partial<Terms> | undefined
 
-  constructor(record: SessionRecord, codec: Codec, actions: SessionActions, stored?: { id: string | undefined; key: Key; found: Found }) {
+  constructor(record: SessionRecord, codec: Codec, actions: SessionActions, stored?: { id?: string | undefined; key: Key; found: Found }) {
     this.record = record
     this.codec = codec
     this.actions = actions

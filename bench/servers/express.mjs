@@ -31,7 +31,10 @@ const sessionOf = store === null ? () => CONSTANT : (request) => request.session
 app.get('/anonymous', (request, response) => void response.json({ value: 'user-0' }))
 app.get('/read', (request, response) => void response.json({ value: sessionOf(request).userId ?? null }))
 app.get('/object', (request, response) => void response.json({ value: sessionOf(request).user?.name ?? null }))
-app.get('/write', (request, response) => void response.json({ value: (sessionOf(request).last = param(request.url, 'n')) }))
+app.get(
+  '/write',
+  (request, response) => void response.json({ value: (sessionOf(request).last = param(request.url, 'n')) }),
+)
 app.get('/set', async (request, response) => {
   const wait = param(request.url, 'wait')
   if (wait) await sleep(Number(wait))

@@ -19,7 +19,8 @@ const variants = {
 
   'ours-memory': async () => ours(({ memoryStore }) => memoryStore()),
   'ours-file': async () => ours(({ fileStore }) => fileStore({ directory: options.directory })),
-  'ours-redis': async () => ours(({ redisStore }) => redisStore(`redis://127.0.0.1:${options.redisPort}`, { prefix: 'ours:' })),
+  'ours-redis': async () =>
+    ours(({ redisStore }) => redisStore(`redis://127.0.0.1:${options.redisPort}`, { prefix: 'ours:' })),
 
   'koa-session-cookie': async () => koaSession(undefined),
   'koa-session-map': async () => {
