@@ -2,7 +2,6 @@ import { cached } from '../../src/cache.ts'
 import { Diagnostics } from '../../src/diagnostics.ts'
 import { isSessionError } from '../../src/errors.ts'
 import { guarded } from '../../src/guard.ts'
-import { keyOf, newId } from '../../src/id.ts'
 import { Lifecycle } from '../../src/lifecycle.ts'
 import { sessionOf } from '../../src/session.ts'
 import type { SessionActions, SessionState } from '../../src/state.ts'
@@ -29,9 +28,9 @@ export class CheckedNode {
   #values = 0
 
   constructor(store: Store, deadline: Milliseconds, name: string, history: HistoryWriter) {
-    const cache = { max: 10_000, maxBytes: 32 * 1024 * 1024, maxAge: 60_000 }
+    const cache = { max: 10_000, maxBytes: 32 * 1024 * 1024, maxAge: 60_000, allowStale: false }
     this.#store = cached(guarded(store, deadline, this.diagnostics), cache, this.diagnostics)
-    const options = { idleTimeout: HOUR, absoluteTimeout: 8 * HOUR, maxRecordBytes: 65_536, codec: new Codec() }
+    const options = { idleTimeout: HOUR, absoluteTimeout: 8 * HOUR, persistent: false, maxRecordBytes: 65_536, codec: new Codec() }
     this.#lifecycle = new Lifecycle(this.#store, options, this.diagnostics)
     this.#history = history
     this.#name = name
@@ -73,7 +72,9 @@ export class CheckedNode {
     const inner = session[name]
     if (typeof inner === 'object' && inner !== null) (inner as { by: string }).by = value
     else session[name] = name.startsWith('nested') ? { by: value } : value
-    await this.#observed({ kind: 'set', session: state.key, name, value: JSON.stringify(session[name]) }, () => this.#commit(state))
+    await this.#observed({ kind: 'set', session: state.key, name, value: JSON.stringify(session[name]) }, () =>
+      this.#commit(state),
+    )
   }
 
   /** Does nothing if the name is not there. */
@@ -163,11 +164,6 @@ export class CheckedNode {
 }
 
 type Ending = Parameters<HistoryWriter['end']>[1]
-
-/** A key like any other, under which there has never been a session. */
-export function unusedKey(): Key {
-  return keyOf(newId())
-}
 
 function dataOf(state: SessionState): Data {
   return sessionOf(state) as unknown as Data
