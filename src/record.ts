@@ -46,7 +46,8 @@ const NOTHING: ReadonlyMap<string, Entry> = new Map()
 
 /** A record with nothing in it yet. */
 export function newRecord(createdAt: Instant, { idleTimeout, absoluteTimeout, persistent, subject, label }: Terms): SessionRecord {
-  return { idleTimeout, absoluteTimeout, persistent, subject, label, createdAt, entries: NOTHING, flash: NOTHING }
+  const record = { idleTimeout, absoluteTimeout, persistent, createdAt, entries: NOTHING, flash: NOTHING }
+  return subject === undefined ? record : { ...record, subject, label }
 }
 
 /** When the record ends, if its session was used just now. */
@@ -133,8 +134,8 @@ export function parse(text: string): SessionRecord {
     idleTimeout,
     absoluteTimeout,
     persistent: persistent === true,
-    subject: typeof subject === 'string' ? subject : undefined,
-    label: typeof label === 'string' ? label : undefined,
+    ...(typeof subject === 'string' && { subject }),
+    ...(typeof label === 'string' && { label }),
     entries: readEntries(data, texts.data),
     flash: flash ? readEntries(flash, texts.flash) : new Map(),
   }

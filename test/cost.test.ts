@@ -11,7 +11,6 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import Keygrip from 'keygrip'
 import Koa from 'koa'
 import { SessionCookie } from '../src/cookie.ts'
 import { Diagnostics } from '../src/diagnostics.ts'
@@ -49,18 +48,6 @@ describe('a request that reads a cached session', () => {
     assert.ok(floor && memory && file && floor.promises > 0, 'the counter counts')
     assert.ok(memory.promises - floor.promises <= PROMISES_ABOVE_FLOOR, `memory: ${memory.promises - floor.promises}`)
     assert.ok(file.promises - floor.promises <= PROMISES_ABOVE_FLOOR, `files: ${file.promises - floor.promises}`)
-  })
-
-  it('does not ask the Keygrip of the application', async (t) => {
-    const { keygrip, asked } = countingKeygrip()
-    const site = await siteWith({ keys: keygrip })
-    t.after(() => site.close())
-    await site.get('/write?1')
-    assert.ok(asked.times > 0, 'the counter counts')
-    await site.get('/read')
-    asked.times = 0
-    for (let turn = 0; turn < 20; turn++) await site.get('/read')
-    assert.equal(asked.times, 0)
   })
 })
 
@@ -132,21 +119,6 @@ async function costOf(kind: string, directory: string): Promise<CostOfRequest> {
 }
 
 /** A Keygrip, and how often it was asked. It makes its methods anew for each instance, so no class can override them. */
-function countingKeygrip(): { keygrip: Keygrip; asked: { times: number } } {
-  const keygrip = new Keygrip(KEYS)
-  const asked = { times: 0 }
-  for (const method of ['sign', 'verify', 'index'] as const) {
-    const original = keygrip[method] as (...args: string[]) => unknown
-    Object.assign(keygrip, {
-      [method](...args: string[]): unknown {
-        asked.times++
-        return original(...args)
-      },
-    })
-  }
-  return { keygrip, asked }
-}
-
 /** The store, and the names of what it was asked, in order. */
 function recording(store: Store): { store: Store; calls: string[] } {
   const calls: string[] = []
