@@ -1,4 +1,4 @@
-import { createSecretKey, timingSafeEqual } from 'node:crypto'
+import { createSecretKey, hkdfSync, timingSafeEqual, type KeyObject } from 'node:crypto'
 import Keygrip from 'keygrip'
 import { SessionError } from './errors.ts'
 
@@ -11,29 +11,48 @@ const HOW_TO_MAKE_ONE =
 
 /** Signs with the newest key, and tells which key signed. Compatible with Keygrip's SHA-256 signatures. */
 export interface Keyring {
+  /** Whether the same question always gets the same answer. A Keygrip of the user's may change its keys at any time. */
+  readonly isFixed: boolean
   sign(text: string): string
   /** The index of the key that made this signature; -1 if none did. */
   indexOf(text: string, signature: string): number
+  /** A 256-bit key for another purpose from each secret, newest first (HKDF, RFC 5869). Throws for a Keygrip, which hides its secrets. */
+  derive(purpose: string): KeyObject[]
 }
 
 /** Throws `ERR_SESSION_OPTION` that says what to do. No message contains a key. */
 export function keyringOf(keys: Keys): Keyring {
-  if (isKeygrip(keys)) return { sign: (text) => keys.sign(text), indexOf: (text, signature) => keys.index(text, signature) }
+  if (isKeygrip(keys)) {
+    return {
+      isFixed: false,
+      sign: (text) => keys.sign(text),
+      indexOf: (text, signature) => keys.index(text, signature),
+      derive() {
+        throw wrong('encrypt needs the secrets themselves: pass keys as a list, not as a Keygrip.')
+      },
+    }
+  }
   if (!Array.isArray(keys)) throw wrong('keys must be a list of secrets, newest first, or a Keygrip.')
-  const secrets = keys.filter((key) => key !== undefined)
-  if (secrets.length === 0) throw wrong(`keys holds no secret: is the environment variable set? ${HOW_TO_MAKE_ONE}`)
-  const signers = secrets.map((key, index) => {
+  const secrets = keys.flatMap((key: unknown, index) => {
+    if (key === undefined) return []
     if (typeof key !== 'string' && !Buffer.isBuffer(key)) throw wrong(`keys[${index}] must be a string or a Buffer.`)
     if (Buffer.byteLength(key) < MIN_KEY_BYTES) {
-      throw wrong(`keys[${index}] has ${Buffer.byteLength(key)} bytes; a signing secret needs at least ${MIN_KEY_BYTES}. ${HOW_TO_MAKE_ONE}`)
+      throw wrong(
+        `keys[${index}] has ${Buffer.byteLength(key)} bytes; a signing secret needs at least ${MIN_KEY_BYTES}. ${HOW_TO_MAKE_ONE}`,
+      )
     }
-    // One Keygrip a key, so that verifying is one HMAC and says which key it was; and as a KeyObject, because an HMAC
-    // with a Buffer is several times slower on Node 24.
-    return new Keygrip([createSecretKey(Buffer.from(key)) as unknown as string], 'sha256')
+    return createSecretKey(Buffer.from(key))
   })
+  // One Keygrip a key, so that verifying is one HMAC and says which key it was; and as a KeyObject, because an HMAC
+  // with a Buffer is several times slower on Node 24.
+  const signers = secrets.map((secret) => new Keygrip([secret as unknown as string], 'sha256'))
+  if (signers.length === 0) throw wrong(`keys holds no secret: is the environment variable set? ${HOW_TO_MAKE_ONE}`)
   return {
+    isFixed: true,
     sign: (text) => (signers[0] as Keygrip).sign(text),
     indexOf: (text, signature) => signers.findIndex((signer) => isEqual(signer.sign(text), signature)),
+    derive: (purpose) =>
+      secrets.map((secret) => createSecretKey(Buffer.from(hkdfSync('sha256', secret, '', `koa-server-session ${purpose}`, 32)))),
   }
 }
 
@@ -43,7 +62,7 @@ export function noKeys(): SessionError {
 }
 
 function isKeygrip(keys: Keys): keys is Keygrip {
-  const { sign, index } = keys as Partial<Keygrip>
+  const { sign, index } = (keys ?? {}) as Partial<Keygrip>
   return typeof sign === 'function' && typeof index === 'function'
 }
 

@@ -2,15 +2,19 @@ import type Koa from 'koa'
 import { cached } from './cache.ts'
 import { SessionCookie } from './cookie.ts'
 import { Diagnostics, type SessionStats } from './diagnostics.ts'
+import { encrypted } from './encryption.ts'
+import { SessionError } from './errors.ts'
 import { guarded } from './guard.ts'
+import { isKey } from './id.ts'
 import { keyringOf, noKeys, type Keys } from './keys.ts'
 import { Lifecycle } from './lifecycle.ts'
 import { checkOptions, type SessionOptions } from './options.ts'
 import { RequestSession, type Services } from './request.ts'
 import { currentHolder, enter, holderOf, noSessionHere, runInContext } from './scope.ts'
+import { Subjects, type SessionSummary } from './subjects.ts'
 import type { Session, SessionData } from './types.ts'
+import type { Key, Milliseconds } from './units.ts'
 import { Codec } from './value.ts'
-import type { Milliseconds } from './units.ts'
 
 /** A Koa middleware, and the operations that belong to no single request. */
 export interface Sessions<Data extends object = SessionData> {
@@ -22,6 +26,15 @@ export interface Sessions<Data extends object = SessionData> {
    * accepted and signed anew, once; all others are no longer accepted.
    */
   rotate(keys: Keys): void
+  /**
+   * The live sessions of this subject (see `session.identify`), the one that was seen last first. Rejects with
+   * `ERR_SESSION_OPTION` where the store cannot list them.
+   */
+  list(subject: string): Promise<SessionSummary[]>
+  /** Ends the session of this public id, on every node; `false` if there was none. */
+  revoke(id: Key): Promise<boolean>
+  /** Ends all sessions of this subject, but those of the excepted ids; resolves to how many. */
+  revokeAll(subject: string, options?: { except?: Key | readonly Key[] }): Promise<number>
   /** Removes expired sessions now; resolves to how many, or to 0 where the store expires them by itself. */
   prune(): Promise<number>
   /** Counters since the start, and the size of the cache. */
@@ -47,21 +60,31 @@ export function session<Data extends object = SessionData>(options: SessionOptio
   const { cookie: cookieOptions, skip, store, ownsStore } = checked
   const diagnostics = new Diagnostics(cookieOptions.name)
   const safe = guarded(store, DEADLINE, diagnostics)
-  const cache = checked.cache && cached(safe, checked.cache, diagnostics, checked.acceptsStaleness)
-  const lifecycle = new Lifecycle(cache ?? safe, { ...checked, codec: new Codec(checked.serializer) }, diagnostics)
+  const vault = checked.encrypt ? encrypted(safe) : undefined
+  const cache = checked.cache && cached(vault ?? safe, checked.cache, diagnostics)
+  const front = cache ?? vault ?? safe
+  const subjects = new Subjects(front)
+  const lifecycle = new Lifecycle(
+    front,
+    { ...checked, persistent: cookieOptions.persistent ?? false, codec: new Codec(checked.serializer) },
+    diagnostics,
+  )
   let { keyring } = checked
+  if (keyring) vault?.use(keyring.derive('encryption'))
   let services: Services | undefined
 
   function servicesFor(app: Koa): Services {
     if (services) return services
-    keyring ??= app.keys ? keyringOf(app.keys as Keys) : undefined
-    if (!keyring) throw noKeys()
+    if (!keyring) {
+      if (!app.keys) throw noKeys()
+      keyring = keyringOf(app.keys as Keys)
+      vault?.use(keyring.derive('encryption'))
+    }
     services = {
       lifecycle,
-      cookie: new SessionCookie(cookieOptions, keyring, diagnostics),
+      cookie: new SessionCookie(cookieOptions, keyring, diagnostics, checked.cache?.max),
       diagnostics,
       secure: cookieOptions.secure,
-      persistent: cookieOptions.persistent ?? false,
       onStoreError: checked.onStoreError,
     }
     return services
@@ -86,9 +109,17 @@ export function session<Data extends object = SessionData>(options: SessionOptio
 
   const operations: Omit<Sessions<Data>, never> = {
     get: () => (currentHolder(middleware)?.session ?? noSessionHere()) as Session<Data>,
+    list: (subject) => subjects.list(subject, currentHolder(middleware)?.session.id),
+    revoke: async (id) => {
+      if (!isKey(id)) throw new SessionError('ERR_SESSION_OPTION', 'sessions.revoke takes the public id of a session: session.id.')
+      return front.delete(id)
+    },
+    revokeAll: (subject, { except = [] } = {}) => subjects.revokeAll(subject, typeof except === 'string' ? [except] : except),
     rotate(keys) {
-      keyring = keyringOf(keys)
-      services?.cookie.rotate(keyring)
+      const newest = keyringOf(keys)
+      vault?.use(newest.derive('encryption'))
+      services?.cookie.rotate(newest)
+      keyring = newest
     },
     prune: async () => (await store.prune?.()) ?? 0,
     stats: () => ({ ...diagnostics.stats, resigned: [...diagnostics.stats.resigned] }),

@@ -4,10 +4,29 @@ import { SessionError } from '../errors.ts'
 import type { Found, Saved, Store } from '../store.ts'
 import type { Instant, Key, Milliseconds } from '../units.ts'
 import {
-  codeOf, contentName, directoryOf, findPointer, makeDirectory, makeRoot, newPointer, parsePointer, readContent,
-  readExpiry, removeDirectory, removeFile, shardOf, syncDirectory, throwAway, tmpOf, tooBusy, unreadable, writeExpiry,
-  writeFile, type Pointer,
+  codeOf,
+  contentName,
+  directoryOf,
+  findPointer,
+  makeDirectory,
+  makeRoot,
+  moveToTrash,
+  newPointer,
+  parsePointer,
+  readContent,
+  readExpiry,
+  removeDirectory,
+  removeFile,
+  shardOf,
+  syncDirectory,
+  tmpOf,
+  tooBusy,
+  unreadable,
+  writeExpiry,
+  writeFile,
+  type Pointer,
 } from './file/layout.ts'
+import { fileSubjects } from './file/subjects.ts'
 import { liveKeys, prune } from './file/sweep.ts'
 import { pruneRegularly, refuseUnknown } from './timer.ts'
 
@@ -50,13 +69,20 @@ const TRIES = 1_000
  * than the wait for a thread. Errors of the file system (EACCES, ENOSPC, …) are thrown as they are.
  */
 export function fileStore(options: FileStoreOptions): Store {
-  const { directory: given, durable = false, pruneInterval = 15 * MINUTE, grace = 60 * MINUTE, onError = warn, ...unknown } =
-    options
+  const {
+    directory: given,
+    durable = false,
+    pruneInterval = 15 * MINUTE,
+    grace = 60 * MINUTE,
+    onError = warn,
+    ...unknown
+  } = options
   refuseUnknown('fileStore', unknown)
   if (typeof given !== 'string' || given === '') {
     throw new SessionError('ERR_SESSION_OPTION', 'fileStore needs a directory.')
   }
-  if (!(grace >= 0)) throw new SessionError('ERR_SESSION_OPTION', `grace must be 0 or more milliseconds, not ${String(grace)}.`)
+  if (!(grace >= 0))
+    throw new SessionError('ERR_SESSION_OPTION', `grace must be 0 or more milliseconds, not ${String(grace)}.`)
   const root = resolve(given)
 
   const closing = new AbortController()
@@ -193,8 +219,10 @@ export function fileStore(options: FileStoreOptions): Store {
       const until = readExpiry(`${directory}/${pointer.name}`)
       if (until === undefined) continue
       if (until <= Date.now()) return false
-      if (!throwAway(root, directory)) return false
+      const away = moveToTrash(root, directory)
+      if (away === undefined) return false
       if (durable) syncDirectory(shardOf(root, key))
+      removeDirectory(away)
       return true
     }
     throw tooBusy()
@@ -217,6 +245,7 @@ export function fileStore(options: FileStoreOptions): Store {
     touch,
     delete: remove,
     isCurrent,
+    subjects: fileSubjects(root, durable),
     keys: () => liveKeys(root),
     prune: () => prune(root, grace, closing.signal),
     async close() {
@@ -231,7 +260,7 @@ function found(pointer: Pointer, text: string, expiresAt: Instant): FileFound {
 }
 
 function warn(error: unknown): void {
-  process.emitWarning(`Expired session files could not be removed: ${codeOf(error) ?? 'see fileStore\'s onError'}.`, {
+  process.emitWarning(`Expired session files could not be removed: ${codeOf(error) ?? "see fileStore's onError"}.`, {
     code: 'KOA_SERVER_SESSION_PRUNE',
   })
 }

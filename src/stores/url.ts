@@ -1,6 +1,90 @@
+import { fileURLToPath } from 'node:url'
+import { SessionError } from '../errors.ts'
 import type { Store } from '../store.ts'
-import { memoryStore } from './memory.ts'
 import { fileStore } from './file.ts'
+import { memoryStore } from './memory.ts'
+import { nullStore } from './null.ts'
+import { redisStore } from './redis.ts'
+
+/** Makes the store of a URL; a bare word arrives as a URL with nothing after its colon. */
+type Opener = (url: string) => Store
+
+/** Every kind of store that a URL can name. A new one is plugged in here, and nowhere else. */
+const OPENERS: ReadonlyMap<string, Opener> = new Map<string, Opener>([
+  ['file', openFiles],
+  ['memory', (url) => (refuseMore(url), memoryStore())],
+  ['null', (url) => (refuseMore(url), nullStore())],
+  ['redis', (url) => redisStore(url === 'redis:' ? 'redis://127.0.0.1:6379' : url)],
+  ['rediss', (url) => redisStore(url)],
+  ['redis+sentinel', (url) => redisStore(url)],
+  ['rediss+sentinel', (url) => redisStore(url)],
+  ['redis+cluster', (url) => redisStore(url)],
+  ['rediss+cluster', (url) => redisStore(url)],
+])
+
+const SCHEME = /^([a-z][a-z0-9+.-]{0,31}):/i
+const DEFAULT_DIRECTORY = '.sessions'
+
+/**
+ * The store that a URL names, so that one environment variable can choose it.
+ *
+ * | URL | store |
+ * |---|---|
+ * | `file:./dir`, `file:.sessions`, `file:///var/lib/app/sessions` | files; `?durable=true` survives a loss of power |
+ * | `memory:` | this process's memory |
+ * | `null:` | none: sessions last one request |
+ * | `redis://host`, `rediss://…`, `redis+sentinel://…`, `redis+cluster://…` | Redis; see `redisStore` |
+ *
+ * A bare word (`file`, `memory`, `null`, `redis`) is the store of that name with its usual settings; for `file` that is
+ * the directory `.sessions`, for `redis` the server at 127.0.0.1:6379. A relative directory is relative to the working directory. What is written in a URL beyond
+ * these is refused with `ERR_SESSION_OPTION`, whose message repeats nothing but the scheme: the rest may be secret.
+ */
 export function storeFromUrl(url: string): Store {
-  return url.startsWith('file') ? fileStore({ directory: url.slice(5) }) : memoryStore()
+  const word = typeof url === 'string' ? url.toLowerCase() : ''
+  const bare = OPENERS.get(word)
+  if (bare !== undefined) return bare(`${word}:`)
+
+  const scheme = SCHEME.exec(url)?.[1]?.toLowerCase()
+  if (scheme === undefined) throw wrong('A store is named by a URL or one word', knownSchemes())
+  const open = OPENERS.get(scheme)
+  if (open === undefined) throw wrong(`There is no store for "${scheme}:"`, knownSchemes())
+  return open(url)
+}
+
+function openFiles(url: string): Store {
+  const [address = '', query, ...more] = url.slice('file:'.length).split('?')
+  // In a URL these begin what a path does not have; a path that has them writes them as %3F and %23.
+  if (more.length > 0 || url.includes('#')) throw wrong('The file: URL is malformed', FILE_FORM)
+  let durable = false
+  if (query !== undefined) {
+    const parameters = [...new URLSearchParams(query)]
+    if (parameters.length !== 1 || parameters[0]![0] !== 'durable' || !/^(true|false)$/.test(parameters[0]![1])) {
+      throw wrong('The file: URL has a parameter that is not known, or a value that is not', FILE_FORM)
+    }
+    durable = parameters[0]![1] === 'true'
+  }
+  return fileStore({ directory: pathOf(address) || DEFAULT_DIRECTORY, durable })
+}
+
+function pathOf(address: string): string {
+  try {
+    const path = address.startsWith('//') ? fileURLToPath(`file:${address}`) : decodeURIComponent(address)
+    if (!path.includes('\0')) return path
+  } catch {}
+  throw wrong('The file: URL is malformed', FILE_FORM)
+}
+
+function refuseMore(url: string): void {
+  if (!url.endsWith(':')) throw wrong(`Nothing may follow "${url.slice(0, url.indexOf(':') + 1)}"`, knownSchemes())
+}
+
+const FILE_FORM = 'The form is file:./directory or file:///directory, and ?durable=true after it if wanted.'
+
+function knownSchemes(): string {
+  return `The stores are: ${[...OPENERS.keys()].map((scheme) => `${scheme}:`).join(', ')}.`
+}
+
+// Without the cause: Node's own error repeats the URL.
+function wrong(what: string, remedy: string): SessionError {
+  return new SessionError('ERR_SESSION_OPTION', `${what}. ${remedy}`)
 }

@@ -1,7 +1,18 @@
 import { randomBytes } from 'node:crypto'
 import {
-  closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync, rmdirSync, statSync,
-  unlinkSync, utimesSync, writeFileSync,
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmdirSync,
+  statSync,
+  unlinkSync,
+  utimesSync,
+  writeFileSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { SessionError } from '../../errors.ts'
@@ -72,6 +83,10 @@ export function trashOf(root: string): string {
   return `${root}/trash`
 }
 
+export function subjectsOf(root: string): string {
+  return `${root}/subjects`
+}
+
 export function contentName(nonce: string): string {
   return `c.${nonce}`
 }
@@ -127,7 +142,8 @@ function namesIn(directory: string): string[] | undefined {
     return readdirSync(directory)
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return undefined
-    if (codeOf(error) === 'ENOTDIR' && existsSync(directory)) throw unreadable('a file in the place of its directory', error)
+    if (codeOf(error) === 'ENOTDIR' && existsSync(directory))
+      throw unreadable('a file in the place of its directory', error)
     throw error
   }
 }
@@ -186,16 +202,16 @@ export function removeDirectory(directory: string): void {
   } catch {}
 }
 
-/** Takes a session away whole, in one step that no writer can slip through; `false`: it was away already. */
-export function throwAway(root: string, directory: string): boolean {
+/**
+ * Takes a session away whole, in one step that no writer can slip through. Returns where it lies now, to be removed
+ * from there; `undefined`: it was away already.
+ */
+export function moveToTrash(root: string, directory: string): string | undefined {
   const away = `${trashOf(root)}/${newNonce()}`
-  if (!moveAway(directory, away)) {
-    if (!existsSync(directory)) return false
-    makeDirectory(trashOf(root))
-    if (!moveAway(directory, away)) return false
-  }
-  removeDirectory(away)
-  return true
+  if (moveAway(directory, away)) return away
+  if (!existsSync(directory)) return undefined
+  makeDirectory(trashOf(root))
+  return moveAway(directory, away) ? away : undefined
 }
 
 function moveAway(from: string, to: string): boolean {

@@ -1,11 +1,22 @@
-import { readdirSync, rmSync, statSync } from 'node:fs'
-import { readdir } from 'node:fs/promises'
+import { readdirSync, statSync } from 'node:fs'
+import { readdir, rename, rm } from 'node:fs/promises'
 import { performance } from 'node:perf_hooks'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Key, Milliseconds } from '../../units.ts'
 import {
-  codeOf, contentName, isContentName, isKey, isShard, onlyPointer, readExpiry, removeFile, throwAway, tmpOf, trashOf,
+  codeOf,
+  contentName,
+  isContentName,
+  isKey,
+  isShard,
+  makeDirectory,
+  newNonce,
+  onlyPointer,
+  readExpiry,
+  tmpOf,
+  trashOf,
 } from './layout.ts'
+import { pruneSubjects } from './subjects.ts'
 
 // Requests wait for this long at most; one look at a session takes some 15 µs, its removal some 100.
 const LONGEST_STEP: Milliseconds = 1
@@ -21,16 +32,17 @@ export async function prune(root: string, grace: Milliseconds, signal: AbortSign
   const rest = steps()
   for await (const directory of sessionDirectories(root, rest)) {
     if (signal.aborted) return removed
-    if (pruneSession(root, directory, grace)) removed++
+    if (await pruneSession(root, directory, grace)) removed++
     await rest()
   }
   for (const leftovers of [tmpOf(root), trashOf(root)]) {
     for (const name of await list(leftovers)) {
       if (signal.aborted) return removed
-      if (isOlder(`${leftovers}/${name}`, grace)) rmSync(`${leftovers}/${name}`, { recursive: true, force: true })
+      if (isOlder(`${leftovers}/${name}`, grace)) await removeAll(`${leftovers}/${name}`)
       await rest()
     }
   }
+  await pruneSubjects(root, rest, signal)
   return removed
 }
 
@@ -54,20 +66,41 @@ async function* sessionDirectories(root: string, rest: () => Promise<void>): Asy
   }
 }
 
+/*
+ * Looking is synchronous, being cheap. Changing is not: where a file system keeps a journal, who changes many files
+ * waits for the disk now and then (40 ms were measured), and requests must not wait with them.
+ */
+
 /** Whether the session was expired, and by this call removed. */
-function pruneSession(root: string, directory: string, grace: Milliseconds): boolean {
+async function pruneSession(root: string, directory: string, grace: Milliseconds): Promise<boolean> {
   const names = namesIn(directory)
   const pointer = onlyPointer(names)
-  if (pointer === undefined) return false
-  const expiresAt = readExpiry(`${directory}/${pointer.name}`)
-  if (expiresAt === undefined) return false
+  const expiresAt = pointer && readExpiry(`${directory}/${pointer.name}`)
+  if (pointer === undefined || expiresAt === undefined) return false
   if (expiresAt + Math.min(grace, EXPIRED_FOR) <= Date.now()) return throwAway(root, directory)
   for (const name of names) {
     if (isContentName(name) && name !== contentName(pointer.nonce) && isOlder(`${directory}/${name}`, grace)) {
-      removeFile(`${directory}/${name}`)
+      await removeAll(`${directory}/${name}`)
     }
   }
   return false
+}
+
+async function throwAway(root: string, directory: string): Promise<boolean> {
+  const away = `${trashOf(root)}/${newNonce()}`
+  makeDirectory(trashOf(root))
+  try {
+    await rename(directory, away)
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return false
+    throw error
+  }
+  await removeAll(away)
+  return true
+}
+
+async function removeAll(path: string): Promise<void> {
+  await rm(path, { recursive: true, force: true })
 }
 
 function isOlder(path: string, age: Milliseconds): boolean {

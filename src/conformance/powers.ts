@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict'
+import type { Link } from '../store.ts'
+import type { Milliseconds } from '../units.ts'
+import { collect, later, newKey, newKeys, passed, saved, SOON, until, type Rule } from './support.ts'
+
+/** The optional methods, each of them only where it is offered. */
+export function powerRules(rule: Rule, granularity: Milliseconds, closesAfterwards: boolean): void {
+  rule('isCurrent, if offered, is true for the newest state and false for any other', async (store, peer) => {
+    if (!store.isCurrent) return
+    const key = newKey()
+    const created = saved(await store.save(key, '1', later(), undefined))
+    assert.equal(store.isCurrent(key, created), true, 'after a save')
+    const loaded = await store.load(key)
+    assert.ok(loaded && store.isCurrent(key, loaded), 'after a load')
+    const updated = saved(await peer.save(key, '2', later(), await peer.load(key)))
+    assert.equal(store.isCurrent(key, created), false, 'after the save of another')
+    assert.equal(store.isCurrent(key, updated), true, 'whoever has saved it')
+    await peer.delete(key)
+    assert.equal(store.isCurrent(key, updated), false, 'after the delete of another')
+    assert.equal(store.isCurrent(newKey(), updated), false, 'of a key that never was')
+  })
+
+  rule('keys, if offered, lists what lives', async (store, peer) => {
+    if (!store.keys) return
+    assert.deepEqual(await collect(store.keys()), [])
+    const keys = newKeys(100)
+    for (const key of keys) saved(await peer.save(key, '1', later(), undefined))
+    for (const key of keys.slice(0, 10)) await peer.delete(key)
+    assert.deepEqual((await collect(store.keys())).sort(), keys.slice(10).sort())
+  })
+
+  rule('prune, if offered, removes what has expired, counts it, and nothing else', async (store, peer) => {
+    if (!store.prune) return
+    assert.equal(await store.prune(), 0)
+    const keys = newKeys(10)
+    const expiresAt = Date.now() + SOON
+    for (const [n, key] of keys.entries()) saved(await peer.save(key, '1', n < 4 ? expiresAt : later(), undefined))
+    await passed(expiresAt, granularity)
+    assert.equal(await store.prune(), 4)
+    assert.equal(await store.prune(), 0)
+    for (const [n, key] of keys.entries()) assert.equal((await peer.load(key)) !== undefined, n >= 4)
+  })
+
+  rule('subjects, if offered, keeps notes until they are taken back, for all to see', async (store, peer) => {
+    if (!store.subjects || !peer.subjects) return
+    const [subject, other, ...keys] = newKeys(40)
+    assert.deepEqual(await collect(peer.subjects.keys(subject)), [])
+    await Promise.all(keys.map((key) => store.subjects?.add(subject, key, later())))
+    await store.subjects.add(other, keys[0] as string, later())
+    await store.subjects.add(subject, keys[1] as string, later(2))
+    assert.deepEqual((await collect(peer.subjects.keys(subject))).sort(), [...keys].sort(), 'each once')
+    for (const key of keys.slice(0, 30)) await peer.subjects.remove(subject, key)
+    await peer.subjects.remove(subject, newKey())
+    assert.deepEqual((await collect(store.subjects.keys(subject))).sort(), keys.slice(30).sort())
+    assert.deepEqual(await collect(store.subjects.keys(other)), [keys[0]], 'another subject’s are its own')
+  })
+
+  rule('watch, if offered, tells of every save and delete, and vouches for the link', async (store, peer) => {
+    if (!store.watch) return
+    const told: string[] = []
+    const watch = store.watch({
+      saved: (key, version) => void told.push(`${key} saved as ${version}`),
+      deleted: (key) => void told.push(`${key} deleted`),
+    })
+    try {
+      const key = newKey()
+      const link: Link = watch.linkOf(key)
+      await until(() => link.vouches(), 'the link vouches')
+      const { generation } = link
+      const created = saved(await peer.save(key, '1', later(), undefined))
+      const updated = saved(await peer.save(key, '2', later(), created))
+      const own = saved(await store.save(key, '3', later(), updated))
+      await peer.delete(key)
+      for (const { version } of [created, updated, own]) {
+        await until(() => told.includes(`${key} saved as ${version}`), 'a save is told of')
+      }
+      await until(() => told.includes(`${key} deleted`), 'a delete is told of')
+      assert.equal(watch.linkOf(key), link)
+      assert.equal(link.generation, generation)
+    } finally {
+      await watch.close()
+    }
+  })
+
+  rule('ping and close, if offered, resolve', async (store) => {
+    saved(await store.save(newKey(), '1', later(), undefined))
+    await store.ping?.()
+    if (!closesAfterwards) await store.close?.()
+  })
+}

@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict'
+import type { Saved, Store } from '../store.ts'
+import type { Key } from '../units.ts'
+import { conflict, later, newKey, PATIENCE, same, saved, sleep, type Rule } from './support.ts'
+
+/** What many callers at once may count on. */
+export function raceRules(rule: Rule): void {
+  rule('of parallel creators of one key, one succeeds and all others get its record', async (store, peer) => {
+    const key = newKey()
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, async (_, n) => (n % 2 ? store : peer).save(key, `${n}`, later(), undefined)),
+    )
+    const winners = answers.flatMap((answer) => answer.saved ?? [])
+    assert.equal(winners.length, 1)
+    for (const answer of answers) if (!answer.saved) same(conflict(answer), winners[0])
+    same(await store.load(key), winners[0])
+  })
+
+  rule('50 parallel writers that save what they loaded lose nothing', async (store, peer) => {
+    const key = newKey()
+    const first = saved(await store.save(key, '[]', later(), undefined))
+    const ends = await Promise.allSettled(Array.from({ length: 50 }, (_, n) => add(n % 2 ? store : peer, key, n)))
+    for (const end of ends) if (end.status === 'rejected') throw end.reason
+    const last = await store.load(key)
+    assert.ok(last, 'the record is there')
+    assert.deepEqual(
+      (JSON.parse(last.text) as number[]).sort((a, b) => a - b),
+      Array.from({ length: 50 }, (_, n) => n),
+    )
+    assert.ok(last.version >= first.version + 50, 'every save had a version of its own')
+  })
+
+  rule('a record deleted under 20 writers stays deleted', async (store, peer) => {
+    for (let round = 0; round < 5; round++) await deleteUnderWriters(store, peer, newKey())
+  })
+}
+
+async function add(store: Store, key: Key, number: number): Promise<void> {
+  let known = await store.load(key)
+  // Who loses does so to somebody who saved meanwhile, and that happens 49 times at most. Ten times that is generous.
+  for (let tries = 0; tries < 500; tries++) {
+    assert.ok(known, 'the record is there')
+    const numbers = [...(JSON.parse(known.text) as number[]), number]
+    const answer: Saved = await store.save(key, JSON.stringify(numbers), later(), known)
+    if (answer.saved) return
+    known = number % 3 ? conflict(answer) : await store.load(key)
+  }
+  assert.fail('a save conflicts only where another one has succeeded')
+}
+
+async function deleteUnderWriters(store: Store, peer: Store, key: Key): Promise<void> {
+  saved(await store.save(key, '0', later(), undefined))
+  const deadline = Date.now() + PATIENCE
+  let saves = 0
+  let writing = 20
+  let deleted = false
+  let over = false
+
+  const write = async (handle: Store): Promise<void> => {
+    for (let known = await handle.load(key); known !== undefined && !over;) {
+      const tooLate = deleted
+      const answer = await handle.save(key, `${saves++}`, later(), known)
+      if (tooLate) assert.deepEqual(answer, { gone: true })
+      await handle.touch(key, later(2))
+      if (answer.gone) return
+      assert.ok(Date.now() < deadline, 'the record is deleted at some time')
+      // A store that answers at once would otherwise let nobody else have a turn.
+      await sleep(0)
+      // Half the time by what the answer says, half the time by reading again.
+      known = saves % 2 ? await handle.load(key) : (answer.saved ?? answer.conflict)
+    }
+  }
+  const erase = async (): Promise<void> => {
+    while (saves < 20 && writing > 0) await sleep(0)
+    try {
+      assert.equal(await peer.delete(key), true)
+      deleted = true
+      assert.equal(await peer.load(key), undefined)
+    } catch (error) {
+      over = true
+      throw error
+    }
+  }
+
+  // All of them to their end, lest a failure leaves some at work on a store that is closed.
+  const writers = Array.from({ length: writing }, (_, n) => write(n % 2 ? store : peer).finally(() => writing--))
+  const ends = await Promise.allSettled([erase(), ...writers])
+  for (const end of ends) if (end.status === 'rejected') throw end.reason
+  assert.equal(await store.load(key), undefined)
+  assert.equal(await peer.touch(key, later()), false)
+}

@@ -1,0 +1,99 @@
+import { createCipheriv, createDecipheriv, hash, randomBytes, type KeyObject } from 'node:crypto'
+import { SessionError } from './errors.ts'
+import type { Found, Saved, Store } from './store.ts'
+import { isPromise, type Awaitable, type Key } from './units.ts'
+
+/** A record at rest: which key encrypted it, the nonce, and the text with GCM's tag behind it, both as base64url. */
+interface Sealed {
+  readonly encrypted: string
+  readonly nonce: string
+  readonly data: string
+}
+
+const CIPHER = 'aes-256-gcm'
+/** NIST SP 800-38D: 96 bits, random for each text. */
+const NONCE_BYTES = 12
+const TAG_BYTES = 16
+const KEY_NAME_LENGTH = 16
+
+/** What `encrypted` adds to a store. */
+export interface EncryptedStore extends Store {
+  /** The keys from here on, newest first: the first encrypts, all decrypt. */
+  use(keys: readonly KeyObject[]): void
+}
+
+/**
+ * A store in front of a store that sees only ciphertext: AES-256-GCM, with the record's own key as associated data, so
+ * that nobody who can write to the store can put one record in the place of another. Whatever does not decrypt, plain
+ * records included, is unreadable and left alone. The cache lies in front, so a hit costs nothing more.
+ */
+export function encrypted(store: Store): EncryptedStore {
+  let keys = new Map<string, KeyObject>()
+
+  function seal(key: Key, text: string): string {
+    const [newest] = keys
+    if (!newest) throw new Error('The keys are not known yet.')
+    const [name, secret] = newest
+    const nonce = randomBytes(NONCE_BYTES)
+    const cipher = createCipheriv(CIPHER, secret, nonce, { authTagLength: TAG_BYTES }).setAAD(Buffer.from(key))
+    const data = Buffer.concat([cipher.update(text, 'utf8'), cipher.final(), cipher.getAuthTag()])
+    const sealed: Sealed = { encrypted: name, nonce: nonce.toString('base64url'), data: data.toString('base64url') }
+    return JSON.stringify(sealed)
+  }
+
+  function open(key: Key, found: Found): Found {
+    const { parsed: _, ...rest } = found
+    return { ...rest, text: decrypted(key, found.text) }
+  }
+
+  function decrypted(key: Key, text: string): string {
+    const sealed = sealedOf(text)
+    const secret = sealed && keys.get(sealed.encrypted)
+    if (!sealed || !secret) throw unreadable(sealed ? 'none of the keys encrypted it' : 'it is not encrypted')
+    try {
+      const data = Buffer.from(sealed.data, 'base64url')
+      const decipher = createDecipheriv(CIPHER, secret, Buffer.from(sealed.nonce, 'base64url'), { authTagLength: TAG_BYTES })
+      decipher.setAAD(Buffer.from(key)).setAuthTag(data.subarray(-TAG_BYTES))
+      return decipher.update(data.subarray(0, -TAG_BYTES), undefined, 'utf8') + decipher.final('utf8')
+    } catch {
+      throw unreadable('it was changed, or belongs to another session')
+    }
+  }
+
+  return {
+    ...store,
+    use(newKeys) {
+      keys = new Map(newKeys.map((key) => [nameOf(key), key]))
+    },
+    load: (key) => then(store.load(key), (found) => found && open(key, found)),
+    save: (key, text, expiresAt, expected) =>
+      then(store.save(key, seal(key, text), expiresAt, expected), (result): Saved => {
+        if (result.saved) return { saved: { ...result.saved, text } }
+        return result.conflict ? { conflict: open(key, result.conflict) } : result
+      }),
+  }
+}
+
+function then<Answer, Result>(answer: Awaitable<Answer>, next: (answer: Answer) => Result): Awaitable<Result> {
+  return isPromise(answer) ? answer.then(next) : next(answer)
+}
+
+/** Says which key it is, and nothing about what it is. */
+function nameOf(key: KeyObject): string {
+  return hash('sha256', key.export(), 'hex').slice(0, KEY_NAME_LENGTH)
+}
+
+function sealedOf(text: string): Sealed | undefined {
+  try {
+    const { encrypted, nonce, data } = JSON.parse(text) as Partial<Sealed>
+    if (typeof encrypted === 'string' && typeof nonce === 'string' && typeof data === 'string') return { encrypted, nonce, data }
+  } catch {} // reported by the caller, without the text
+  return undefined
+}
+
+function unreadable(why: string): SessionError {
+  return new SessionError(
+    'ERR_SESSION_UNREADABLE',
+    `A record in the store cannot be decrypted: ${why}. It was left as it is; its visitor starts a new session.`,
+  )
+}

@@ -1,0 +1,194 @@
+import { SessionError } from '../errors.ts'
+import type { Found, Listener, Saved, Store, Watch } from '../store.ts'
+import type { Instant, Key, Milliseconds } from '../units.ts'
+import { parseAddress } from './redis/address.ts'
+import { makerFromAddress, makerFromClient, type Maker } from './redis/client.ts'
+import { Connection, isAnswer } from './redis/connection.ts'
+import { keysUnder } from './redis/keys.ts'
+import { RedisLink } from './redis/link.ts'
+import { DELETE, SAVE, TOUCH, runScript, type Script } from './redis/scripts.ts'
+import { redisSubjects } from './redis/subjects.ts'
+import { parseValue, thirteenDigits, unreadable } from './redis/value.ts'
+
+/** A client of ioredis 6: a `Redis`, also one for Sentinel, or a `Cluster`. */
+export interface RedisClient {
+  readonly status: string
+  readonly isCluster: boolean
+  duplicate(...args: never[]): unknown
+  defineCommand(...args: never[]): unknown
+}
+
+export interface RedisStoreOptions {
+  /** What the names of the store's keys and of its channel begin with. Default `session:`. */
+  readonly prefix?: string
+  readonly coherence?: {
+    /**
+     * The longest that this process may serve a cached record which another process has changed or deleted. Default
+     * 1000. `0`: nothing is cached, every load asks the server. On a Cluster it is always so.
+     */
+    readonly bound?: Milliseconds
+  }
+  /** Within which every operation settles, whatever the server does. Default 2000. */
+  readonly deadline?: Milliseconds
+}
+
+const DEFAULT_PREFIX = 'session:'
+const DEFAULT_BOUND: Milliseconds = 1000
+const DEFAULT_DEADLINE: Milliseconds = 2000
+const LEAST_BOUND: Milliseconds = 30
+const LONGEST: Milliseconds = 2 ** 31 - 1
+
+/**
+ * Sessions in Redis 5 or later, or Valkey, through ioredis 6 (`npm i ioredis`): one server, Sentinel or a Cluster.
+ *
+ * The address is a URL or a client of the application's, which is only copied, never used:
+ * - `redis://[[user]:password@]host[:6379][/db]`, `rediss://` with TLS
+ * - `redis+sentinel://host:26379,host:26379/master[/db]`
+ * - `redis+cluster://host:6379,host:6379`
+ *
+ * The options may also stand in the URL (`?prefix=…&db=…&bound=…&deadline=…`); an argument goes before the URL. A wrong
+ * address or option, and a missing ioredis, throw `ERR_SESSION_OPTION` here. Nothing connects before the first use.
+ *
+ * A record is the value `<expiresAt>|<version>|<text>` at the key `<prefix><key>`, with the server's own expiry.
+ */
+export function redisStore(urlOrClient: string | RedisClient, options: RedisStoreOptions = {}): Store {
+  const { maker, prefix, bound, deadline } = settle(urlOrClient, options)
+  const connection: Connection = new Connection(maker.make(), deadline)
+  const channel = `${prefix}changes`
+  // On a Cluster every message goes to every server, and nobody there listens.
+  const publishTo = maker.kind === 'cluster' ? '' : channel
+
+  async function write(script: Script, key: Key, ...args: (string | number)[]): Promise<unknown> {
+    const reply = await connection.run((client) =>
+      runScript(client, script, prefix + key, [Date.now(), publishTo, key, ...args]),
+    )
+    if (Array.isArray(reply) && reply[0] === 'unreadable') throw unreadable()
+    return reply
+  }
+
+  const store: Store = {
+    async load(key: Key): Promise<Found | undefined> {
+      let value: string | null
+      try {
+        value = await connection.run((client) => client.get(prefix + key))
+      } catch (error) {
+        throw isAnswer(error) && error.message.startsWith('WRONGTYPE') ? unreadable(error) : error
+      }
+      if (value === null) return undefined
+      const found = parseValue(value)
+      return found.expiresAt > Date.now() ? found : undefined
+    },
+
+    async save(key: Key, text: string, expiresAt: Instant, expected: Found | undefined): Promise<Saved> {
+      const end = thirteenDigits(expiresAt)
+      const reply = await write(SAVE, key, expected?.version ?? '', end, lengthUntil(end), text)
+      if (typeof reply === 'string') return { saved: { text, version: Number(reply), expiresAt: Number(end) } }
+      const [outcome, value] = reply as [outcome: string, value: string]
+      return outcome === 'conflict' ? { conflict: parseValue(value) } : { gone: true }
+    },
+
+    async touch(key: Key, expiresAt: Instant): Promise<boolean> {
+      const end = thirteenDigits(expiresAt)
+      return (await write(TOUCH, key, end, lengthUntil(end))) === 1
+    },
+
+    async delete(key: Key): Promise<boolean> {
+      return (await write(DELETE, key)) === 1
+    },
+
+    subjects: redisSubjects(prefix, connection),
+
+    keys: () => keysUnder(prefix, connection),
+
+    async ping(): Promise<void> {
+      await connection.run((client) => client.ping())
+    },
+
+    async close(): Promise<void> {
+      const stopped = link?.stop()
+      link = undefined
+      listeners.clear()
+      // Not one after the other: a server that hangs would not let go of the subscription.
+      await Promise.all([stopped, connection.close()])
+    },
+  }
+
+  const listeners = new Set<Listener>()
+  let link: RedisLink | undefined
+  if (maker.kind === 'cluster' || bound === 0) return store
+
+  function startLink(maker: Maker & { kind: 'single' }): RedisLink {
+    const started = new RedisLink({
+      bound,
+      channel,
+      epochKey: `${prefix}epoch`,
+      data: connection as Connection<ReturnType<typeof maker.make>>,
+      second: () => new Connection(maker.make(), deadline),
+      listener: {
+        saved: (key, version) => listeners.forEach((listener) => listener.saved(key, version)),
+        deleted: (key) => listeners.forEach((listener) => listener.deleted(key)),
+      },
+    })
+    started.start()
+    return started
+  }
+
+  return {
+    ...store,
+    watch(listener: Listener): Watch {
+      listeners.add(listener)
+      const watched = (link ??= startLink(maker))
+      return {
+        // The seam for a Cluster, where every master is a link of its own.
+        linkOf: () => watched,
+        async close() {
+          listeners.delete(listener)
+          if (listeners.size > 0 || link !== watched) return
+          link = undefined
+          await watched.stop()
+        },
+      }
+    },
+  }
+}
+
+/** How long the server is to keep it: a length, so that the server's clock need not agree with ours. */
+function lengthUntil(end: string): Milliseconds {
+  return Number(end) - Date.now()
+}
+
+interface Settled {
+  readonly maker: Maker
+  readonly prefix: string
+  readonly bound: Milliseconds
+  readonly deadline: Milliseconds
+}
+
+function settle(urlOrClient: string | RedisClient, options: RedisStoreOptions): Settled {
+  refuseUnknown(options, ['prefix', 'coherence', 'deadline'])
+  refuseUnknown(options.coherence ?? {}, ['bound'])
+  const address = typeof urlOrClient === 'string' ? parseAddress(urlOrClient) : undefined
+  const inUrl = (name: string): number | undefined => {
+    const text = address?.query.get(name)
+    return text === undefined ? undefined : text === '' ? NaN : Number(text)
+  }
+  const prefix = options.prefix ?? address?.query.get('prefix') ?? DEFAULT_PREFIX
+  const bound = options.coherence?.bound ?? inUrl('bound') ?? DEFAULT_BOUND
+  const deadline = options.deadline ?? inUrl('deadline') ?? DEFAULT_DEADLINE
+  if (typeof prefix !== 'string') throw wrong('prefix must be a string')
+  if (bound !== 0 && !(bound >= LEAST_BOUND && bound <= LONGEST)) {
+    throw wrong(`coherence.bound must be 0, or from ${LEAST_BOUND} milliseconds up`)
+  }
+  if (!(deadline >= 1 && deadline <= LONGEST)) throw wrong('deadline must be a number of milliseconds, from 1 up')
+  const maker = address ? makerFromAddress(address, deadline) : makerFromClient(urlOrClient, deadline)
+  return { maker, prefix: maker.keyPrefix + prefix, bound, deadline }
+}
+
+function refuseUnknown(given: object, known: readonly string[]): void {
+  const unknown = Object.keys(given).find((name) => !known.includes(name))
+  if (unknown !== undefined) throw wrong(`there is no option "${unknown}"; known are ${known.join(', ')}`)
+}
+
+function wrong(rule: string): SessionError {
+  return new SessionError('ERR_SESSION_OPTION', `store redis: ${rule}`)
+}

@@ -1,0 +1,132 @@
+import type { Cluster, ClusterOptions, Redis, RedisOptions } from 'ioredis'
+import type { Milliseconds } from '../../units.ts'
+import type { Address } from './address.ts'
+import { checkClient, loadDriver } from './driver.ts'
+
+/** How to make connections of this store's own to one place; nothing connects before it is used. */
+export type Maker =
+  | { readonly kind: 'single'; readonly keyPrefix: string; make(): Redis }
+  | { readonly kind: 'cluster'; readonly keyPrefix: string; make(): Cluster }
+
+/** Longest wait between two attempts to connect. */
+const SLOWEST_RETRY: Milliseconds = 1000
+/** After a READONLY answer the address may lead elsewhere; a replica that stays one must not cost a connection each. */
+const READONLY_PAUSE: Milliseconds = 1000
+
+export function makerFromAddress(address: Address, deadline: Milliseconds): Maker {
+  const driver = loadDriver()
+  const { kind, nodes, username, password, tls, db, query } = address
+  const family = query.get('family')
+  const login: RedisOptions = {
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password }),
+    ...(tls ? { tls: {} } : {}),
+    ...(family === undefined ? {} : { family: Number(family) }),
+    ...(query.get('protocol') === '2' ? { protocol: 2 } : {}),
+  }
+  if (kind === 'cluster') {
+    const options = clusterOptions({ redisOptions: login }, deadline)
+    return { kind, keyPrefix: '', make: () => new driver.Cluster([...nodes], options) }
+  }
+  const sentinelUsername = query.get('sentinelUsername')
+  const sentinelPassword = query.get('sentinelPassword')
+  const where: RedisOptions =
+    kind === 'single'
+      ? { host: nodes[0]!.host, port: nodes[0]!.port }
+      : {
+          sentinels: [...nodes],
+          name: address.masterName!,
+          ...(tls ? { enableTLSForSentinelMode: true, sentinelTLS: {} } : {}),
+          ...(sentinelUsername === undefined ? {} : { sentinelUsername }),
+          ...(sentinelPassword === undefined ? {} : { sentinelPassword }),
+        }
+  return {
+    kind: 'single',
+    keyPrefix: '',
+    make: () => new driver.Redis({ ...login, ...where, db, ...ours({}, deadline) }),
+  }
+}
+
+/** The application's client is only a pattern for ours: its queues, retries and subscriptions stay its own. */
+export function makerFromClient(client: unknown, deadline: Milliseconds): Maker {
+  const { redis, cluster } = checkClient(client)
+  if (redis) {
+    const keyPrefix = redis.options.keyPrefix ?? ''
+    return { kind: 'single', keyPrefix, make: () => redis.duplicate(ours(redis.options, deadline)) }
+  }
+  const keyPrefix = cluster.options.keyPrefix ?? ''
+  const options = clusterOptions(cluster.options, deadline)
+  return { kind: 'cluster', keyPrefix, make: () => cluster.duplicate([], options) }
+}
+
+function ours(given: RedisOptions, deadline: Milliseconds) {
+  return {
+    ...common(given, deadline),
+    // Commands of one tick travel together; on a Cluster a redirection in the middle of such a batch would fail it.
+    enableAutoPipelining: true,
+    autoPipeliningIgnoredCommands: [],
+    role: 'master' as const,
+    readOnly: false,
+    lazyConnect: true,
+    retryStrategy: retryDelay,
+    sentinelRetryStrategy: retryDelay,
+    sentinelCommandTimeout: deadline,
+    reconnectOnError: reconnectOnReadonly(),
+  } satisfies RedisOptions
+}
+
+function clusterOptions(given: ClusterOptions, deadline: Milliseconds) {
+  return {
+    ...given,
+    keyPrefix: '',
+    lazyConnect: true,
+    enableOfflineQueue: true,
+    enableReadyCheck: true,
+    enableAutoPipelining: false,
+    shardedSubscribers: false,
+    scripts: {},
+    scaleReads: 'master' as const,
+    clusterRetryStrategy: retryDelay,
+    // Otherwise a script whose answer was lost with the connection is run again on another node.
+    retryDelayOnFailover: 0,
+    // Its timer outlives the client if a refresh is under way at the end; connection.ts asks for one where needed.
+    slotsRefreshInterval: 0,
+    slotsRefreshTimeout: Math.min(1000, deadline),
+    redisOptions: { ...given.redisOptions, ...common(given.redisOptions ?? {}, deadline), reconnectOnError: null },
+  } satisfies ClusterOptions
+}
+
+function common(given: RedisOptions, deadline: Milliseconds) {
+  return {
+    keyPrefix: '',
+    enableOfflineQueue: true,
+    enableReadyCheck: true,
+    maxLoadingRetryTime: Math.min(500, deadline),
+    // Never resend: what was sent may have been done, and would be done twice.
+    maxRetriesPerRequest: 0,
+    autoResubscribe: false,
+    commandTimeout: deadline,
+    connectTimeout: Math.min(given.connectTimeout ?? deadline, deadline),
+    // How long a connection that we give up may linger before its socket is destroyed.
+    disconnectTimeout: 100,
+    stringNumbers: false,
+    replyMapping: 'legacy' as const,
+    monitor: false,
+    scripts: {},
+    himportFieldsets: undefined,
+  } satisfies RedisOptions
+}
+
+function retryDelay(attempts: number): Milliseconds {
+  return Math.min(20 * 2 ** Math.min(attempts - 1, 10), SLOWEST_RETRY) * (0.75 + Math.random() / 2)
+}
+
+function reconnectOnReadonly(): (error: Error) => boolean {
+  let before = -Infinity
+  return (error) => {
+    const now = performance.now()
+    if (!error.message.startsWith('READONLY') || now - before < READONLY_PAUSE) return false
+    before = now
+    return true
+  }
+}

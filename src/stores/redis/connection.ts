@@ -1,0 +1,143 @@
+import { EventEmitter } from 'node:events'
+import type { Cluster, Redis } from 'ioredis'
+import type { Milliseconds } from '../../units.ts'
+
+const END_WITHIN: Milliseconds = 1000
+
+/**
+ * One client that this store owns, with a deadline on every operation, and with the knowledge of whether the server
+ * is known to be out of reach.
+ *
+ * Emits `ready` when a connection can be used and `lost` when it no longer can.
+ */
+export class Connection<Client extends Redis | Cluster = Redis | Cluster> extends EventEmitter<{
+  ready: []
+  lost: []
+}> {
+  readonly client: Client
+  readonly #deadline: Milliseconds
+  /** Why the last attempt to connect failed; undefined while connected, and while the first attempt is under way. */
+  #failure: Error | undefined
+  #answers = 0
+  #closed = false
+  #revival: NodeJS.Timeout | undefined
+
+  constructor(client: Client, deadline: Milliseconds) {
+    super()
+    this.client = client
+    this.#deadline = deadline
+    // A Cluster and a single client share these events, but not the types of their overloads.
+    const events = client as unknown as EventEmitter
+    events.on('ready', () => {
+      this.#failure = undefined
+      this.emit('ready')
+    })
+    events.on('error', (error: Error) => {
+      // An error on a usable connection precedes its loss, and the first attempt to get it back may well succeed.
+      if (client.status !== 'ready') this.#failure = withoutArguments(error)
+    })
+    events.on('close', () => this.emit('lost'))
+    events.on('end', () => this.#revive())
+  }
+
+  get isReady(): boolean {
+    return this.client.status === 'ready'
+  }
+
+  /**
+   * Runs one operation and settles within the deadline, whatever the server does. Waits for the first connection, and
+   * for the first attempt to get a lost one back; once an attempt has failed it rejects at once.
+   */
+  run<T>(operation: (client: Client) => Promise<T>): Promise<T> {
+    if (this.#failure !== undefined && !this.isReady) {
+      return Promise.reject(new Error('Redis cannot be reached; see the cause', { cause: this.#failure }))
+    }
+    return new Promise((resolve, reject) => {
+      const answersBefore = this.#answers
+      const timer = setTimeout(() => {
+        const error = new Error(`no answer from Redis within ${this.#deadline} ms`)
+        if (this.client.isCluster) {
+          // A master that hangs tells nobody, not even by MOVED, who took over; the others know.
+          ;(this.client as Cluster).refreshSlotsCache()
+        } else if (this.#answers === answersBefore) {
+          // Not a single answer to anything: the server hangs or the way to it is cut, and no event will ever say so.
+          this.giveUp(error)
+        }
+        reject(error)
+      }, this.#deadline)
+      operation(this.client).then(
+        (answer) => {
+          clearTimeout(timer)
+          this.#answers++
+          resolve(answer)
+        },
+        (error: unknown) => {
+          clearTimeout(timer)
+          if (isAnswer(error)) this.#answers++
+          reject(this.#explained(error))
+        },
+      )
+    })
+  }
+
+  /** Connects if nothing did so far. Never rejects: what becomes of it is told by the events. */
+  connect(): void {
+    if (this.client.status === 'wait') this.client.connect().catch(() => {})
+  }
+
+  /** Treats the server as out of reach from now on, and makes the connection anew. */
+  giveUp(reason: Error): void {
+    this.#failure = reason
+    // Only a connection can be given up: to interrupt ioredis before it has one would end the client for ever.
+    if (this.isReady || this.client.status === 'connect') this.client.disconnect(true)
+  }
+
+  /** Ends the connection and every attempt to get it back. */
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    clearTimeout(this.#revival)
+    if (this.client.status === 'end') return
+    const ended = new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, END_WITHIN)
+      ;(this.client as unknown as EventEmitter).once('end', () => {
+        clearTimeout(timer)
+        resolve()
+      })
+    })
+    this.client.disconnect()
+    await ended
+  }
+
+  /** ioredis gives up for good in a few corners, such as an address it cannot even try; this store never does. */
+  #revive(): void {
+    this.emit('lost')
+    if (this.#closed) return
+    this.#failure ??= new Error('the connection to Redis has ended')
+    this.#revival = setTimeout(() => this.client.connect().catch(() => {}), 1000)
+  }
+
+  #explained(error: unknown): unknown {
+    // ioredis speaks of its option here, which the reader has not set.
+    if (error instanceof Error && error.name === 'MaxRetriesPerRequestError') {
+      return new Error('the connection to Redis was lost or could not be made', { cause: this.#failure })
+    }
+    return withoutArguments(error)
+  }
+}
+
+/** Whether the server itself said no. */
+export function isAnswer(error: unknown): error is Error {
+  return error instanceof Error && error.name === 'ReplyError'
+}
+
+/** ioredis attaches the failed command to its errors: a session's text, or the password that was refused. */
+function withoutArguments<T>(error: T): T {
+  let inner: unknown = error
+  for (let depth = 0; depth < 5 && inner instanceof Error; depth++) {
+    const carrier: Error & { command?: unknown; lastNodeError?: unknown } = inner
+    delete carrier.command
+    inner = carrier.cause ?? carrier.lastNodeError
+  }
+  return error
+}

@@ -1,0 +1,144 @@
+import { createHash } from 'node:crypto'
+import type { Cluster, Redis } from 'ioredis'
+
+/** A Lua script, and the name under which a server keeps it. */
+export interface Script {
+  readonly lua: string
+  readonly sha: string
+}
+
+// What all scripts begin with. `read` runs the command that fetches the value or its head, and sorts the outcome:
+// an expiry and a version, or nothing for an absent key, or a marker for what is not ours and must be left alone.
+// `live` compares with the caller's clock, which is what the instants in records come from; a record that only looks
+// expired by that clock is answered as gone, but never removed because of it.
+const COMMON = `
+local UNREADABLE = {'unreadable'}
+local function read(...)
+  local value = redis.pcall(...)
+  if type(value) == 'table' then
+    if string.find(value.err or '', 'WRONGTYPE', 1, true) then return nil, UNREADABLE end
+    return nil, value
+  end
+  if not value or (value == '' and redis.call('EXISTS', KEYS[1]) == 0) then return nil end
+  local expiresAt, version = string.match(value, '^(%d%d%d%d%d%d%d%d%d%d%d%d%d)|(%d+)|')
+  if not version then return nil, UNREADABLE end
+  return {value = value, version = version, live = tonumber(expiresAt) > tonumber(ARGV[1])}
+end
+local function publish(message)
+  if ARGV[2] ~= '' then redis.call('PUBLISH', ARGV[2], message .. ' ' .. ARGV[3]) end
+end
+-- Before "gone" is answered a write is attempted, so that a replica says READONLY instead of logging people out.
+local function gone(held)
+  if held then redis.call('SETRANGE', KEYS[1], 0, '') else redis.call('DEL', KEYS[1]) end
+end
+`
+
+// Messages are published before the write: a script that may not publish has then written nothing, and to everybody
+// else both happen at once.
+
+/**
+ * ARGV: now, channel, key, expected version or '', expiresAt in 13 digits, time to live, text.
+ * Answers the new version; or {'gone'}, {'conflict', value}, {'unreadable'}.
+ *
+ * A version is the server's clock in microseconds, or the next number if that has been used. So versions also grow over
+ * a delete and a new create; and if a failover or a restart takes back what was acknowledged, what is written then has
+ * another version than what was lost, and nobody takes the one for the other.
+ */
+export const SAVE: Script = script(`
+local held, problem = read('GET', KEYS[1])
+if problem then return problem end
+local time = redis.call('TIME')
+local version = time[1] * 1000000 + time[2]
+if held then version = math.max(version, held.version + 1) end
+version = string.format('%.0f', version)
+if held and held.live then
+  if held.version ~= ARGV[4] then return {'conflict', held.value} end
+elseif ARGV[4] ~= '' then
+  gone(held)
+  return {'gone'}
+end
+if tonumber(ARGV[6]) > 0 then
+  publish('s' .. version)
+  redis.call('SET', KEYS[1], ARGV[5] .. '|' .. version .. '|' .. ARGV[7], 'PX', ARGV[6])
+else
+  publish('d')
+  redis.call('DEL', KEYS[1])
+end
+return version
+`)
+
+/** ARGV: now, channel, key, expiresAt in 13 digits, time to live. Answers 1, 0 for gone, or {'unreadable'}. */
+export const TOUCH: Script = script(`
+local held, problem = read('GETRANGE', KEYS[1], 0, 47)
+if problem then return problem end
+if not held or not held.live then
+  gone(held)
+  return 0
+end
+if tonumber(ARGV[5]) > 0 then
+  redis.call('SETRANGE', KEYS[1], 0, ARGV[4])
+  redis.call('PEXPIRE', KEYS[1], ARGV[5])
+else
+  publish('d')
+  redis.call('DEL', KEYS[1])
+end
+return 1
+`)
+
+/** ARGV: now, channel, key. Answers 1, 0 if there was none, or {'unreadable'}. */
+export const DELETE: Script = script(`
+local held, problem = read('GETRANGE', KEYS[1], 0, 47)
+if problem then return problem end
+publish('d')
+redis.call('DEL', KEYS[1])
+return held and held.live and 1 or 0
+`)
+
+/** Notes a session of a subject. KEYS: the subject's. ARGV: now, the session's key, the instant until which to note it. */
+export const NOTE: Script = plain(`
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[1])
+redis.call('ZADD', KEYS[1], ARGV[3], ARGV[2])
+local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')
+redis.call('PEXPIRE', KEYS[1], string.format('%.0f', math.max(1, tonumber(last[2]) - tonumber(ARGV[1]))))
+return 1
+`)
+
+/**
+ * The heartbeat. KEYS: the epoch key. ARGV: an epoch to begin with, how long to keep it, a channel or '', a message.
+ * Answers the epoch. It writes, so that a replica fails it.
+ */
+export const BEAT: Script = plain(`
+local epoch = redis.call('GET', KEYS[1])
+if epoch then
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+else
+  epoch = ARGV[1]
+  redis.call('SET', KEYS[1], epoch, 'PX', ARGV[2])
+end
+if ARGV[3] ~= '' then redis.call('PUBLISH', ARGV[3], ARGV[4] .. ' ' .. epoch) end
+return epoch
+`)
+
+/** Runs a script in one round trip; a server that has lost it is sent the whole text once. */
+export async function runScript(
+  client: Redis | Cluster,
+  { sha, lua }: Script,
+  key: string,
+  args: readonly (string | number)[],
+): Promise<unknown> {
+  try {
+    return await client.evalsha(sha, 1, key, ...args)
+  } catch (error) {
+    // The one error after which repeating is safe: it says that nothing ran.
+    if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error
+    return client.eval(lua, 1, key, ...args)
+  }
+}
+
+function script(lua: string): Script {
+  return plain(COMMON + lua)
+}
+
+function plain(lua: string): Script {
+  return { lua, sha: createHash('sha1').update(lua).digest('hex') }
+}

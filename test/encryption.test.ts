@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { inspect } from 'node:util'
+import { Diagnostics } from '../src/diagnostics.ts'
+import { encrypted } from '../src/encryption.ts'
+import { isSessionError } from '../src/errors.ts'
+import { guarded } from '../src/guard.ts'
+import { keyOf } from '../src/id.ts'
+import { keyringOf } from '../src/keys.ts'
+import type { Store } from '../src/store.ts'
+import { memoryStore } from '../src/stores/memory.ts'
+
+const OLD = 'the old secret, sixteen bytes at least'
+const NEW = 'the new secret, sixteen bytes at least'
+const TEXT = '{"format":1,"data":{"name":"Ada Lovelace"}}'
+const KEY = keyOf('one')
+const OTHER_KEY = keyOf('another')
+const later = Date.now() + 60_000
+
+function vaultOver(store: Store, ...secrets: string[]): Store {
+  const vault = encrypted(guarded(store, 1000, new Diagnostics('sid')))
+  vault.use(keyringOf(secrets).derive('encryption'))
+  return vault
+}
+
+async function assertUnreadable(load: () => unknown): Promise<void> {
+  await assert.rejects(async () => load(), (error) => {
+    assert.ok(isSessionError(error, 'ERR_SESSION_UNREADABLE'))
+    assert.doesNotMatch(inspect(error), /Lovelace|secret/)
+    return true
+  })
+}
+
+describe('encrypted', () => {
+  it('gives back what was saved, and lets the store see nothing of it', async () => {
+    const store = memoryStore()
+    const vault = vaultOver(store, NEW)
+    const { saved } = await vault.save(KEY, TEXT, later, undefined)
+    assert.equal(saved?.text, TEXT)
+    assert.equal((await vault.load(KEY))?.text, TEXT)
+    assert.doesNotMatch((await store.load(KEY))?.text ?? '', /Lovelace|format/)
+  })
+
+  it('encrypts the same text differently every time', async () => {
+    const store = memoryStore()
+    const vault = vaultOver(store, NEW)
+    const { saved } = await vault.save(KEY, TEXT, later, undefined)
+    const first = (await store.load(KEY))?.text
+    await vault.save(KEY, TEXT, later, saved)
+    assert.notEqual((await store.load(KEY))?.text, first)
+  })
+
+  it('reads what an older key encrypted, and writes it back under the newest', async () => {
+    const store = memoryStore()
+    await vaultOver(store, OLD).save(KEY, TEXT, later, undefined)
+    const rotated = vaultOver(store, NEW, OLD)
+    const found = await rotated.load(KEY)
+    assert.equal(found?.text, TEXT)
+    await rotated.save(KEY, TEXT, later, found)
+    assert.equal((await vaultOver(store, NEW).load(KEY))?.text, TEXT)
+  })
+
+  it('answers a conflict with the decrypted record', async () => {
+    const store = memoryStore()
+    const vault = vaultOver(store, NEW)
+    const { saved: first } = await vault.save(KEY, TEXT, later, undefined)
+    await vault.save(KEY, '{"second":true}', later, first)
+    const { conflict } = await vault.save(KEY, '{"third":true}', later, first)
+    assert.equal(conflict?.text, '{"second":true}')
+  })
+
+  it('takes no record for another session’s, whoever put it there', async () => {
+    const store = memoryStore()
+    await vaultOver(store, NEW).save(KEY, TEXT, later, undefined)
+    const stolen = (await store.load(KEY))?.text as string
+    await store.save(OTHER_KEY, stolen, later, undefined)
+    await assertUnreadable(() => vaultOver(store, NEW).load(OTHER_KEY))
+  })
+
+  it('takes a record for unreadable that was changed, is plain, or whose key is gone, and leaves it alone', async () => {
+    const store = memoryStore()
+    await vaultOver(store, OLD).save(KEY, TEXT, later, undefined)
+    const sealed = (await store.load(KEY))?.text as string
+    await assertUnreadable(() => vaultOver(store, NEW).load(KEY))
+    const fields = JSON.parse(sealed) as { data: string }
+    const flipped = JSON.stringify({ ...fields, data: (fields.data.startsWith('A') ? 'B' : 'A') + fields.data.slice(1) })
+    for (const [index, text] of [flipped, TEXT, '', '{}', '{"encrypted":"", "nonce":"","data":""}', sealed.slice(0, -9)].entries()) {
+      const key = keyOf(`damaged ${index}`)
+      await store.save(key, text, later, undefined)
+      await assertUnreadable(() => vaultOver(store, OLD).load(key))
+      assert.equal((await store.load(key))?.text, text)
+    }
+  })
+})

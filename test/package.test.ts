@@ -1,0 +1,152 @@
+import assert from 'node:assert/strict'
+import { execFileSync, spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
+import { after, before, describe, it } from 'node:test'
+
+const ROOT = resolve(import.meta.dirname, '../..')
+
+/** The files of src that users import or run; every other one is private. */
+const PUBLIC = { index: '.', conformance: './conformance', cli: undefined }
+
+interface Manifest {
+  name: string
+  version: string
+  main: string
+  types: string
+  exports: Record<string, string | Record<string, string>>
+  bin?: Record<string, string>
+  dependencies?: Record<string, string>
+  peerDependencies?: Record<string, string>
+}
+
+const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as Manifest
+
+describe('the package that npm publishes', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'package-'))
+  const project = join(folder, 'project')
+  let packed: string[] = []
+
+  before(() => {
+    // Without its scripts, which would build anew under the feet of the tests that run beside this one.
+    const answer = npm('pack', '--json', '--ignore-scripts', '--pack-destination', folder)
+    const [tarball] = JSON.parse(answer) as { filename: string; files: { path: string }[] }[]
+    assert.ok(tarball)
+    packed = tarball.files.map((file) => file.path)
+    const installed = join(project, 'node_modules', manifest.name)
+    mkdirSync(installed, { recursive: true })
+    execFileSync('tar', ['-xzf', join(folder, tarball.filename), '-C', installed, '--strip-components=1'])
+    for (const dependency of Object.keys({ ...manifest.peerDependencies, ...manifest.dependencies })) {
+      const target = join(project, 'node_modules', dependency)
+      mkdirSync(dirname(target), { recursive: true })
+      symlinkSync(join(ROOT, 'node_modules', dependency), target)
+    }
+  })
+
+  after(() => rmSync(folder, { recursive: true }))
+
+  it('can be imported, under every name that it exports', () => {
+    for (const specifier of specifiers()) {
+      const names = run('module', `console.log(Object.keys(await import('${specifier}')).join())`)
+      assert.notEqual(names, '', `${specifier} exports nothing`)
+    }
+  })
+
+  it('can be required from CommonJS, with the same names and without a warning', () => {
+    for (const specifier of specifiers()) {
+      const required = run('commonjs', `console.log(Object.keys(require('${specifier}')).sort().join())`)
+      const imported = run('module', `console.log(Object.keys(await import('${specifier}')).sort().join())`)
+      // Where a default export exists, Node marks what require() gives as a translated module.
+      assert.equal(
+        required
+          .split(',')
+          .filter((name) => name !== '__esModule')
+          .join(),
+        imported,
+      )
+    }
+  })
+
+  it('keeps its other files to itself', () => {
+    assert.match(
+      run('module', `console.log(await import('${manifest.name}/dist/src/id.js').catch((e) => e.code))`),
+      /^ERR_PACKAGE_PATH_NOT_EXPORTED$/,
+    )
+  })
+
+  it('contains every file that package.json points to', () => {
+    const targets = [
+      manifest.main,
+      manifest.types,
+      ...Object.values(manifest.bin ?? {}),
+      ...Object.values(manifest.exports).flatMap((target) =>
+        typeof target === 'string' ? [target] : Object.values(target),
+      ),
+    ].map((target) => target.replace(/^\.\//, ''))
+    assert.deepEqual(
+      targets.filter((target) => !packed.includes(target)),
+      [],
+    )
+  })
+
+  it('points from package.json to every public file', () => {
+    for (const [name, subpath] of Object.entries(PUBLIC)) {
+      if (!existsSync(join(ROOT, `src/${name}.ts`))) continue
+      if (subpath === undefined) {
+        assert.deepEqual(Object.values(manifest.bin ?? {}), [`./dist/src/${name}.js`])
+      } else {
+        assert.deepEqual(manifest.exports[subpath], {
+          types: `./dist/src/${name}.d.ts`,
+          default: `./dist/src/${name}.js`,
+        })
+      }
+    }
+    const allowed: string[] = ['./package.json', ...Object.values(PUBLIC).filter((subpath) => subpath !== undefined)]
+    assert.deepEqual(
+      Object.keys(manifest.exports).filter((subpath) => !allowed.includes(subpath)),
+      [],
+    )
+  })
+
+  it('contains the compiled files, their sources, the licence, the readme and the changelog, and nothing else', () => {
+    const others = packed.filter((path) => !/^(?:dist\/src|src)\//.test(path))
+    assert.deepEqual(others.toSorted(), ['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json'])
+    const sources = packed.filter((path) => path.startsWith('src/'))
+    const compiled = sources.flatMap((path) =>
+      ['.js', '.js.map', '.d.ts', '.d.ts.map'].map((ending) => `dist/${path.replace(/\.ts$/, ending)}`),
+    )
+    assert.deepEqual(packed.filter((path) => path.startsWith('dist/')).toSorted(), compiled.toSorted())
+  })
+
+  /** What users write after `from`, code only. */
+  function specifiers(): string[] {
+    return Object.keys(manifest.exports)
+      .filter((subpath) => !subpath.endsWith('.json'))
+      .map((subpath) => manifest.name + subpath.slice(1))
+  }
+
+  /** What this program prints in a project that has the package installed; warnings count too. */
+  function run(type: 'module' | 'commonjs', program: string): string {
+    const { status, stdout, stderr } = spawnSync(process.execPath, [`--input-type=${type}`, '-e', program], {
+      cwd: project,
+      encoding: 'utf8',
+    })
+    assert.equal(status, 0, stderr)
+    return (stdout + stderr).trim()
+  }
+})
+
+describe('package-lock.json', () => {
+  it('names no host, so that npm takes every package from the registry of whoever installs', () => {
+    const lock = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')) as {
+      packages: Record<string, { resolved?: string }>
+    }
+    const resolved = Object.values(lock.packages).flatMap((entry) => entry.resolved ?? [])
+    assert.deepEqual(resolved, [])
+  })
+})
+
+function npm(...args: string[]): string {
+  return execFileSync('npm', args, { cwd: ROOT, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
+}

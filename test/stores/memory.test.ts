@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict'
+import { describe, it, test } from 'node:test'
+import { storeConformance } from '../../src/conformance.ts'
+import { isSessionError } from '../../src/errors.ts'
+import { memoryStore } from '../../src/stores/memory.ts'
+
+const KEY = 'a'.repeat(64)
+
+storeConformance(test, { name: 'memoryStore', create: () => memoryStore() })
+
+describe('memoryStore', () => {
+  it('answers at once, not by promises', () => {
+    const store = memoryStore({ pruneInterval: 0 })
+    const expiresAt = Date.now() + 60_000
+    assert.ok('saved' in store.save(KEY, '1', expiresAt, undefined))
+    assert.ok('text' in (store.load(KEY) as object))
+    assert.equal(store.touch(KEY, expiresAt), true)
+    assert.equal(store.delete(KEY), true)
+  })
+
+  it('keeps nothing of what a caller hangs on the record it was given', async () => {
+    const store = memoryStore({ pruneInterval: 0 })
+    await store.save(KEY, '1', Date.now() + 60_000, undefined)
+    const found = await store.load(KEY)
+    found!.parsed = { secret: true }
+    assert.equal((await store.load(KEY))?.parsed, undefined)
+  })
+
+  it('does not take a record made anew under a deleted key for the old one', async () => {
+    const store = memoryStore({ pruneInterval: 0 })
+    const { saved: old } = await store.save(KEY, '1', Date.now() + 60_000, undefined)
+    await store.delete(KEY)
+    await store.save(KEY, '2', Date.now() + 60_000, undefined)
+    assert.equal(store.isCurrent!(KEY, old!), false)
+    assert.ok((await store.save(KEY, '3', Date.now() + 60_000, old)).conflict)
+  })
+
+  it('removes what has expired by itself', async () => {
+    const store = memoryStore({ pruneInterval: 20 })
+    await store.save(KEY, '1', Date.now() + 30, undefined)
+    await store.save('b'.repeat(64), '1', Date.now() + 60_000, undefined)
+    while ((await store.load(KEY)) !== undefined) await new Promise((resolve) => setTimeout(resolve, 5))
+    // The timer may be a little late; that nothing is left to prune shows that it came.
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    assert.equal(await store.prune!(), 0)
+    await store.close!()
+  })
+
+  it('lets requests through while it prunes many records', async () => {
+    const store = memoryStore({ pruneInterval: 0 })
+    for (let n = 0; n < 100_000; n++) await store.save(n.toString(16).padStart(64, '0'), '1', 1, undefined)
+    let turns = 0
+    const counter = setInterval(() => turns++, 0)
+    assert.equal(await store.prune!(), 100_000)
+    clearInterval(counter)
+    assert.ok(turns > 0)
+  })
+
+  it('refuses an interval that is none, and options that it does not have', () => {
+    for (const pruneInterval of [-1, NaN, Infinity, 2 ** 31]) {
+      assert.throws(
+        () => memoryStore({ pruneInterval }),
+        (error) => isSessionError(error, 'ERR_SESSION_OPTION'),
+      )
+    }
+    assert.throws(
+      () => memoryStore({ ttl: 5 } as object),
+      (error) => isSessionError(error, 'ERR_SESSION_OPTION'),
+    )
+  })
+})

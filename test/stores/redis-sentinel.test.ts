@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict'
+import { after, before, describe, it } from 'node:test'
+import { inspect } from 'node:util'
+import { storeConformance } from '../../src/conformance.ts'
+import type { Link, Store } from '../../src/store.ts'
+import { redisStore } from '../../src/stores/redis.ts'
+import { isReplicaInStep, sentinelSetup, until, type RedisServer, type SentinelSetup } from '../support/redis-server.ts'
+import { handles, later, newKey, savedOf } from '../support/records.ts'
+
+const DEADLINE = 1000
+const LATE = 400
+
+describe('redisStore with Sentinel', () => {
+  let setup: SentinelSetup
+  let store: Store
+  let other: Store
+  let link: Link
+  const told: string[] = []
+
+  before(async () => {
+    setup = await sentinelSetup()
+    const options = { deadline: DEADLINE, coherence: { bound: 300 } }
+    store = redisStore(setup.url, options)
+    other = redisStore(setup.url, options)
+    link = store.watch!({ saved() {}, deleted: (key) => told.push(key) }).linkOf('')
+    await until(() => link.vouches())
+  })
+  after(async () => {
+    await Promise.all([store.close!(), other.close!()])
+    await setup.stop()
+  })
+
+  async function master(): Promise<RedisServer> {
+    const port = await setup.masterPort()
+    return setup.servers.find((server) => server.port === port)!
+  }
+
+  it('finds the master', async () => {
+    const key = newKey()
+    savedOf(await store.save(key, '{}', later(), undefined))
+    assert.equal(await (await master()).cli('EXISTS', `session:${key}`), '1')
+  })
+
+  storeConformance(it, {
+    name: 'redisStore with Sentinel',
+    expiryGranularity: 20,
+    ...handles(() => `${setup.url}?prefix=PREFIX`),
+  })
+
+  const struck = new Set<RedisServer>()
+  for (const [fault, strike] of [
+    ['is killed', (server: RedisServer) => server.kill()],
+    ['hangs', async (server: RedisServer) => server.freeze()],
+  ] as const) {
+    it(`follows to the new master when the old one ${fault}; nobody waits longer than the deadline`, async () => {
+      const old = await master()
+      struck.add(old)
+      const replicas = setup.servers.filter((server) => !struck.has(server))
+      await until(async () => (await Promise.all(replicas.map(isReplicaInStep))).every(Boolean))
+      const key = newKey()
+      const first = savedOf(await store.save(key, '1', later(), undefined))
+      const { generation } = link
+      for (const replica of replicas) await until(async () => (await replica.cli('EXISTS', `session:${key}`)) === '1')
+      await strike(old)
+      const start = performance.now()
+      await until(async () => {
+        const asked = performance.now()
+        const outcome = await Promise.resolve(store.save(key, '2', later(), first)).catch((error: unknown) => error)
+        const took = performance.now() - asked
+        assert.ok(took < DEADLINE + LATE, `${took} ms: ${inspect(outcome)}`)
+        if (outcome instanceof Error) await new Promise((resolve) => setTimeout(resolve, 20))
+        return !(outcome instanceof Error)
+      })
+      const healed = performance.now() - start
+      assert.ok(healed < 10_000, `${healed} ms`)
+      const promoted = await master()
+      assert.notEqual(promoted, old)
+      assert.match(await promoted.cli('GET', `session:${key}`), /\|2$/)
+      assert.equal((await store.load(key))?.text, '2')
+      await until(() => link.vouches())
+      assert.ok(link.generation > generation)
+      await until(() => Promise.resolve(other.delete(key)).catch(() => false))
+      await until(() => told.includes(key))
+    })
+  }
+})

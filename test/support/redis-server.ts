@@ -1,0 +1,268 @@
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { connect, createServer, type AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+
+const run = promisify(execFile)
+
+/**
+ * A redis-server process of its own on a free loopback port, without persistence, in a directory of its own.
+ *
+ * It ends with the test process, however that ends: the shell that started it waits on a pipe whose other end only
+ * the test process holds, kills the server when the pipe closes, and removes the directory.
+ */
+export interface RedisServer {
+  readonly port: number
+  readonly url: string
+  readonly directory: string
+  /** Runs redis-cli against it and resolves to what it prints. */
+  cli(...args: string[]): Promise<string>
+  /** Stops the process where it stands (SIGSTOP): connections stay open, nothing is answered. */
+  freeze(): void
+  thaw(): void
+  /** kill -9; resolves when the port is closed. */
+  kill(): Promise<void>
+  /** Starts it again on the same port, with further arguments; what was not saved is lost. */
+  restart(...more: string[]): Promise<void>
+  /** Ends it for good and removes its directory. */
+  stop(): Promise<void>
+}
+
+export interface RedisServerOptions {
+  /** Further arguments for redis-server. */
+  readonly args?: readonly string[]
+  /** Run as a sentinel with this configuration. */
+  readonly sentinel?: string
+  readonly password?: string
+  readonly port?: number
+}
+
+/** No persistence, and no waiting for more replicas. */
+const SERVER = ['--save', '', ...words('--appendonly no --enable-debug-command yes --repl-diskless-sync-delay 0')]
+
+export async function redisServer(options: RedisServerOptions = {}): Promise<RedisServer> {
+  const port = options.port ?? (await freePort())
+  const directory = mkdtempSync(join(tmpdir(), 'redis-server-'))
+  const login = options.password === undefined ? [] : ['--no-auth-warning', '-a', options.password]
+  const configuration = join(directory, 'sentinel.conf')
+  if (options.sentinel !== undefined) writeFileSync(configuration, options.sentinel)
+  const args = [
+    ...(options.sentinel === undefined ? [] : [configuration, '--sentinel']),
+    ...words(`--port ${port} --bind 127.0.0.1 --daemonize no`),
+    '--dir',
+    directory,
+    ...(options.sentinel === undefined ? SERVER : []),
+    ...(options.password === undefined ? [] : ['--requirepass', options.password]),
+    ...(options.args ?? []),
+  ]
+  let process_ = await start(args, directory, port)
+  const processes = [process_]
+  const cli = async (...command: string[]): Promise<string> => {
+    const { stdout } = await run('redis-cli', ['-p', String(port), ...login, ...command], { timeout: 10_000 })
+    return stdout.trimEnd()
+  }
+  return {
+    port,
+    url: `redis://127.0.0.1:${port}`,
+    directory,
+    cli,
+    freeze: () => void process.kill(process_.pid, 'SIGSTOP'),
+    thaw: () => void process.kill(process_.pid, 'SIGCONT'),
+    kill: () => process_.kill(),
+    async restart(...more) {
+      process_ = await start([...args, ...more], directory, port)
+      processes.push(process_)
+    },
+    async stop() {
+      for (const one of processes) one.end()
+      await process_.kill()
+      rmSync(directory, { recursive: true, force: true })
+    },
+  }
+}
+
+/** A master, two replicas and three sentinels that watch them. */
+export interface SentinelSetup {
+  readonly servers: readonly RedisServer[]
+  readonly url: string
+  /** The port of the present master, as the sentinels see it. */
+  masterPort(): Promise<number>
+  stop(): Promise<void>
+}
+
+export async function sentinelSetup(): Promise<SentinelSetup> {
+  const master = await redisServer()
+  const replicaOf = ['--replicaof', '127.0.0.1', String(master.port)]
+  const replicas = await Promise.all([1, 2].map(() => redisServer({ args: replicaOf })))
+  await until(async () => (await master.cli('INFO', 'replication')).split('state=online').length === 3)
+  const configuration = [
+    `sentinel monitor main 127.0.0.1 ${master.port} 2`,
+    'sentinel down-after-milliseconds main 700',
+    'sentinel failover-timeout main 3000',
+    'sentinel parallel-syncs main 1',
+  ].join('\n')
+  const sentinels = await Promise.all([1, 2, 3].map(() => redisServer({ sentinel: configuration })))
+  await until(async () => {
+    const seen = await Promise.all(sentinels.map((sentinel) => sentinel.cli('SENTINEL', 'MASTER', 'main')))
+    return seen.every((text) => field(text, 'num-other-sentinels') === '2' && field(text, 'num-slaves') === '2')
+  })
+  return {
+    servers: [master, ...replicas],
+    url: `redis+sentinel://${sentinels.map(({ port }) => `127.0.0.1:${port}`).join(',')}/main`,
+    async masterPort() {
+      const answer = await sentinels[0]!.cli('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', 'main')
+      return Number(answer.split('\n')[1])
+    },
+    async stop() {
+      await Promise.all([...sentinels, master, ...replicas].map((server) => server.stop()))
+    },
+  }
+}
+
+/** Three masters, each with a replica. */
+export interface ClusterSetup {
+  readonly nodes: readonly RedisServer[]
+  readonly url: string
+  /** The node that owns the key's slot now, as another node sees it. */
+  masterOf(key: string): Promise<RedisServer>
+  stop(): Promise<void>
+}
+
+export async function clusterSetup(): Promise<ClusterSetup> {
+  const nodes = await Promise.all(
+    Array.from({ length: 6 }, async () => {
+      const busPort = await freePort()
+      return redisServer({
+        args: [
+          ...words(`--cluster-enabled yes --cluster-port ${busPort}`),
+          ...words('--cluster-node-timeout 1000 --cluster-replica-validity-factor 0'),
+        ],
+      })
+    }),
+  )
+  const addresses = nodes.map(({ port }) => `127.0.0.1:${port}`)
+  await run('redis-cli', ['--cluster', 'create', ...addresses, '--cluster-replicas', '1', '--cluster-yes'])
+  await until(async () => {
+    const views = await Promise.all(nodes.map((node) => node.cli('CLUSTER', 'NODES')))
+    const states = await Promise.all(nodes.map((node) => node.cli('CLUSTER', 'INFO')))
+    const roles = await Promise.all(nodes.map((node) => node.cli('INFO', 'replication')))
+    return (
+      states.every((state) => state.includes('cluster_state:ok')) &&
+      views.every((view) => (view.match(/\bslave\b/g) ?? []).length === 3 && !view.includes('handshake')) &&
+      roles.every((role) => role.includes('role:master') || role.includes('master_link_status:up'))
+    )
+  })
+  return {
+    nodes,
+    url: `redis+cluster://${addresses.join(',')}`,
+    async masterOf(key) {
+      for (const node of nodes) {
+        // A frozen or dead node does not answer; the next one will.
+        const slot = Number(await node.cli('CLUSTER', 'KEYSLOT', key))
+        const owner = (await node.cli('CLUSTER', 'NODES'))
+          .split('\n')
+          .map((line) => line.split(' '))
+          .find((parts) => parts[2]!.includes('master') && !parts[2]!.includes('fail') && owns(parts.slice(8), slot))
+        const port = Number(/:(\d+)@/.exec(owner?.[1] ?? '')?.[1])
+        const found = nodes.find((candidate) => candidate.port === port)
+        if (found) return found
+      }
+      throw new Error('no master owns the slot')
+    },
+    async stop() {
+      await Promise.all(nodes.map((node) => node.stop()))
+    },
+  }
+}
+
+function owns(ranges: readonly string[], slot: number): boolean {
+  return ranges.some((range) => {
+    const [first, last = first] = range.split('-').map(Number)
+    return slot >= first! && slot <= last!
+  })
+}
+
+/** Whether this server is the replica of a master that it can reach and has copied. */
+export async function isReplicaInStep(server: RedisServer): Promise<boolean> {
+  return (await server.cli('INFO', 'replication')).includes('master_link_status:up')
+}
+
+/** Resolves when the condition holds; rejects after the limit. */
+export async function until(condition: () => boolean | Promise<boolean>, limit = 20_000): Promise<void> {
+  const end = Date.now() + limit
+  while (!(await condition())) {
+    if (Date.now() > end) throw new Error(`the condition did not come true within ${limit} ms`)
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+}
+
+/** Free now, and chosen at random, so that two test processes do not choose the same one. */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000)
+    const server = createServer()
+    const isFree = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false))
+      server.listen(port, '127.0.0.1', () => resolve(true))
+    })
+    if (!isFree) continue
+    const { port: free } = server.address() as AddressInfo
+    server.close()
+    await once(server, 'close')
+    return free
+  }
+}
+
+async function start(
+  args: readonly string[],
+  directory: string,
+  port: number,
+): Promise<{ pid: number; kill(): Promise<void>; end(): void }> {
+  const script =
+    'd=$1; shift; redis-server "$@" >"$d/log" 2>&1 & echo $!; read end; kill -9 $! 2>/dev/null; rm -rf "$d"'
+  const shell = spawn('sh', ['-c', script, 'sh', directory, ...args], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+    detached: true,
+  })
+  const [line] = (await once(shell.stdout, 'data')) as [Buffer]
+  const pid = Number(line.toString())
+  // Neither the shell nor the pipes to it keep the test process alive.
+  shell.unref()
+  for (const pipe of [shell.stdin, shell.stdout]) (pipe as unknown as { unref(): void }).unref()
+  await until(() => isOpen(port))
+  return {
+    pid,
+    async kill() {
+      try {
+        process.kill(pid, 'SIGKILL')
+      } catch {
+        // It is dead already.
+      }
+      await until(async () => !(await isOpen(port)))
+    },
+    end: () => void shell.stdin.end(),
+  }
+}
+
+function isOpen(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1')
+    socket.once('connect', () => {
+      socket.destroy()
+      resolve(true)
+    })
+    socket.once('error', () => resolve(false))
+  })
+}
+
+function words(text: string): string[] {
+  return text.split(' ')
+}
+
+function field(reply: string, name: string): string | undefined {
+  const lines = reply.split('\n')
+  return lines[lines.indexOf(name) + 1]
+}

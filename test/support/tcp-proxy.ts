@@ -1,0 +1,75 @@
+import { createServer, connect, type AddressInfo, type Socket } from 'node:net'
+
+/** A stretch of cable between a client and a server, which can be cut in every way that networks know. */
+export interface TcpProxy {
+  readonly port: number
+  /** From now on nothing gets through in either direction, and nobody is told. New connections are accepted. */
+  blackHole(): void
+  /** The same, but only for the connections that there are. New ones work. */
+  hang(): void
+  /** From now on the server's answers do not get through; what is asked of it does. */
+  swallowAnswers(): void
+  /** Things get through again, what was held back first. */
+  heal(): void
+  /** Closes every connection, at once. */
+  cut(): void
+  /** How many connections have been made so far. */
+  readonly connections: number
+  close(): Promise<void>
+}
+
+export async function tcpProxy(targetPort: number): Promise<TcpProxy> {
+  const sockets = new Set<Socket>()
+  const toServers = new Set<Socket>()
+  let isBlack = false
+  let connections = 0
+
+  function carry(from: Socket, to: Socket): void {
+    sockets.add(from)
+    from.setNoDelay(true)
+    from.on('data', (chunk) => void to.write(chunk))
+    from.on('error', () => from.destroy())
+    from.on('close', () => {
+      sockets.delete(from)
+      toServers.delete(from)
+      to.destroy()
+    })
+    if (isBlack) from.pause()
+  }
+
+  const server = createServer((near) => {
+    connections++
+    const far = connect(targetPort, '127.0.0.1')
+    toServers.add(far)
+    carry(near, far)
+    carry(far, near)
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  return {
+    port: (server.address() as AddressInfo).port,
+    blackHole() {
+      isBlack = true
+      for (const socket of sockets) socket.pause()
+    },
+    hang() {
+      for (const socket of sockets) socket.pause()
+    },
+    swallowAnswers() {
+      for (const socket of toServers) socket.pause()
+    },
+    heal() {
+      isBlack = false
+      for (const socket of sockets) socket.resume()
+    },
+    cut() {
+      for (const socket of sockets) socket.destroy()
+    },
+    get connections() {
+      return connections
+    },
+    async close() {
+      for (const socket of sockets) socket.destroy()
+      await new Promise<void>((resolve) => server.close(() => resolve()))
+    },
+  }
+}
