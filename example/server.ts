@@ -25,6 +25,7 @@ async function main(): Promise<void> {
     store: SESSION_STORE,
     isBehindHttps: BEHIND_HTTPS === '1',
   })
+  app.on('error', (error) => console.error(error)) // whole: Koa's own log leaves out the cause
 
   const server = createServer(app.callback())
   server.listen(Number(PORT), HOST)
