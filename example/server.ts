@@ -25,6 +25,7 @@ async function main(): Promise<void> {
     store: SESSION_STORE,
     isBehindHttps: BEHIND_HTTPS === '1',
   })
+  app.on('error', (error) => console.error(error)) // whole: Koa's own log leaves out the cause
 
   const server = createServer(app.callback())
   server.listen(Number(PORT), HOST)
@@ -37,7 +38,9 @@ async function main(): Promise<void> {
       : 'Sessions are kept in .sessions; in Redis with: SESSION_STORE=redis://127.0.0.1:6379 npm start',
   )
   if (kept?.isNew) {
-    console.log(`Made a key to sign cookies with, in ${KEY_FILE}; on a server, set SESSION_KEY to a secret of your own.`)
+    console.log(
+      `Made a key to sign cookies with, in ${KEY_FILE}; on a server, set SESSION_KEY to a secret of your own.`,
+    )
   }
 
   await Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')])
@@ -64,6 +67,7 @@ main().catch((error: unknown) => {
 /** Mistakes in the settings in one sentence, anything else whole. */
 function explained(error: unknown): unknown {
   if (isSessionError(error, 'ERR_SESSION_OPTION')) return error.message
-  if ((error as NodeJS.ErrnoException).code === 'EADDRINUSE') return 'This port is taken. Choose another: PORT=3001 npm start'
+  if ((error as NodeJS.ErrnoException).code === 'EADDRINUSE')
+    return 'This port is taken. Choose another: PORT=3001 npm start'
   return error
 }

@@ -15,14 +15,13 @@ export function homePage(teas: readonly Tea[], personal: Personal | undefined): 
   return layout({
     title: 'Tea',
     visitor: personal?.visitor,
-    body: html`
-    <section class="hero">
-      <h1>Six teas, no hurry</h1>
-      ${personal ? greeting(personal) : html`<p>The cart and sign-in are resting for a moment. The teas are all here.</p>`}
-    </section>
-    <ul class="teas">
-      ${teas.map((tea) => card(tea, personal !== undefined))}
-    </ul>`,
+    body: html` <section class="hero">
+        <h1>Six teas, no hurry</h1>
+        ${personal ? greeting(personal) : html`<p>The cart and sign-in are resting for a moment. The teas are all here.</p>`}
+      </section>
+      <ul class="teas">
+        ${teas.map((tea) => card(tea, personal !== undefined))}
+      </ul>`,
   })
 }
 
@@ -33,13 +32,14 @@ function greeting({ visits }: Personal): Html {
 }
 
 function card(tea: Tea, isForSale: boolean): Html {
-  const button = html`<input type="hidden" name="tea" value="${tea.id}">
-        <button aria-label="Add ${tea.name} to the cart">Add to cart</button>`
+  const button = html`<input type="hidden" name="tea" value="${tea.id}" />
+    <button aria-label="Add ${tea.name} to the cart">Add to cart</button>`
   return html`<li class="card">
-        <span class="leaf ${tea.id}"></span>
-        <h2>${tea.name}</h2>
-        <p>${tea.description}</p>
-        <div class="buy"><span class="price">${price(tea.cents)}</span> ${isForSale ? form('/cart/add', 'inline', button) : undefined}</div>
-      </li>
-      `
+    <span class="leaf ${tea.id}"></span>
+    <h2>${tea.name}</h2>
+    <p>${tea.description}</p>
+    <div class="buy">
+      <span class="price">${price(tea.cents)}</span> ${isForSale ? form('/cart/add', 'inline', button) : undefined}
+    </div>
+  </li> `
 }

@@ -9,7 +9,13 @@ export class Html {
 
 export type Part = Html | string | number | undefined | readonly Part[]
 
-const ESCAPES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' }
+const ESCAPES: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+}
 
 /** html`<p>${anything}</p>`: escapes what is put in, unless it was made by `html` itself. `undefined` is nothing. */
 export function html(strings: TemplateStringsArray, ...parts: Part[]): Html {

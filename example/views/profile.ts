@@ -11,13 +11,18 @@ export function profilePage(visitor: Visitor, user: User, session: Session): Htm
     title: 'Profile',
     visitor,
     body: html`<h1>${user.name}</h1>
-    <p>This page is for signed-in visitors only.</p>
-    <dl class="panel">
-      <dt>User</dt><dd>${user.id}</dd>
-      <dt>Visits</dt><dd>${session.visits ?? 0}</dd>
-      <dt>Session began</dt><dd>${TIME.format(session.createdAt)}</dd>
-      <dt>Ends, if not used</dt><dd>${TIME.format(session.expiresAt)}</dd>
-      <dt>Its public id</dt><dd><code>${session.id.slice(0, 12)}…</code></dd>
-    </dl>`,
+      <p>This page is for signed-in visitors only.</p>
+      <dl class="panel">
+        <dt>User</dt>
+        <dd>${user.id}</dd>
+        <dt>Visits</dt>
+        <dd>${session.visits ?? 0}</dd>
+        <dt>Session began</dt>
+        <dd>${TIME.format(session.createdAt)}</dd>
+        <dt>Ends, if not used</dt>
+        <dd>${TIME.format(session.expiresAt)}</dd>
+        <dt>Its public id</dt>
+        <dd><code>${session.id.slice(0, 12)}…</code></dd>
+      </dl>`,
   })
 }

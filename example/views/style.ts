@@ -2,12 +2,12 @@
 export const STYLE = `
 :root {
   color-scheme: light dark;
-  --paper: #f7f5f0; --card: #ffffff; --ink: #24302a; --soft: #5d6b63; --line: #dfdcd2;
+  --paper: #f7f5f0; --card: #ffffff; --ink: #24302a; --soft: #5d6b63; --line: #dfdcd2; --field: #8b948e;
   --accent: #2c6e49; --on-accent: #ffffff; --good: #e3f0e6; --bad: #fae6e1; --bad-ink: #8f2d1b;
 }
 @media (prefers-color-scheme: dark) {
   :root {
-    --paper: #151a17; --card: #1e2521; --ink: #e7ece8; --soft: #9fada5; --line: #323c36;
+    --paper: #151a17; --card: #1e2521; --ink: #e7ece8; --soft: #9fada5; --line: #323c36; --field: #728078;
     --accent: #7cc79a; --on-accent: #10201a; --good: #1e3527; --bad: #40211b; --bad-ink: #f3b3a4;
   }
 }
@@ -18,7 +18,8 @@ body {
 }
 .bar, main, footer { width: 100%; max-width: 62rem; margin: 0 auto; padding: 1rem 1.25rem; }
 main { flex: 1; }
-footer { color: var(--soft); font-size: .875rem; border-top: 1px solid var(--line); }
+footer { color: var(--soft); font-size: .875rem; }
+footer::before { content: ''; display: block; border-top: 1px solid var(--line); margin-bottom: 1rem; }
 a { color: var(--accent); }
 h1, h2, .brand { font-family: Georgia, 'Times New Roman', serif; font-weight: 600; line-height: 1.2; }
 h1 { font-size: clamp(1.75rem, 5vw, 2.5rem); margin: 1rem 0 .5rem; }
@@ -49,13 +50,16 @@ nav a { text-decoration: none; }
 .leaf.jasmine { background: linear-gradient(135deg, #dcdcae, #94a86a); }
 .leaf.mint { background: linear-gradient(135deg, #8fd6b4, #2f8a63); }
 
-.lines { list-style: none; padding: 0; margin: 1rem 0; }
+.lines { list-style: none; padding: .25rem 1.25rem; margin: 1rem 0; }
 .lines li {
   display: grid; grid-template-columns: auto 1fr auto auto 6rem; gap: .5rem 1rem; align-items: center;
-  padding: .75rem 0; border-bottom: 1px solid var(--line);
+  padding: .75rem 0;
 }
+.lines li + li { border-top: 1px solid var(--line); }
+.name { font-weight: 600; }
 .lines .price { text-align: right; }
-.total { text-align: right; font-size: 1.15rem; }
+.total { display: flex; flex-wrap: wrap; gap: .5rem; justify-content: space-between; align-items: baseline; padding: 0 1.25rem; }
+.total strong { font-size: 1.25rem; }
 @media (max-width: 40rem) {
   .lines li { grid-template-columns: auto 1fr auto; }
   .lines .price { grid-column: 3; grid-row: 1; }
@@ -68,13 +72,14 @@ label { display: grid; gap: .25rem; font-weight: 600; }
 label.check { display: flex; align-items: center; gap: .5rem; font-weight: 400; }
 .inline { display: flex; gap: .5rem; align-items: center; margin: 0; }
 input, button, .button { font: inherit; border-radius: .5rem; padding: .5rem .75rem; }
-input { border: 1px solid var(--line); background: var(--paper); color: inherit; min-width: 0; }
+input { border: 1px solid var(--field); background: var(--paper); color: inherit; min-width: 0; }
 input[type=number] { width: 4.5rem; }
 input[type=checkbox] { width: 1.1rem; height: 1.1rem; accent-color: var(--accent); }
 button, .button {
   border: 1px solid var(--accent); background: var(--accent); color: var(--on-accent);
   cursor: pointer; text-decoration: none; display: inline-block;
 }
+.choices { display: flex; flex-wrap: wrap; gap: .75rem 1.25rem; align-items: center; margin-top: 1.5rem; }
 button:hover, .button:hover { filter: brightness(1.08); }
 button.quiet { background: transparent; color: var(--accent); border-color: var(--line); padding: .35rem .75rem; }
 :focus-visible { outline: .2rem solid color-mix(in srgb, var(--accent) 60%, transparent); outline-offset: .1rem; }

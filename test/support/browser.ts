@@ -10,6 +10,8 @@ const SCREENSHOTS = join(import.meta.dirname, '../../../screenshots')
 export function openBrowser(): Promise<Browser> {
   return chromium.launch({
     executablePath: pathOf(COMMANDS),
+    // Playwright turns off the cache of whole pages that people's browsers go back to.
+    ignoreDefaultArgs: ['--disable-back-forward-cache'],
     args: [
       '--no-sandbox', // which does not work for root
       '--disable-gpu',
@@ -31,7 +33,8 @@ export async function keepScreenshot(page: Page, name: string): Promise<void> {
 function pathOf(commands: readonly string[]): string {
   const folders = (process.env['PATH'] ?? '').split(delimiter)
   const path = commands.flatMap((command) => folders.map((folder) => join(folder, command))).find(isExecutable)
-  if (path === undefined) throw new Error(`There is no ${commands.join(', ')} here. On Debian: apt-get install chromium`)
+  if (path === undefined)
+    throw new Error(`There is no ${commands.join(', ')} here. On Debian: apt-get install chromium`)
   return path
 }
 

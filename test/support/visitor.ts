@@ -1,3 +1,6 @@
+import { once } from 'node:events'
+import { request, type IncomingMessage } from 'node:http'
+
 /** One answer of a site. */
 export interface Page {
   status: number
@@ -32,20 +35,50 @@ export class Visitor {
     return this.request(path, { method: 'POST', body: new URLSearchParams(fields) })
   }
 
+  /**
+   * Begins to send a form. Resolves once the site handles it, with the visitor's session at hand, and waits for the
+   * fields; to a function that sends them, and resolves to the status of the answer.
+   */
+  async begin(path: string, fields: Record<string, string>): Promise<() => Promise<number>> {
+    const body = new URLSearchParams(fields).toString()
+    const sending = request(new URL(path, this.site), {
+      method: 'POST',
+      agent: false,
+      headers: {
+        ...this.#cookieHeader(),
+        'content-type': 'application/x-www-form-urlencoded',
+        'content-length': body.length,
+        expect: '100-continue',
+      },
+    })
+    sending.flushHeaders()
+    await once(sending, 'continue')
+    return async () => {
+      sending.end(body)
+      const [answer] = (await once(sending, 'response')) as [IncomingMessage]
+      answer.resume()
+      return answer.statusCode ?? 0
+    }
+  }
+
   /** The token in the form of the page last shown. */
   get token(): string {
     return /name="token" value="([\w-]+)"/.exec(this.#page)?.[1] ?? ''
   }
 
   async request(path: string, init: RequestInit = {}): Promise<Page> {
-    const cookie = [...this.cookies].map(([name, value]) => `${name}=${value}`).join('; ')
     const response = await fetch(new URL(path, this.site), {
       ...init,
-      headers: { ...(init.headers as Record<string, string>), ...(cookie && { cookie }) },
+      headers: { ...(init.headers as Record<string, string>), ...this.#cookieHeader() },
       redirect: 'manual',
     })
     for (const header of response.headers.getSetCookie()) this.#keep(header)
     return { status: response.status, headers: response.headers, html: await response.text() }
+  }
+
+  #cookieHeader(): { cookie?: string } {
+    const cookie = [...this.cookies].map(([name, value]) => `${name}=${value}`).join('; ')
+    return cookie ? { cookie } : {}
   }
 
   #keep(header: string): void {
