@@ -17,8 +17,8 @@ export function guarded(store: Store, deadline: Milliseconds, diagnostics: Diagn
     const error = new SessionError(
       'ERR_SESSION_STORE_UNAVAILABLE',
       isWrite
-        ? 'The session store failed during a write, so the change may or may not be stored. See `cause`.'
-        : 'The session store could not be read. See `cause`.',
+        ? `The session store failed during a write${codeOf(cause)}, so the change may or may not be stored. See \`cause\`.`
+        : `The session store could not be read${codeOf(cause)}. See \`cause\`.`,
       { cause },
     )
     diagnostics.report('error', { reason: isWrite ? 'write' : 'read', error })
@@ -89,6 +89,12 @@ export function guarded(store: Store, deadline: Milliseconds, diagnostics: Diagn
         return ask(true, () => store.delete(key))
       }),
   }
+}
+
+/** What is safe to repeat of the store's own error, because Koa's log shows no causes: ` (ECONNREFUSED)`. */
+function codeOf(cause: unknown): string {
+  const { code } = (cause ?? {}) as { code?: unknown }
+  return typeof code === 'string' && /^[A-Z][A-Z0-9_]*$/.test(code) ? ` (${code})` : ''
 }
 
 /** Powers that are not there must not seem to be there. */

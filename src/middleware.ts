@@ -77,7 +77,7 @@ export function session<Data extends object = SessionData>(options: SessionOptio
     if (services) return services
     if (!keyring) {
       if (!app.keys) throw noKeys()
-      keyring = keyringOf(app.keys as Keys)
+      keyring = keyringOf(app.keys)
       vault?.use(keyring.derive('encryption'))
     }
     services = {

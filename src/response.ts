@@ -96,7 +96,7 @@ function outgoingOf(res: Koa.Context['res']): Outgoing {
       complete(this, outgoing)
     }
     return Reflect.apply(writeHead, this, args) as typeof res
-  } as typeof res.writeHead
+  }
   return outgoing
 }
 

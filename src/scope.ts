@@ -65,7 +65,8 @@ export function enter(ctx: Koa.Context, holder: Holder): void {
 
 /** The innermost holder of this request, or the one of this owner; `undefined` if that middleware has not seen it. */
 export function holderOf(ctx: object | undefined, owner?: object): Holder | undefined {
-  let holder = (ctx as { [HOLDER]?: Holder } | undefined)?.[HOLDER]
+  const place: { [HOLDER]?: Holder } | undefined = ctx
+  let holder = place?.[HOLDER]
   while (owner && holder && holder.owner !== owner) holder = holder.outer
   return holder
 }

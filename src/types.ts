@@ -11,7 +11,6 @@ import type { Instant, Key, Milliseconds } from './units.ts'
  *
  * Properties should be optional, because a new session has none.
  */
-// oxlint-disable-next-line typescript/no-empty-interface, typescript/no-empty-object-type
 export interface SessionData {}
 
 /** A visitor's session: the data as plain properties, and the members below, which are not enumerable. */

@@ -31,7 +31,7 @@ function cachedStore({ power = 'watch', isSynchronous = false, allowStale = fals
   const store = recordingStore({ power, isSynchronous })
   const diagnostics = new Diagnostics('sid')
   const cache = cached(store, { max: 100, maxBytes: 1_000_000, maxAge: 60_000, allowStale, ...bounds }, diagnostics)
-  if (!isEmpty) store.elsewhere.save(KEY, 'text', Date.now() + HOUR, undefined)
+  if (!isEmpty) void store.elsewhere.save(KEY, 'text', Date.now() + HOUR, undefined)
   return {
     store,
     cache,
@@ -318,7 +318,7 @@ describe('a key that is in the cache', () => {
 
   it('becomes what this process saved', async () => {
     const { cache, isHit } = await filled()
-    const { saved } = await cache.save(KEY, 'mine', Date.now() + HOUR, (await cache.load(KEY)) as Found)
+    const { saved } = await cache.save(KEY, 'mine', Date.now() + HOUR, (await cache.load(KEY)))
     assert.equal(await isHit(), true)
     assert.equal(await cache.load(KEY), saved)
   })
@@ -344,7 +344,7 @@ describe('a key that is in the cache', () => {
   it('is not replaced by an own save of which something newer was told before the answer', async () => {
     const { cache, store, writeElsewhere, isHit } = await filled()
     const held = store.hold('save', 'after')
-    const saving = cache.save(KEY, 'mine', Date.now() + HOUR, (await cache.load(KEY)) as Found)
+    const saving = cache.save(KEY, 'mine', Date.now() + HOUR, (await cache.load(KEY)))
     await held.arrived
     const newest = writeElsewhere()
     held.release()
@@ -370,7 +370,7 @@ describe('a key that is in the cache', () => {
   it('keeps the newer of two own saves, whichever is answered first', async () => {
     const { cache, store } = await filled()
     const held = store.hold('save', 'after')
-    const first = cache.save(KEY, 'first', Date.now() + HOUR, (await cache.load(KEY)) as Found)
+    const first = cache.save(KEY, 'first', Date.now() + HOUR, (await cache.load(KEY)))
     await held.arrived
     const second = await cache.save(KEY, 'second', Date.now() + HOUR, store.elsewhere.load(KEY) as Found)
     held.release()
@@ -381,7 +381,7 @@ describe('a key that is in the cache', () => {
   it('is forgotten when the outcome of a save is unknown', async () => {
     const { cache, store, isHit } = await filled()
     store.fail('save', new Error('cut'), 'after')
-    await assert.rejects(async () => cache.save(KEY, 'mine', Date.now() + HOUR, (await cache.load(KEY)) as Found))
+    await assert.rejects(async () => cache.save(KEY, 'mine', Date.now() + HOUR, (await cache.load(KEY))))
     assert.equal(await isHit(), false)
     assert.equal((await cache.load(KEY))?.text, 'mine')
   })
@@ -435,7 +435,7 @@ describe('a key that is in the cache', () => {
   it('is not believed to be expired: another process may have extended it', async (t) => {
     mockDate(t)
     const { cache, store, isHit } = await filled({ maxAge: 10 * HOUR })
-    store.elsewhere.touch(KEY, Date.now() + 3 * HOUR)
+    await store.elsewhere.touch(KEY, Date.now() + 3 * HOUR)
     t.mock.timers.tick(2 * HOUR)
     assert.equal(await isHit(), false)
     assert.equal((await cache.load(KEY))?.text, 'text')

@@ -19,7 +19,7 @@ const CALLS: Record<(typeof METHODS)[number], (store: Store) => unknown> = {
 }
 
 function broken(method: string, work: () => unknown): Store {
-  return { ...memoryStore({ pruneInterval: 0 }), [method]: work } as Store
+  return { ...memoryStore({ pruneInterval: 0 }), [method]: work }
 }
 
 for (const method of METHODS) {

@@ -10,7 +10,7 @@ const KEY = 'a secret for signing cookies'
 const store = memoryStore({ pruneInterval: 0 })
 
 function check(options: object): ReturnType<typeof checkOptions> {
-  return checkOptions({ store, ...options } as SessionOptions)
+  return checkOptions({ store, ...options })
 }
 
 /** Refused, with a message in which the option, the rule and (if it is no secret) the value can be read. */

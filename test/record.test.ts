@@ -13,7 +13,7 @@ const CREATED_AT = 1_700_000_000_000
 const empty = newRecord(CREATED_AT, TERMS)
 
 function entriesOf(values: Record<string, unknown> | Iterable<[string, unknown]>): Map<string, Entry> {
-  const pairs = Symbol.iterator in values ? [...(values as Iterable<[string, unknown]>)] : Object.entries(values)
+  const pairs = Symbol.iterator in values ? [...(values)] : Object.entries(values)
   return new Map(pairs.map(([name, value]) => [name, new Entry(codec.encode(value, name))]))
 }
 

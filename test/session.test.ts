@@ -314,7 +314,7 @@ describe('applyUpdate(state, record, change)', () => {
     assert.throws(() => applyUpdate(state(), record, async () => SECRET), discreet('ERR_SESSION_OPTION', SECRET))
     const refusals: Promise<unknown>[] = []
     applyUpdate(state(), record, (session) => {
-      for (const method of ['save', 'reload', 'destroy', 'regenerate'] as const) refusals.push(session[method]() as Promise<void>)
+      for (const method of ['save', 'reload', 'destroy', 'regenerate'] as const) refusals.push(session[method]())
       refusals.push(session.update(() => {}))
     })
     for (const refusal of refusals) await assert.rejects(refusal, discreet('ERR_SESSION_OPTION'))

@@ -162,7 +162,7 @@ describe('SessionState.committed(found, record, changes)', () => {
     const { state } = stateWith({ a: 1 })
     state.write('mine', 1)
     const changes = state.changes() as Changes
-    const record = { ...merge(state.record, changes), entries: new Map([...entriesOf({ a: 2, theirs: 3, mine: 1 })]) }
+    const record = { ...merge(state.record, changes), entries: new Map(entriesOf({ a: 2, theirs: 3, mine: 1 })) }
     state.committed(foundOf(record), record, changes)
     assert.deepEqual([state.read('a'), state.read('theirs'), state.read('mine')], [2, 3, 1])
   })

@@ -45,9 +45,9 @@ export function powerRules(rule: Rule, granularity: Milliseconds, closesAfterwar
     if (!store.subjects || !peer.subjects) return
     const [subject, other, ...keys] = newKeys(40)
     assert.deepEqual(await collect(peer.subjects.keys(subject)), [])
-    await Promise.all(keys.map((key) => store.subjects?.add(subject, key, later())))
-    await store.subjects.add(other, keys[0] as string, later())
-    await store.subjects.add(subject, keys[1] as string, later(2))
+    await Promise.all(keys.map(async (key) => store.subjects?.add(subject, key, later())))
+    await store.subjects.add(other, keys[0], later())
+    await store.subjects.add(subject, keys[1], later(2))
     assert.deepEqual((await collect(peer.subjects.keys(subject))).sort(), [...keys].sort(), 'each once')
     for (const key of keys.slice(0, 30)) await peer.subjects.remove(subject, key)
     await peer.subjects.remove(subject, newKey())

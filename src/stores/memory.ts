@@ -101,7 +101,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
         if (keys?.delete(key) && keys.size === 0) subjects.delete(subject)
       },
       async *keys(subject) {
-        yield* [...(subjects.get(subject) ?? [])]
+        yield* Array.from(subjects.get(subject) ?? []) // as it is now, whatever is taken back meanwhile
       },
     },
 

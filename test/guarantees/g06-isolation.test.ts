@@ -105,7 +105,7 @@ describe('G6: isolation', () => {
       for (let round = 0; round < 3; round++) {
         assert.equal((await browser.get('/')).text, before)
         for (const values of kept) {
-          const { plain, list, numbered, dated } = values as Record<string, any>
+          const { plain, list, numbered, dated } = values as Record<string, any> // oxlint-disable-line typescript/no-explicit-any
           plain.items.push('late')
           plain.deep.deeper.deepest = 'late'
           list[0].push('late')
