@@ -80,7 +80,7 @@ export function markdown(results: Results): string {
     ...machine(results),
     '',
     `Each scenario: ${plan.launches} fresh ${plan.launches === 1 ? 'launch' : 'launches'} of every server, ` +
-      `${plan.rounds} interleaved rounds of ${plan.slice} ms each after ${plan.warmUp} ms of warming up. Figures are medians, ` +
+      `${plan.rounds} interleaved rounds of ${plan.slice} ms each after ${plan.warmUp} requests to warm up. Figures are medians, ` +
       'with the lower and upper quartile in brackets.',
     '',
     '- **of its framework**: requests/s divided by those of the bare framework (Koa, Express or Fastify alone) in the same round.',
