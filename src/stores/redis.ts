@@ -7,6 +7,7 @@ import { Connection, isAnswer } from './redis/connection.ts'
 import { keysUnder } from './redis/keys.ts'
 import { RedisLink } from './redis/link.ts'
 import { DELETE, SAVE, TOUCH, runScript, type Script } from './redis/scripts.ts'
+import { redisSubjects } from './redis/subjects.ts'
 import { parseValue, thirteenDigits, unreadable } from './redis/value.ts'
 
 /** A client of ioredis 6: a `Redis`, also one for Sentinel, or a `Cluster`. */
@@ -95,6 +96,8 @@ export function redisStore(urlOrClient: string | RedisClient, options: RedisStor
       return (await write(DELETE, key)) === 1
     },
 
+    subjects: redisSubjects(prefix, connection),
+
     keys: () => keysUnder(prefix, connection),
 
     async ping(): Promise<void> {
@@ -102,10 +105,11 @@ export function redisStore(urlOrClient: string | RedisClient, options: RedisStor
     },
 
     async close(): Promise<void> {
-      await link?.stop()
+      const stopped = link?.stop()
       link = undefined
       listeners.clear()
-      await connection.close()
+      // Not one after the other: a server that hangs would not let go of the subscription.
+      await Promise.all([stopped, connection.close()])
     },
   }
 

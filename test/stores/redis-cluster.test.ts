@@ -2,12 +2,13 @@ import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import { inspect } from 'node:util'
 import { Cluster } from 'ioredis'
+import { storeConformance } from '../../src/conformance.ts'
 import type { Found, Store } from '../../src/store.ts'
 import { redisStore } from '../../src/stores/redis.ts'
 import type { Key } from '../../src/units.ts'
 import { clusterSetup, isReplicaInStep, until, type ClusterSetup, type RedisServer } from '../support/redis-server.ts'
 import { tcpProxy } from '../support/tcp-proxy.ts'
-import { collect, later, newKey, rejection, savedOf } from '../support/records.ts'
+import { collect, handles, later, newKey, rejection, savedOf } from '../support/records.ts'
 
 const DEADLINE = 1000
 const LATE = 400
@@ -25,18 +26,24 @@ describe('redisStore on a Cluster', () => {
     await cluster.stop()
   })
 
+  storeConformance(it, {
+    name: 'redisStore on a Cluster',
+    expiryGranularity: 20,
+    ...handles(() => `${cluster.url}?prefix=PREFIX`),
+  })
+
   it('spreads sessions over the masters, and lists them all', async () => {
     const keys = Array.from({ length: 100 }, newKey)
-    await Promise.all(keys.map((key) => store.save(key, key, later(), undefined)))
+    await Promise.all(keys.map(async (key) => store.save(key, key, later(), undefined)))
     for (const key of keys) assert.equal((await store.load(key))?.text, key)
     assert.deepEqual((await collect(store.keys!())).sort(), keys.sort())
     const owners = await Promise.all(keys.slice(0, 30).map((key) => cluster.masterOf(`session:${key}`)))
     assert.equal(new Set(owners).size, 3)
-    assert.ok((await Promise.all(keys.map((key) => store.delete(key)))).every(Boolean))
+    assert.ok((await Promise.all(keys.map(async (key) => store.delete(key)))).every(Boolean))
   })
 
   it('offers no watch and publishes nothing', async () => {
-    assert.equal(store.watch, undefined)
+    assert.equal('watch' in store, false)
     const key = newKey()
     const owner = await cluster.masterOf(`session:${key}`)
     await owner.cli('CONFIG', 'RESETSTAT')
@@ -82,7 +89,7 @@ describe('redisStore on a Cluster', () => {
       const first = savedOf(await own.save(key, '1', later(), undefined))
       await owner.cli('CONFIG', 'RESETSTAT')
       proxy.swallowAnswers()
-      const lost = rejection(own.save(key, '2', later(), first) as Promise<unknown>)
+      const lost = rejection(own.save(key, '2', later(), first))
       await until(async () => (await owner.cli('GET', `session:${key}`)).endsWith('|2'))
       proxy.cut()
       const { error } = await lost
@@ -143,7 +150,7 @@ describe('redisStore on a Cluster', () => {
     assert.deepEqual(failures, [])
     assert.equal((await store.load(key))?.text, String(acknowledged))
     assert.equal(await target.cli('EXISTS', name), '1')
-    assert.ok((await Promise.all([key, neighbour].map((name) => store.delete(name)))).every(Boolean))
+    assert.ok((await Promise.all([key, neighbour].map(async (name) => store.delete(name)))).every(Boolean))
 
     async function during(): Promise<void> {
       const before = acknowledged
@@ -185,7 +192,7 @@ describe('redisStore on a Cluster', () => {
     for (const node of cluster.nodes) node.freeze()
     try {
       for (let round = 0; round < 2; round++) {
-        const { after } = await rejection(store.load(newKey()) as Promise<unknown>)
+        const { after } = await rejection(store.load(newKey()))
         assert.ok(after < DEADLINE + LATE, `${after} ms`)
       }
     } finally {

@@ -147,7 +147,12 @@ for (const [protocol, query] of [
       await server.restart()
       await until(() => link.vouches())
       const key = newKey()
-      await until(() => other.ping!().then(() => true, () => false))
+      await until(() =>
+        other.ping!().then(
+          () => true,
+          () => false,
+        ),
+      )
       const { version } = savedOf(await other.save(key, '1', later(), undefined))
       await until(() => told.includes(`${key} ${version}`))
     })
@@ -194,7 +199,12 @@ for (const [protocol, query] of [
         await until(() => isReplicaInStep(replica))
         const store = open(replica.port)
         const link = store.watch!({ saved() {}, deleted() {} }).linkOf(KEY)
-        await until(() => store.ping!().then(() => true, () => false))
+        await until(() =>
+          store.ping!().then(
+            () => true,
+            () => false,
+          ),
+        )
         for (const end = Date.now() + 3 * BOUND; Date.now() < end; await sleep(5)) assert.equal(link.vouches(), false)
         await replica.cli('REPLICAOF', 'NO', 'ONE')
         await until(() => link.vouches())
@@ -341,7 +351,7 @@ describe('The link of redisStore', () => {
   it('is told of nothing that was not written: a save that may not publish writes nothing', async () => {
     await server.cli('ACL', 'SETUSER', 'mute', 'on', '>p', '~*', 'resetchannels', '+@all')
     const key = newKey()
-    const { error } = await rejection(open('mute:p@').save(key, '1', later(), undefined) as Promise<unknown>)
+    const { error } = await rejection(open('mute:p@').save(key, '1', later(), undefined))
     assert.match(error.message, /channel/i)
     assert.equal(await server.cli('EXISTS', `session:${key}`), '0')
   })

@@ -42,7 +42,7 @@ describe('redisStore in an outage', () => {
         store.delete(key),
         store.ping!(),
         store.keys!()[Symbol.asyncIterator]().next(),
-      ].map((operation) => rejection(operation as Promise<unknown>)),
+      ].map((operation) => rejection(operation)),
     )
     for (const { error, after } of failures) {
       assert.ok(after < DEADLINE + LATE, `after ${after} ms: ${inspect(error)}`)
@@ -52,7 +52,7 @@ describe('redisStore in an outage', () => {
   }
 
   async function failsAtOnce(store: Store): Promise<void> {
-    const { after } = await rejection(store.load(newKey()) as Promise<unknown>)
+    const { after } = await rejection(store.load(newKey()))
     assert.ok(after < DEADLINE / 3, `after ${after} ms`)
   }
 
@@ -78,7 +78,7 @@ describe('redisStore in an outage', () => {
     const key = newKey()
     const found = savedOf(await store.save(key, '{}', later(), undefined))
     server.freeze()
-    const underWay = rejection(store.load(key) as Promise<unknown>)
+    const underWay = rejection(store.load(key))
     await server.kill()
     assert.match(inspect((await underWay).error), /lost/)
     await until(async () => (await rejection(store.ping!())).error.message.includes('cannot be reached'))
@@ -107,9 +107,9 @@ describe('redisStore in an outage', () => {
     await store.ping!()
     server.freeze()
     try {
-      const first = rejection(store.load(newKey()) as Promise<unknown>)
+      const first = rejection(store.load(newKey()))
       await new Promise((resolve) => setTimeout(resolve, DEADLINE / 2))
-      const second = await rejection(store.load(newKey()) as Promise<unknown>)
+      const second = await rejection(store.load(newKey()))
       assert.ok(second.after < DEADLINE + LATE, `after ${second.after} ms`)
       await first
     } finally {
@@ -151,7 +151,7 @@ describe('redisStore in an outage', () => {
       const store = open(`redis://127.0.0.1:${proxy.port}`)
       for (let round = 0; round < 5; round++) {
         await store.ping!()
-        const underWay = rejection(store.load(newKey()) as Promise<unknown>)
+        const underWay = rejection(store.load(newKey()))
         await new Promise((resolve) => setImmediate(resolve))
         proxy.cut()
         await underWay.catch(() => {})
@@ -165,7 +165,7 @@ describe('redisStore in an outage', () => {
       const first = savedOf(await store.save(key, '1', later(), undefined))
       await server.cli('CONFIG', 'RESETSTAT')
       proxy.swallowAnswers()
-      const { error } = await rejection(store.save(key, '2', later(), first) as Promise<unknown>)
+      const { error } = await rejection(store.save(key, '2', later(), first))
       assert.match(error.message, /no answer/)
       proxy.heal()
       await until(() => works(store))
@@ -209,7 +209,7 @@ describe('redisStore in an outage', () => {
         () => store.delete(newKey()),
       ]) {
         await until(() => works(store))
-        assert.match((await rejection(operation() as Promise<unknown>)).error.message, /READONLY/)
+        assert.match((await rejection(operation())).error.message, /READONLY/)
       }
       await expiredOnReplica(store)
       await replica.cli('REPLICAOF', 'NO', 'ONE')
@@ -225,7 +225,7 @@ describe('redisStore in an outage', () => {
       await until(async () => (await replica.cli('EXISTS', `session:${key}`)) === '1')
       await until(() => works(store))
       const save = store.save(key, '{}', later(), { text: '{}', version: 1, expiresAt: later() })
-      assert.match((await rejection(save as Promise<unknown>)).error.message, /READONLY/)
+      assert.match((await rejection(save)).error.message, /READONLY/)
     }
   })
 
@@ -240,7 +240,7 @@ describe('redisStore in an outage', () => {
       // 400 microseconds for each of 5000 keys.
       const restarted = loading.restart('--key-load-delay', '400', '--loading-process-events-interval-bytes', '1024')
       await until(async () => (await loading.cli('PING').catch(() => '')).includes('LOADING'))
-      const { after } = await rejection(store.load(newKey()) as Promise<unknown>)
+      const { after } = await rejection(store.load(newKey()))
       assert.ok(after < DEADLINE + LATE)
       await restarted
       await heals(store)
@@ -258,7 +258,7 @@ describe('redisStore in an outage', () => {
     try {
       for (const expected of [undefined, found]) {
         const save = store.save(expected ? kept : newKey(), '2', later(), expected)
-        assert.match((await rejection(save as Promise<unknown>)).error.message, /OOM/)
+        assert.match((await rejection(save)).error.message, /OOM/)
       }
       assert.equal((await store.load(kept))?.text, '1')
       assert.equal(await store.delete(ended), true)
@@ -279,6 +279,20 @@ describe('redisStore in an outage', () => {
       await heals(store)
     } finally {
       await guarded.stop()
+    }
+  })
+
+  it('closes without delay while the server hangs', async () => {
+    const store = redisStore(server.url, { deadline: 20_000 })
+    const link = store.watch!({ saved() {}, deleted() {} }).linkOf('')
+    await until(() => link.vouches())
+    server.freeze()
+    try {
+      const start = performance.now()
+      await store.close!()
+      assert.ok(performance.now() - start < 1500)
+    } finally {
+      server.thaw()
     }
   })
 

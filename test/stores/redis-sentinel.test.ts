@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import { inspect } from 'node:util'
+import { storeConformance } from '../../src/conformance.ts'
 import type { Link, Store } from '../../src/store.ts'
 import { redisStore } from '../../src/stores/redis.ts'
 import { isReplicaInStep, sentinelSetup, until, type RedisServer, type SentinelSetup } from '../support/redis-server.ts'
-import { later, newKey, savedOf } from '../support/records.ts'
+import { handles, later, newKey, savedOf } from '../support/records.ts'
 
 const DEADLINE = 1000
 const LATE = 400
@@ -38,6 +39,12 @@ describe('redisStore with Sentinel', () => {
     const key = newKey()
     savedOf(await store.save(key, '{}', later(), undefined))
     assert.equal(await (await master()).cli('EXISTS', `session:${key}`), '1')
+  })
+
+  storeConformance(it, {
+    name: 'redisStore with Sentinel',
+    expiryGranularity: 20,
+    ...handles(() => `${setup.url}?prefix=PREFIX`),
   })
 
   const struck = new Set<RedisServer>()

@@ -6,11 +6,12 @@ import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { promisify, inspect } from 'node:util'
 import { Cluster, Redis } from 'ioredis'
+import { storeConformance } from '../../src/conformance.ts'
 import { isSessionError } from '../../src/errors.ts'
 import type { Store } from '../../src/store.ts'
 import { redisStore, type RedisClient } from '../../src/stores/redis.ts'
 import { redisServer, type RedisServer } from '../support/redis-server.ts'
-import { collect, later, newKey, rejection, savedOf } from '../support/records.ts'
+import { collect, handles, later, newKey, rejection, savedOf } from '../support/records.ts'
 
 describe('redisStore', () => {
   let server: RedisServer
@@ -24,6 +25,13 @@ describe('redisStore', () => {
     await store.close!()
     await server.stop()
   })
+
+  for (const [name, query] of [
+    ['redisStore', ''],
+    ['redisStore over RESP2', '&protocol=2'],
+  ] as const) {
+    storeConformance(it, { name, expiryGranularity: 20, ...handles(() => `${server.url}?prefix=PREFIX${query}`) })
+  }
 
   it('keeps a record as a value that a person can read with redis-cli', async () => {
     const key = newKey()
@@ -66,7 +74,7 @@ describe('redisStore', () => {
       await server.cli('SET', 'listed:epoch', '1')
       await server.cli('SET', 'listed:something', '1')
       const keys = Array.from({ length: 1200 }, newKey)
-      await Promise.all(keys.map((key) => own.save(key, '{}', later(), undefined)))
+      await Promise.all(keys.map(async (key) => own.save(key, '{}', later(), undefined)))
       assert.deepEqual((await collect(own.keys!())).sort(), keys.sort())
     } finally {
       await own.close!()
@@ -82,7 +90,10 @@ describe('redisStore', () => {
     assert.deepEqual(await calls(() => store.save(key, '{}', later(), undefined)), { evalsha: 1 })
     const { version } = (await store.load(key))!
     assert.deepEqual(await calls(() => store.load(key)), { get: 1 })
-    assert.deepEqual(await calls(async () => store.save(key, '{}', later(), await store.load(key))), { evalsha: 1, get: 1 })
+    assert.deepEqual(await calls(async () => store.save(key, '{}', later(), await store.load(key))), {
+      evalsha: 1,
+      get: 1,
+    })
     const outdated = { text: '', version, expiresAt: 0 }
     assert.deepEqual(await calls(() => store.save(key, '{}', later(), outdated)), { evalsha: 1 }, 'also of a conflict')
     assert.deepEqual(await calls(() => store.touch(key, later())), { evalsha: 1 })
@@ -146,7 +157,7 @@ describe('redisStore', () => {
           () => store.touch(key, later()),
           () => store.delete(key),
         ]) {
-          const { error } = await rejection(operation() as Promise<unknown>)
+          const { error } = await rejection(operation())
           assert.ok(isSessionError(error, 'ERR_SESSION_UNREADABLE'), inspect(error))
           assert.ok(!inspect(error, { depth: 9 }).includes('cookie'))
         }
@@ -162,7 +173,9 @@ describe('redisStore', () => {
     await server.cli('SET', `session:${key}`, value)
     assert.equal(await store.load(key), undefined)
     assert.equal(await store.touch(key, later()), false)
-    assert.deepEqual(await store.save(key, '{}', later(), { text: '{}', version: 5, expiresAt: later() }), { gone: true })
+    assert.deepEqual(await store.save(key, '{}', later(), { text: '{}', version: 5, expiresAt: later() }), {
+      gone: true,
+    })
     assert.equal(await server.cli('GET', `session:${key}`), value)
     savedOf(await store.save(key, '{}', later(), undefined))
   })
@@ -244,13 +257,19 @@ describe('redisStore', () => {
       })
     }
 
+    it('takes a bare redis: for the usual local address', () => {
+      for (const url of ['redis:', 'rediss:', 'REDIS://', 'redis://localhost', 'redis+cluster:', 'redis://[::1]/?']) {
+        redisStore(url)
+      }
+    })
+
     it('takes options from the URL', async () => {
       const key = newKey()
       const own = redisStore(`${server.url}/3?prefix=p%3A&deadline=1500&bound=0`)
       try {
         savedOf(await own.save(key, '{}', later(), undefined))
         assert.equal(await server.cli('-n', '3', 'EXISTS', `p:${key}`), '1')
-        assert.equal(own.watch, undefined)
+        assert.equal('watch' in own, false)
       } finally {
         await own.close!()
       }
@@ -263,14 +282,14 @@ describe('redisStore', () => {
     const right = redisStore(`redis://:right-secret@127.0.0.1:${guarded.port}`)
     try {
       for (let attempt = 0; attempt < 2; attempt++) {
-        const { error } = await rejection(wrong.load(newKey()) as Promise<unknown>)
+        const { error } = await rejection(wrong.load(newKey()))
         const everything = inspect(error, { depth: 12, showHidden: true })
         assert.match(everything, /WRONGPASS/)
         assert.ok(!everything.includes('secret'), everything)
       }
       savedOf(await right.save(newKey(), '{}', later(), undefined))
       await guarded.cli('CONFIG', 'SET', 'maxmemory', '1')
-      const { error } = await rejection(right.save(newKey(), 'the-session', later(), undefined) as Promise<unknown>)
+      const { error } = await rejection(right.save(newKey(), 'the-session', later(), undefined))
       const everything = inspect(error, { depth: 12, showHidden: true })
       assert.match(everything, /OOM/)
       assert.ok(!everything.includes('the-session'), everything)

@@ -1,7 +1,18 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import type { Found, Saved } from '../../src/store.ts'
-import type { Instant, Key, Milliseconds } from '../../src/units.ts'
+import type { Found, Saved, Store } from '../../src/store.ts'
+import { redisStore } from '../../src/stores/redis.ts'
+import type { Awaitable, Instant, Key, Milliseconds } from '../../src/units.ts'
+
+/** For `storeConformance`: empty stores on one server, each under a prefix of its own that its peer shares. */
+export function handles(url: () => string): { create(): Handle; peer(store: Handle): Handle } {
+  const open = (prefix: string): Handle => ({ ...redisStore(url().replace('PREFIX', prefix)), prefix })
+  return { create: () => open(`${newKey().slice(0, 12)}:`), peer: ({ prefix }) => open(prefix) }
+}
+
+interface Handle extends Store {
+  readonly prefix: string
+}
 
 export function newKey(): Key {
   return randomBytes(32).toString('hex')
@@ -16,11 +27,11 @@ export function savedOf(answer: Saved): Found {
   return answer.saved
 }
 
-/** The error that a promise rejects with, and how long that took. */
-export async function rejection(promise: PromiseLike<unknown>): Promise<{ error: Error; after: Milliseconds }> {
+/** The error that an answer rejects with, and how long that took. */
+export async function rejection(answer: Awaitable<unknown>): Promise<{ error: Error; after: Milliseconds }> {
   const start = performance.now()
   try {
-    await promise
+    await answer
   } catch (error) {
     assert.ok(error instanceof Error)
     return { error, after: performance.now() - start }

@@ -41,10 +41,7 @@ export interface RedisServerOptions {
 }
 
 /** No persistence, and no waiting for more replicas. */
-const SERVER = [
-  ...['--save', '', '--appendonly', 'no'],
-  ...['--enable-debug-command', 'yes', '--repl-diskless-sync-delay', '0'],
-]
+const SERVER = ['--save', '', ...words('--appendonly no --enable-debug-command yes --repl-diskless-sync-delay 0')]
 
 export async function redisServer(options: RedisServerOptions = {}): Promise<RedisServer> {
   const port = options.port ?? (await freePort())
@@ -54,12 +51,15 @@ export async function redisServer(options: RedisServerOptions = {}): Promise<Red
   if (options.sentinel !== undefined) writeFileSync(configuration, options.sentinel)
   const args = [
     ...(options.sentinel === undefined ? [] : [configuration, '--sentinel']),
-    ...['--port', String(port), '--bind', '127.0.0.1', '--dir', directory, '--daemonize', 'no'],
+    ...words(`--port ${port} --bind 127.0.0.1 --daemonize no`),
+    '--dir',
+    directory,
     ...(options.sentinel === undefined ? SERVER : []),
     ...(options.password === undefined ? [] : ['--requirepass', options.password]),
     ...(options.args ?? []),
   ]
   let process_ = await start(args, directory, port)
+  const processes = [process_]
   const cli = async (...command: string[]): Promise<string> => {
     const { stdout } = await run('redis-cli', ['-p', String(port), ...login, ...command], { timeout: 10_000 })
     return stdout.trimEnd()
@@ -74,8 +74,10 @@ export async function redisServer(options: RedisServerOptions = {}): Promise<Red
     kill: () => process_.kill(),
     async restart(...more) {
       process_ = await start([...args, ...more], directory, port)
+      processes.push(process_)
     },
     async stop() {
+      for (const one of processes) one.end()
       await process_.kill()
       rmSync(directory, { recursive: true, force: true })
     },
@@ -135,8 +137,8 @@ export async function clusterSetup(): Promise<ClusterSetup> {
       const busPort = await freePort()
       return redisServer({
         args: [
-          ...['--cluster-enabled', 'yes', '--cluster-port', String(busPort), '--cluster-node-timeout', '1000'],
-          ...['--cluster-replica-validity-factor', '0'],
+          ...words(`--cluster-enabled yes --cluster-port ${busPort}`),
+          ...words('--cluster-node-timeout 1000 --cluster-replica-validity-factor 0'),
         ],
       })
     }),
@@ -218,9 +220,13 @@ async function start(
   args: readonly string[],
   directory: string,
   port: number,
-): Promise<{ pid: number; kill(): Promise<void> }> {
-  const script = 'd=$1; shift; redis-server "$@" >"$d/log" 2>&1 & echo $!; read word; kill -9 $!; [ "$word" ] || rm -rf "$d"'
-  const shell = spawn('sh', ['-c', script, 'sh', directory, ...args], { stdio: ['pipe', 'pipe', 'inherit'], detached: true })
+): Promise<{ pid: number; kill(): Promise<void>; end(): void }> {
+  const script =
+    'd=$1; shift; redis-server "$@" >"$d/log" 2>&1 & echo $!; read end; kill -9 $! 2>/dev/null; rm -rf "$d"'
+  const shell = spawn('sh', ['-c', script, 'sh', directory, ...args], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+    detached: true,
+  })
   const [line] = (await once(shell.stdout, 'data')) as [Buffer]
   const pid = Number(line.toString())
   // Neither the shell nor the pipes to it keep the test process alive.
@@ -230,9 +236,14 @@ async function start(
   return {
     pid,
     async kill() {
-      shell.stdin.end('and keep the directory\n')
+      try {
+        process.kill(pid, 'SIGKILL')
+      } catch {
+        // It is dead already.
+      }
       await until(async () => !(await isOpen(port)))
     },
+    end: () => void shell.stdin.end(),
   }
 }
 
@@ -245,6 +256,10 @@ function isOpen(port: number): Promise<boolean> {
     })
     socket.once('error', () => resolve(false))
   })
+}
+
+function words(text: string): string[] {
+  return text.split(' ')
 }
 
 function field(reply: string, name: string): string | undefined {

@@ -15,7 +15,7 @@ export interface Address {
   readonly query: ReadonlyMap<string, string>
 }
 
-const FORM = /^redis(s?)(?:\+(sentinel|cluster))?:\/\/(?:([^@/?]*)@)?([^@/?]*)(?:\/([^?]*))?(?:\?(.*))?$/s
+const FORM = /^redis(s?)(?:\+(sentinel|cluster))?:(?:\/\/(?:([^@/?]*)@)?([^@/?]*)(?:\/([^?]*))?(?:\?(.*))?)?$/is
 const NODE = /^(\[[0-9a-f:.]+\]|[^:[\]]+)(?::(\d{1,5}))?$/i
 const IN_QUERY = ['prefix', 'db', 'bound', 'deadline', 'protocol', 'family', 'sentinelUsername', 'sentinelPassword']
 
@@ -29,7 +29,7 @@ export function parseAddress(url: string): Address {
     )
   }
   const [, secure, form, login, hosts = '', path = '', search = ''] = parts
-  const kind = (form ?? 'single') as Address['kind']
+  const kind = (form?.toLowerCase() ?? 'single') as Address['kind']
   const nodes = hosts.split(',').map((host) => parseNode(host, kind === 'sentinel' ? 26379 : 6379))
   if (kind === 'single' && nodes.length > 1) {
     throw wrong('redis:// takes one host; several are redis+cluster:// or redis+sentinel://')
@@ -37,7 +37,8 @@ export function parseAddress(url: string): Address {
   const query = parseQuery(search)
   const segments = path === '' ? [] : path.split('/')
   const masterName = kind === 'sentinel' ? decode(segments.shift() ?? '') : undefined
-  if (masterName === '') throw wrong('redis+sentinel:// needs the name of the master: redis+sentinel://host:26379/mymaster')
+  if (masterName === '')
+    throw wrong('redis+sentinel:// needs the name of the master: redis+sentinel://host:26379/mymaster')
   const dbText = segments.shift() || query.get('db') || '0'
   if (segments.some((segment) => segment !== '')) throw wrong('the path of the URL has too many parts')
   if (!/^\d{1,9}$/.test(dbText)) throw wrong('the database in the URL must be a number, as in redis://host:6379/0')
@@ -52,7 +53,7 @@ export function parseAddress(url: string): Address {
     ...(masterName === undefined ? {} : { masterName }),
     ...(username === '' ? {} : { username }),
     ...(password === '' ? {} : { password }),
-    tls: secure === 's',
+    tls: secure !== '',
     db: Number(dbText),
     query,
   }

@@ -40,7 +40,11 @@ export function makerFromAddress(address: Address, deadline: Milliseconds): Make
           ...(sentinelUsername === undefined ? {} : { sentinelUsername }),
           ...(sentinelPassword === undefined ? {} : { sentinelPassword }),
         }
-  return { kind: 'single', keyPrefix: '', make: () => new driver.Redis({ ...login, ...where, db, ...ours({}, deadline) }) }
+  return {
+    kind: 'single',
+    keyPrefix: '',
+    make: () => new driver.Redis({ ...login, ...where, db, ...ours({}, deadline) }),
+  }
 }
 
 /** The application's client is only a pattern for ours: its queues, retries and subscriptions stay its own. */

@@ -10,7 +10,10 @@ const END_WITHIN: Milliseconds = 1000
  *
  * Emits `ready` when a connection can be used and `lost` when it no longer can.
  */
-export class Connection<Client extends Redis | Cluster = Redis | Cluster> extends EventEmitter<{ ready: []; lost: [] }> {
+export class Connection<Client extends Redis | Cluster = Redis | Cluster> extends EventEmitter<{
+  ready: []
+  lost: []
+}> {
   readonly client: Client
   readonly #deadline: Milliseconds
   /** Why the last attempt to connect failed; undefined while connected, and while the first attempt is under way. */

@@ -40,7 +40,8 @@ export function checkClient(client: unknown): { redis: Redis; cluster?: never } 
     throw new SessionError('ERR_SESSION_OPTION', 'store redis: give it a redis:// URL or a client of ioredis 6')
   }
   if (typeof shape.duplicate !== 'function' || typeof shape.defineCommand !== 'function') {
-    const what = 'isOpen' in shape || 'isReady' in shape ? 'this is a client of the package redis (node-redis)' : 'this is not one'
+    const what =
+      'isOpen' in shape || 'isReady' in shape ? 'this is a client of the package redis (node-redis)' : 'this is not one'
     throw new SessionError(
       'ERR_SESSION_OPTION',
       `store redis: give it a redis:// URL or a client of ioredis 6; ${what}. npm i ioredis, and pass the URL`,

@@ -226,7 +226,7 @@ export class RedisLink implements Link {
 async function speaksResp3(data: Connection<Redis>): Promise<boolean> {
   if (data.client.options.protocol === 2) return false
   try {
-    const facts = (await data.run((client) => client.hello())) as unknown[]
+    const facts = await data.run<unknown[]>((client) => client.hello())
     return Number(facts[facts.indexOf('proto') + 1]) === 3
   } catch (error) {
     if (isAnswer(error)) return false

@@ -40,21 +40,22 @@ end
  * ARGV: now, channel, key, expected version or '', expiresAt in 13 digits, time to live, text.
  * Answers the new version; or {'gone'}, {'conflict', value}, {'unreadable'}.
  *
- * A first version is the server's clock in microseconds, so that versions also grow over a delete and a new create.
+ * A version is the server's clock in microseconds, or the next number if that has been used. So versions also grow over
+ * a delete and a new create; and if a failover or a restart takes back what was acknowledged, what is written then has
+ * another version than what was lost, and nobody takes the one for the other.
  */
 export const SAVE: Script = script(`
 local held, problem = read('GET', KEYS[1])
 if problem then return problem end
-local version
+local time = redis.call('TIME')
+local version = time[1] * 1000000 + time[2]
+if held then version = math.max(version, held.version + 1) end
+version = string.format('%.0f', version)
 if held and held.live then
   if held.version ~= ARGV[4] then return {'conflict', held.value} end
-  version = string.format('%.0f', tonumber(held.version) + 1)
 elseif ARGV[4] ~= '' then
   gone(held)
   return {'gone'}
-else
-  local time = redis.call('TIME')
-  version = time[1] .. string.format('%06d', time[2])
 end
 if tonumber(ARGV[6]) > 0 then
   publish('s' .. version)
@@ -91,6 +92,15 @@ if problem then return problem end
 publish('d')
 redis.call('DEL', KEYS[1])
 return held and held.live and 1 or 0
+`)
+
+/** Notes a session of a subject. KEYS: the subject's. ARGV: now, the session's key, the instant until which to note it. */
+export const NOTE: Script = plain(`
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[1])
+redis.call('ZADD', KEYS[1], ARGV[3], ARGV[2])
+local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')
+redis.call('PEXPIRE', KEYS[1], string.format('%.0f', math.max(1, tonumber(last[2]) - tonumber(ARGV[1]))))
+return 1
 `)
 
 /**

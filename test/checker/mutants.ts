@@ -1,0 +1,124 @@
+import { createHash } from 'node:crypto'
+import type { Found, Link, Saved, Store } from '../../src/store.ts'
+import { DELETE, SAVE, TOUCH, type Script } from '../../src/stores/redis/scripts.ts'
+import type { Key } from '../../src/units.ts'
+
+/** Ways to break the library, each of which the checker must notice. */
+export const MUTANTS = {
+  noLease: 'the cache is believed however long nothing was heard',
+  noToken: 'an answer is kept although its key was written while it was under way',
+  noPublish: 'the scripts tell nobody what they write',
+  blindOverwrite: 'a save does not care which version it replaces',
+  recreating: 'a save makes the record anew if it is gone',
+  goneOnReplica: 'the scripts answer "gone" without a write, also where they may not write',
+  alwaysCurrent: 'the file store calls every cached entry current',
+} as const
+
+export type MutantName = keyof typeof MUTANTS
+
+/** The store, broken in this way. The broken scripts are those of the whole process. */
+export function mutate(store: Store, mutant: MutantName | undefined): Store {
+  switch (mutant) {
+    case undefined:
+      return store
+    case 'noLease':
+      return withLinks(store, (link) => ({
+        get generation() {
+          return link.generation
+        },
+        vouches: () => true,
+      }))
+    case 'noToken':
+      return deafWhileLoading(store)
+    case 'noPublish':
+      for (const script of [SAVE, TOUCH, DELETE]) rewrite(script, "if ARGV[2] ~= '' then", 'if false then')
+      return store
+    case 'blindOverwrite':
+      return { ...store, save: (...args) => overwrite(store, ...args) }
+    case 'recreating':
+      return {
+        ...store,
+        async save(key, text, expiresAt, expected) {
+          const saved = await store.save(key, text, expiresAt, expected)
+          return saved.gone ? store.save(key, text, expiresAt, undefined) : saved
+        },
+      }
+    case 'goneOnReplica':
+      rewrite(SAVE, "if held then redis.call('SETRANGE', KEYS[1], 0, '') else redis.call('DEL', KEYS[1]) end", '')
+      return store
+    case 'alwaysCurrent':
+      return { ...store, isCurrent: () => true }
+  }
+}
+
+function withLinks(store: Store, wrap: (link: Link) => Link): Store {
+  const wrapped = new WeakMap<Link, Link>()
+  return {
+    ...store,
+    watch(listener) {
+      const watch = store.watch!(listener)
+      return {
+        linkOf(key) {
+          const link = watch.linkOf(key)
+          const known = wrapped.get(link)
+          if (known) return known
+          const made = wrap(link)
+          wrapped.set(link, made)
+          return made
+        },
+        close: () => watch.close(),
+      }
+    },
+  }
+}
+
+/** What is heard of a key while it is loaded would spoil the load's token: here the cache does not hear it. */
+function deafWhileLoading(store: Store): Store {
+  const loading = new Map<Key, number>()
+  return {
+    ...store,
+    async load(key) {
+      loading.set(key, (loading.get(key) ?? 0) + 1)
+      try {
+        return await store.load(key)
+      } finally {
+        loading.set(key, loading.get(key)! - 1)
+      }
+    },
+    watch: (listener) =>
+      store.watch!({
+        saved: (key, version) => void (loading.get(key) || listener.saved(key, version)),
+        deleted: (key) => void (loading.get(key) || listener.deleted(key)),
+      }),
+  }
+}
+
+async function overwrite(
+  store: Store,
+  key: Key,
+  text: string,
+  expiresAt: number,
+  expected: Found | undefined,
+): Promise<Saved> {
+  for (let known = expected; ;) {
+    const saved = await store.save(key, text, expiresAt, known)
+    if (saved.saved) return saved
+    known = saved.conflict
+  }
+}
+
+const originals = new Map<Script, Script>()
+
+/** Undoes what a mutant did to the scripts of this process. */
+export function restoreScripts(): void {
+  for (const [script, original] of originals) Object.assign(script, original)
+  originals.clear()
+}
+
+function rewrite(script: Script, from: string, to: string): void {
+  if (originals.has(script)) return // by another node of this process
+  if (!script.lua.includes(from)) throw new Error(`the script has no ${from} any more: this mutant would be no mutant`)
+  originals.set(script, { ...script })
+  const lua = script.lua.replaceAll(from, to)
+  Object.assign(script, { lua, sha: createHash('sha1').update(lua).digest('hex') })
+}

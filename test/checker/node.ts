@@ -1,0 +1,183 @@
+import { cached } from '../../src/cache.ts'
+import { Diagnostics } from '../../src/diagnostics.ts'
+import { isSessionError } from '../../src/errors.ts'
+import { guarded } from '../../src/guard.ts'
+import { Lifecycle } from '../../src/lifecycle.ts'
+import { sessionOf } from '../../src/session.ts'
+import type { SessionActions, SessionState } from '../../src/state.ts'
+import type { Store } from '../../src/store.ts'
+import type { Key, Milliseconds } from '../../src/units.ts'
+import { Codec } from '../../src/value.ts'
+import type { Content, HistoryWriter, Outcome } from './history.ts'
+
+const HOUR: Milliseconds = 3_600_000
+const COUNTER = 'counter'
+
+type Data = Record<string, unknown>
+
+/**
+ * One node of an imaginary web site: the library below HTTP, put together as `src/middleware.ts` does it, with every
+ * operation written into the history before it begins and after it ends.
+ */
+export class CheckedNode {
+  readonly diagnostics: Diagnostics = new Diagnostics('sid')
+  readonly #store: Store
+  readonly #lifecycle: Lifecycle
+  readonly #history: HistoryWriter
+  readonly #name: string
+  #values = 0
+
+  constructor(store: Store, deadline: Milliseconds, name: string, history: HistoryWriter) {
+    const cache = { max: 10_000, maxBytes: 32 * 1024 * 1024, maxAge: 60_000, allowStale: false }
+    this.#store = cached(guarded(store, deadline, this.diagnostics), cache, this.diagnostics)
+    const options = { idleTimeout: HOUR, absoluteTimeout: 8 * HOUR, persistent: false, maxRecordBytes: 65_536, codec: new Codec() }
+    this.#lifecycle = new Lifecycle(this.#store, options, this.diagnostics)
+    this.#history = history
+    this.#name = name
+  }
+
+  /** A request's view of this session, with all of it read. */
+  async read(session: Key): Promise<SessionState | 'absent' | 'failed'> {
+    let state: SessionState | undefined
+    const outcome = await this.#observed({ kind: 'read', session }, async () => {
+      const found = await this.#lifecycle.load(session)
+      if (!found) return { outcome: 'absent' }
+      state = this.#lifecycle.open(ACTIONS, session, found)
+      const data: Data = { ...dataOf(state) }
+      const texts = Object.entries(data).map(([name, value]) => [name, JSON.stringify(value)])
+      return { outcome: 'done', version: found.version, content: Object.fromEntries(texts) as Content }
+    })
+    return state ?? (outcome === 'absent' ? 'absent' : 'failed')
+  }
+
+  /** What the middleware does after a request that changed nothing. */
+  touchIfDue(state: SessionState): void {
+    if (state.found) this.#lifecycle.touch(state.key, state.found)
+  }
+
+  async create(): Promise<Key | undefined> {
+    const state = this.#lifecycle.create(ACTIONS)
+    const value = this.#newValue()
+    dataOf(state).origin = value
+    const outcome = await this.#observed({ kind: 'create', session: state.key, value: JSON.stringify(value) }, () =>
+      this.#commit(state),
+    )
+    return outcome === 'done' ? state.key : undefined
+  }
+
+  async set(state: SessionState, name: string): Promise<void> {
+    const session = dataOf(state)
+    const value = this.#newValue()
+    // Some of the changes are inside of a value, where only a comparison finds them.
+    const inner = session[name]
+    if (typeof inner === 'object' && inner !== null) (inner as { by: string }).by = value
+    else session[name] = name.startsWith('nested') ? { by: value } : value
+    await this.#observed({ kind: 'set', session: state.key, name, value: JSON.stringify(session[name]) }, () =>
+      this.#commit(state),
+    )
+  }
+
+  /** Does nothing if the name is not there. */
+  async delete(state: SessionState, name: string): Promise<void> {
+    const session = dataOf(state)
+    if (!(name in session)) return
+    delete session[name]
+    await this.#observed({ kind: 'delete', session: state.key, name }, () => this.#commit(state))
+  }
+
+  async increment(state: SessionState): Promise<void> {
+    await this.#observed({ kind: 'increment', session: state.key, name: COUNTER }, async () => {
+      const result = await this.#lifecycle.update(state, (session) => {
+        const data = session as unknown as Data
+        return (data[COUNTER] = ((data[COUNTER] as number | undefined) ?? 0) + 1)
+      })
+      return { ...this.#committed(state), result }
+    })
+  }
+
+  async touch(session: Key, expiresIn: Milliseconds): Promise<void> {
+    await this.#observed({ kind: 'touch', session }, async () => ({
+      outcome: (await this.#store.touch(session, Date.now() + expiresIn)) ? 'done' : 'absent',
+    }))
+  }
+
+  async regenerate(state: SessionState): Promise<Key | undefined> {
+    let heir: SessionState | undefined
+    await this.#observed({ kind: 'regenerate', session: state.key }, async () => {
+      heir = await this.#lifecycle.regenerate(state, { keep: true }, ACTIONS)
+      return { ...this.#committed(heir), heir: heir.key }
+    })
+    return heir?.key
+  }
+
+  /** Whether it was acknowledged. */
+  async destroy(state: SessionState): Promise<boolean> {
+    const outcome = await this.#observed({ kind: 'destroy', session: state.key }, async () => {
+      await this.#lifecycle.destroy(state)
+      return { outcome: 'done' }
+    })
+    return outcome === 'done'
+  }
+
+  report(): void {
+    this.#history.statistics(this.diagnostics.stats)
+  }
+
+  async close(): Promise<void> {
+    await this.#lifecycle.settled()
+    await this.#store.close?.()
+  }
+
+  async #commit(state: SessionState): Promise<Ending> {
+    const outcome = await this.#lifecycle.commit(state)
+    return outcome === 'gone' ? { outcome: 'absent' } : this.#committed(state)
+  }
+
+  #committed(state: SessionState): Ending {
+    const texts = [...state.record.entries].map(([name, { text }]) => [name, text])
+    return { outcome: 'done', version: state.found!.version, content: Object.fromEntries(texts) as Content }
+  }
+
+  #newValue(): string {
+    return `${this.#name}/${++this.#values}`
+  }
+
+  async #observed(begun: Parameters<HistoryWriter['begin']>[0], work: () => Promise<Ending>): Promise<Outcome> {
+    // `work` runs up to its first await here, so the order of the numbers is the order of the commits.
+    const number = this.#history.begin(begun)
+    let ending: Ending
+    try {
+      ending = await work()
+    } catch (error) {
+      ending = this.#failed(error)
+    }
+    this.#history.end(number, ending, ending.heir ?? begun.session)
+    return ending.outcome
+  }
+
+  #failed(error: unknown): Ending {
+    if (isSessionError(error, 'ERR_SESSION_STORE_UNAVAILABLE')) return { outcome: 'unknown' }
+    if (isSessionError(error, 'ERR_SESSION_GONE')) return { outcome: 'absent' }
+    if (isSessionError(error, 'ERR_SESSION_BUSY')) return { outcome: 'refused' }
+    return { outcome: 'broken', error: error instanceof Error ? (error.stack ?? error.message) : String(error) }
+  }
+}
+
+type Ending = Parameters<HistoryWriter['end']>[1]
+
+function dataOf(state: SessionState): Data {
+  return sessionOf(state) as unknown as Data
+}
+
+async function notHere(): Promise<never> {
+  throw new Error('the checker calls the lifecycle, not the session')
+}
+
+const ACTIONS: SessionActions = {
+  save: notHere,
+  reload: notHere,
+  update: notHere,
+  regenerate: notHere,
+  destroy: notHere,
+  sealedBy: () => undefined,
+}

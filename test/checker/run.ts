@@ -1,0 +1,45 @@
+/**
+ * The long form: `npm run check:long -- --store redis --seconds 120 --seed 7`. Prints the verdict; exits with 1 if there
+ * is a violation.
+ */
+import { parseArgs } from 'node:util'
+import { campaign, type CampaignOptions } from './campaign.ts'
+import type { StoreKind } from './environments/environment.ts'
+import { MUTANTS, type MutantName } from './mutants.ts'
+import { describe } from './report.ts'
+
+const STORES: readonly StoreKind[] = ['file', 'redis', 'redis2', 'sentinel', 'cluster']
+
+const { values } = parseArgs({
+  options: {
+    store: { type: 'string', default: 'redis' },
+    seconds: { type: 'string', default: '60' },
+    seed: { type: 'string', default: String(Math.floor(Math.random() * 2 ** 31)) },
+    workers: { type: 'string', default: '4' },
+    lanes: { type: 'string', default: '4' },
+    bound: { type: 'string', default: '400' },
+    pace: { type: 'string', default: '2' },
+    mutant: { type: 'string' },
+    only: { type: 'string' },
+    keep: { type: 'boolean', default: false },
+  },
+})
+if (!STORES.includes(values.store as StoreKind)) throw new Error(`--store is one of ${STORES.join(', ')}`)
+if (values.mutant !== undefined && !(values.mutant in MUTANTS))
+  throw new Error(`--mutant is one of ${Object.keys(MUTANTS).join(', ')}`)
+const options: CampaignOptions = {
+  store: values.store as StoreKind,
+  seconds: Number(values.seconds),
+  seed: Number(values.seed),
+  workers: Number(values.workers),
+  lanes: Number(values.lanes),
+  bound: Number(values.bound),
+  pace: Number(values.pace),
+  keep: values.keep,
+  ...(values.mutant !== undefined && { mutant: values.mutant as MutantName }),
+  ...(values.only !== undefined && { only: values.only.split(',') }),
+}
+console.log(`store ${options.store}, seed ${options.seed}, ${options.seconds} s`)
+const report = await campaign(options)
+console.log(describe(report))
+process.exitCode = report.violations.length > 0 ? 1 : 0

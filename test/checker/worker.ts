@@ -1,0 +1,153 @@
+import { fileStore } from '../../src/stores/file.ts'
+import { redisStore } from '../../src/stores/redis.ts'
+import type { Store } from '../../src/store.ts'
+import type { Key, Milliseconds } from '../../src/units.ts'
+import { HistoryWriter } from './history.ts'
+import { mutate, type MutantName } from './mutants.ts'
+import { CheckedNode } from './node.ts'
+import { Random } from './random.ts'
+
+/** Where a worker's sessions are. */
+export interface StorePlace {
+  /** `file:` or a URL of `redisStore`. */
+  readonly url: string
+  /** The coherence bound, where there is one. */
+  readonly bound: Milliseconds
+  readonly deadline: Milliseconds
+}
+
+/** What a worker is told when it starts. */
+export interface WorkerSettings {
+  /** Its place among the workers and how often that place has been filled, such as `2.0`. */
+  readonly name: string
+  readonly seed: number
+  readonly origin: string
+  readonly directory: string
+  readonly lanes: number
+  readonly place: StorePlace
+  readonly mutant: MutantName | undefined
+}
+
+export type ToWorker =
+  | { readonly slots: readonly (Key | undefined)[]; readonly retired: readonly Key[] }
+  | { readonly stop: true }
+
+/** A session to be used by all instead of another one. */
+export interface FromWorker {
+  readonly slot: number
+  readonly replaced: Key | undefined
+  readonly session: Key
+}
+
+const NAMES = ['a', 'b', 'c', 'd', 'nested1', 'nested2']
+const VISITORS = 3
+const MINUTE: Milliseconds = 60_000
+
+export function openStore({ url, bound, deadline }: StorePlace): Store {
+  if (url.startsWith('file:')) return fileStore({ directory: url.slice('file:'.length), pruneInterval: 0 })
+  return redisStore(url, { coherence: { bound }, deadline })
+}
+
+async function main({ name, seed, origin, directory, lanes, place, mutant }: WorkerSettings): Promise<void> {
+  const store = openStore(place)
+  const history = new HistoryWriter(directory, name, BigInt(origin))
+  const node = new CheckedNode(mutate(store, mutant), place.deadline, name, history)
+  let slots: (Key | undefined)[] = []
+  let retired: Key[] = []
+  let isStopping = false
+
+  function announce(slot: number, session: Key): void {
+    const replaced = slots[slot]
+    slots[slot] = session
+    if (replaced) retired = [...retired.slice(-11), replaced]
+    process.send?.({ slot, replaced, session } satisfies FromWorker)
+  }
+
+  async function fill(slot: number): Promise<void> {
+    const session = await node.create()
+    if (session) announce(slot, session)
+  }
+
+  /** One request after the other. */
+  async function lane(random: Random): Promise<void> {
+    while (!isStopping) {
+      const slot = Math.floor(random.next() * slots.length)
+      const current = slots[slot]
+      const session = random.chance(0.3) ? random.oneOf(retired) : current
+      if (session) await request(session, session === current ? slot : undefined, random)
+      else if (!current) await fill(slot)
+      await pause(random.chance(0.3) ? 0 : random.between(0, 4))
+    }
+  }
+
+  /** `slot`: the place that this session holds, so that somebody takes it over when the session ends. */
+  async function request(session: Key, slot: number | undefined, random: Random): Promise<void> {
+    if (random.chance(0.04)) return node.touch(session, random.between(10 * MINUTE, 60 * MINUTE))
+    const state = await node.read(session)
+    if (state === 'failed') return pause(random.between(5, 40))
+    if (state === 'absent') {
+      if (slot !== undefined && slots[slot] === session && random.chance(0.2)) await fill(slot)
+      return
+    }
+    // The longer a request takes, the more has changed when it commits.
+    if (random.chance(0.4)) await pause(random.chance(0.8) ? random.between(0, 5) : random.between(5, 60))
+    const action = random.next()
+    if (action < 0.55) node.touchIfDue(state)
+    else if (action < 0.8) await node.set(state, random.oneOf(NAMES) as string)
+    else if (action < 0.86) await node.delete(state, random.oneOf(NAMES) as string)
+    else if (action < 0.975) await node.increment(state)
+    else if (action < 0.987) {
+      const heir = await node.regenerate(state)
+      if (heir && slot !== undefined && slots[slot] === session) announce(slot, heir)
+    } else {
+      const isDestroyed = await node.destroy(state)
+      if (isDestroyed && slot !== undefined && slots[slot] === session) await fill(slot)
+    }
+  }
+
+  /** Reads one session again and again for as long as it lives, and so notices when it lives too long. */
+  async function visitor(random: Random): Promise<void> {
+    while (!isStopping) {
+      const session = random.oneOf(random.chance(0.7) ? slots : retired)
+      const until = performance.now() + random.between(200, 2500)
+      while (session && !isStopping && performance.now() < until) {
+        const state = await node.read(session)
+        if (typeof state === 'string') break
+        node.touchIfDue(state)
+        await pause(random.between(0, 8))
+      }
+      await pause(random.between(5, 20))
+    }
+  }
+
+  const reporting = setInterval(() => node.report(), 250)
+  const pruning = setInterval(() => void store.prune?.(), 700)
+  process.on('message', (message: ToWorker) => {
+    if ('stop' in message) isStopping = true
+    else {
+      slots = [...message.slots]
+      retired = [...message.retired]
+    }
+  })
+  await new Promise<void>((resolve) => process.once('message', () => resolve()))
+  await Promise.all([
+    ...Array.from({ length: lanes }, (_, index) => lane(new Random(seed + index))),
+    ...Array.from({ length: VISITORS }, (_, index) => visitor(new Random(seed + lanes + index))),
+  ])
+  clearInterval(reporting)
+  clearInterval(pruning)
+  await node.close()
+  node.report()
+  await store.close?.()
+  process.disconnect?.()
+}
+
+function pause(length: Milliseconds): Promise<void> {
+  return new Promise((resolve) => (length === 0 ? setImmediate(resolve) : setTimeout(resolve, length)))
+}
+
+if (process.argv[1] === import.meta.filename) {
+  // Whoever started it is gone: nobody would ever end it.
+  process.on('disconnect', () => setTimeout(() => process.exit(), 3000).unref())
+  await main(JSON.parse(process.argv[2] as string) as WorkerSettings)
+}
