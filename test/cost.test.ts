@@ -51,7 +51,7 @@ describe('a request that reads a cached session', () => {
     assert.ok(file.promises - floor.promises <= PROMISES_ABOVE_FLOOR, `files: ${file.promises - floor.promises}`)
   })
 
-  it('does not ask the Keygrip of the application', async (t) => {
+  it('asks the Keygrip of the application once, because its keys may have changed since', async (t) => {
     const { keygrip, asked } = countingKeygrip()
     const site = await siteWith({ keys: keygrip })
     t.after(() => site.close())
@@ -60,7 +60,7 @@ describe('a request that reads a cached session', () => {
     await site.get('/read')
     asked.times = 0
     for (let turn = 0; turn < 20; turn++) await site.get('/read')
-    assert.equal(asked.times, 0)
+    assert.equal(asked.times, 20)
   })
 })
 
