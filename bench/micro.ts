@@ -67,7 +67,13 @@ const ACTIONS: SessionActions = {
 function lifecycleOver(store: Store): { lifecycle: Lifecycle; cache: Store } {
   const diagnostics = new Diagnostics('sid')
   const cache = cached(store, { max: 10_000, maxBytes: 2 ** 25, maxAge: 3_600_000, allowStale: false }, diagnostics)
-  const options = { idleTimeout: 3_600_000, absoluteTimeout: 36_000_000, persistent: false, maxRecordBytes: 65_536, codec: new Codec() }
+  const options = {
+    idleTimeout: 3_600_000,
+    absoluteTimeout: 36_000_000,
+    persistent: false,
+    maxRecordBytes: 65_536,
+    codec: new Codec(),
+  }
   return { lifecycle: new Lifecycle(cache, options, diagnostics), cache }
 }
 

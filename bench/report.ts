@@ -80,7 +80,7 @@ export function markdown(results: Results): string {
     ...machine(results),
     '',
     `Each scenario: ${plan.launches} fresh ${plan.launches === 1 ? 'launch' : 'launches'} of every server, ` +
-      `${plan.rounds} interleaved rounds of ${plan.slice} ms each after ${plan.warmUp} ms of warming up. Figures are medians, ` +
+      `${plan.rounds} interleaved rounds of ${plan.slice} ms each after ${plan.warmUp} requests to warm up. Figures are medians, ` +
       'with the lower and upper quartile in brackets.',
     '',
     '- **of its framework**: requests/s divided by those of the bare framework (Koa, Express or Fastify alone) in the same round.',
@@ -92,7 +92,7 @@ export function markdown(results: Results): string {
     ...racesTable(results),
     ...nodes.flatMap((node) => [
       ...(nodes.length > 1 ? [`# Node ${node}`, ''] : []),
-      ...measured.flatMap((scenario) => section(results, scenario, node, node === first ? '' : `-node${node}`)),
+      ...measured.flatMap((scenario) => section(results, scenario, node, node === first ? '' : suffixOf(node))),
     ]),
   ].join('\n')
 }
@@ -183,17 +183,22 @@ export function charts(results: Results): Map<string, string> {
       if (rows.length === 0) continue
       const bars = rows.map(({ variant, ratio, requestsPerSecond }): Bar => ({
         label: variant.title,
-        note: `${ratio.median.toFixed(2)}   ${thousands(requestsPerSecond.median)}/s`,
+        note: `${ratio.median.toFixed(2)} · ${thousands(requestsPerSecond.median)}/s`,
         value: ratio.median,
         low: ratio.low,
         high: ratio.high,
         kind: variant.isOurs ? 'ours' : variant.isBare ? 'bare' : 'other',
       }))
       const subtitle = `requests/s as a part of the bare framework's; ${means} (Node ${node})`
-      files.set(`${name}${index === 0 ? '' : `-node${node}`}.svg`, barChart(title, subtitle, bars))
+      files.set(`${name}${index === 0 ? '' : suffixOf(node)}.svg`, barChart(title, subtitle, bars))
     }
   }
   return files
+}
+
+/** Of the charts of a further version of Node, `v24.21.0`. */
+function suffixOf(node: string): string {
+  return `-node${node.slice(1).split('.', 1)[0]}`
 }
 
 function count({ median, low, high }: Spread): string {

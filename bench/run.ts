@@ -18,7 +18,7 @@ const HELP = `npm run bench -- [options]
   --launches 3         fresh starts of every server
   --rounds 5           slices of each server in each launch
   --slice 600          milliseconds of a slice
-  --warm-up 1500       milliseconds before the first slice
+  --warm-up 30000      requests before the first slice
   --out bench          where RESULTS.md and the charts go
 `
 
@@ -81,7 +81,7 @@ async function run(): Promise<void> {
     launches: Number(given.launches ?? (given.quick ? 1 : 3)),
     rounds: Number(given.rounds ?? (given.quick ? 3 : 5)),
     slice: Number(given.slice ?? (given.quick ? 500 : 600)),
-    warmUp: Number(given['warm-up'] ?? (given.quick ? 600 : 1500)),
+    warmUp: Number(given['warm-up'] ?? (given.quick ? 10_000 : 30_000)),
   }
   const scenarios = chosenScenarios()
   const variants = chosenVariants()
