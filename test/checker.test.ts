@@ -19,20 +19,24 @@ async function findsNothing(test: TestContext, options: Omit<CampaignOptions, 's
   return report
 }
 
-describe('several processes under chaos lose nothing, resurrect nothing and serve nothing old', { concurrency: false }, () => {
-  it('with files, while processes are stopped and killed', async (test) => {
-    const { figures } = await findsNothing(test, { store: 'file', seconds: 4 })
-    assert.equal(figures.stalest, 0)
-  })
+describe(
+  'several processes under chaos lose nothing, resurrect nothing and serve nothing old',
+  { concurrency: false },
+  () => {
+    it('with files, while processes are stopped and killed', async (test) => {
+      const { figures } = await findsNothing(test, { store: 'file', seconds: 4 })
+      assert.equal(figures.stalest, 0)
+    })
 
-  it('with Redis, while connections, processes and the server are cut, stopped, delayed and killed', async (test) => {
-    await findsNothing(test, { store: 'redis', seconds: 7 })
-  })
+    it('with Redis, while connections, processes and the server are cut, stopped, delayed and killed', async (test) => {
+      await findsNothing(test, { store: 'redis', seconds: 7 })
+    })
 
-  it('with Redis over RESP2, where messages and answers come over two connections', async (test) => {
-    await findsNothing(test, { store: 'redis2', seconds: 6 })
-  })
-})
+    it('with Redis over RESP2, where messages and answers come over two connections', async (test) => {
+      await findsNothing(test, { store: 'redis2', seconds: 6 })
+    })
+  },
+)
 
 describe('the checker notices when the library is broken', { concurrency: 2 }, () => {
   const mistakes: [MutantName, Omit<CampaignOptions, 'seed' | 'seconds' | 'mutant'>][] = [
@@ -45,12 +49,22 @@ describe('the checker notices when the library is broken', { concurrency: 2 }, (
   for (const [mutant, options] of mistakes) {
     it(mutant, async (test) => {
       const started = performance.now()
-      const report = await campaign({ seed: SEED, seconds: 30, mutant, bound: 150, workers: 2, untilViolation: true, pace: 2, ...options })
-      test.diagnostic(`${report.violations.length} violations within ${((performance.now() - started) / 1000).toFixed(1)} s`)
+      const report = await campaign({
+        seed: SEED,
+        seconds: 30,
+        mutant,
+        bound: 150,
+        workers: 2,
+        untilViolation: true,
+        pace: 2,
+        ...options,
+      })
+      test.diagnostic(
+        `${report.violations.length} violations within ${((performance.now() - started) / 1000).toFixed(1)} s`,
+      )
       assert.ok(report.violations.length > 0, describeReport(report))
     })
   }
-
 })
 
 describe('the checker notices it in a play', { concurrency: false }, () => {

@@ -38,10 +38,17 @@ export interface CampaignOptions {
 
 export interface Report extends Verdict {
   readonly options: CampaignOptions
-  readonly faults: Readonly<Record<string, number>>
+  readonly faults: readonly FaultMade[]
   readonly seconds: number
   /** Where the history is, if it was kept. */
   readonly directory: string | undefined
+}
+
+/** What happened, and for how long. */
+export interface FaultMade {
+  readonly name: string
+  readonly from: Milliseconds
+  to: Milliseconds
 }
 
 const GRACE: Milliseconds = 200
@@ -99,18 +106,21 @@ function environmentFor(kind: StoreKind, surroundings: Surroundings): Promise<En
   }
 }
 
-/** Lets faults happen until the time is over; resolves to how many of each, when all is healed. */
+/** Lets faults happen until the time is over; resolves to what happened, when all is healed. */
 async function chaos(
   environment: Environment,
   crowd: Crowd,
   options: CampaignOptions,
   isOver: () => boolean,
-): Promise<Record<string, number>> {
+): Promise<FaultMade[]> {
   const random = new Random(options.seed)
-  const counts: Record<string, number> = {}
+  const made: FaultMade[] = []
   const scenes = new Map<string, Promise<void>>()
-  const wanted = (name: string): boolean => !options.only || options.only.some((beginning) => name.startsWith(beginning))
-  const faults = [...environment.faults, ...crowd.faults(environment)].filter(({ name, weight }) => weight > 0 && wanted(name))
+  const wanted = (name: string): boolean =>
+    !options.only || options.only.some((beginning) => name.startsWith(beginning))
+  const faults = [...environment.faults, ...crowd.faults(environment)].filter(
+    ({ name, weight }) => weight > 0 && wanted(name),
+  )
   const end = crowd.now() + options.seconds * 1000
   const failures: unknown[] = []
   let looked = crowd.now()
@@ -123,19 +133,26 @@ async function chaos(
     }
     const fault = faults.length > 0 && crowd.now() < end ? random.weighted(faults) : undefined
     if (!fault || scenes.has(fault.scene)) continue
-    counts[fault.name] = (counts[fault.name] ?? 0) + 1
+    const entry = { name: fault.name, from: crowd.now(), to: Infinity }
+    made.push(entry)
     const over = fault.run(random).catch((error: unknown) => void failures.push(error))
-    scenes.set(fault.scene, over.finally(() => scenes.delete(fault.scene)))
+    const finished = over.finally(() => {
+      entry.to = crowd.now()
+      scenes.delete(fault.scene)
+    })
+    scenes.set(fault.scene, finished)
   }
   await Promise.all(scenes.values())
   if (failures.length > 0) throw new Error('a fault could not be made', { cause: failures[0] })
-  return counts
+  return made
 }
 
 /** What is there when all is over, asked of the store itself. */
 async function lookIntoStore(environment: Environment, history: string, crowd: Crowd): Promise<void> {
   const { operations } = readHistory(history)
-  const sessions = new Set(operations.flatMap(({ kind, session, heir }) => (kind === 'flush' ? [] : [session, ...(heir ? [heir] : [])])))
+  const sessions = new Set(
+    operations.flatMap(({ kind, session, heir }) => (kind === 'flush' ? [] : [session, ...(heir ? [heir] : [])])),
+  )
   const store = openStore(environment.direct)
   try {
     let number = 0
@@ -143,9 +160,18 @@ async function lookIntoStore(environment: Environment, history: string, crowd: C
       const begun = crowd.now()
       const found = await store.load(session)
       const data = found && (JSON.parse(found.text) as { data: Record<string, unknown> }).data
-      const content = data && Object.fromEntries(Object.entries(data).map(([name, value]) => [name, JSON.stringify(value)]))
+      const content =
+        data && Object.fromEntries(Object.entries(data).map(([name, value]) => [name, JSON.stringify(value)]))
       const seen = found && content ? { outcome: 'done', version: found.version, content } : { outcome: 'absent' }
-      record(history, { process: 'store', number: ++number, kind: 'final', session, begun, ended: crowd.now(), ...seen } as Operation)
+      record(history, {
+        process: 'store',
+        number: ++number,
+        kind: 'final',
+        session,
+        begun,
+        ended: crowd.now(),
+        ...seen,
+      } as Operation)
     }
   } finally {
     await store.close?.()
@@ -210,7 +236,15 @@ class Crowd {
     const number = ++this.#flushes
     const begun = this.now()
     return () => {
-      const flush = { process: 'chaos', number, kind: 'flush', session: '', begun, ended: this.now(), outcome: 'done' } as const
+      const flush = {
+        process: 'chaos',
+        number,
+        kind: 'flush',
+        session: '',
+        begun,
+        ended: this.now(),
+        outcome: 'done',
+      } as const
       record(this.#history, flush)
     }
   }
@@ -245,7 +279,9 @@ class Crowd {
       place: await environment.placeFor(place),
       mutant: this.#options.mutant,
     }
-    const child = fork(join(import.meta.dirname, 'worker.js'), [JSON.stringify(settings)], { serialization: 'advanced' })
+    const child = fork(join(import.meta.dirname, 'worker.js'), [JSON.stringify(settings)], {
+      serialization: 'advanced',
+    })
     this.#places[place] = { child, incarnation }
     child.on('message', (message: FromWorker) => this.#replace(message))
     child.on('error', () => {}) // a message that no longer reached it

@@ -19,15 +19,23 @@ const COUNTER = 'counter'
 export function checkContents({ operations }: Life, complain: Complain): void {
   const observations = observe(operations, complain)
   const writes = operations
-    .filter(({ kind, outcome, version }) => outcome === 'done' && version !== undefined && (kind === 'set' || kind === 'delete' || kind === 'increment'))
+    .filter(
+      ({ kind, outcome, version }) =>
+        outcome === 'done' && version !== undefined && (kind === 'set' || kind === 'delete' || kind === 'increment'),
+    )
     // Of one version: one group of one process, in the order in which it asked.
     .toSorted((a, b) => a.version! - b.version! || a.number - b.number)
-  const unknown = new Set(operations.filter(({ kind, outcome }) => outcome === 'unknown' && (kind === 'set' || kind === 'delete' || kind === 'increment')))
+  const unknown = new Set(
+    operations.filter(
+      ({ kind, outcome }) => outcome === 'unknown' && (kind === 'set' || kind === 'delete' || kind === 'increment'),
+    ),
+  )
   let before: Observation | undefined
   let next = 0
   for (const observation of observations) {
     const between: Operation[] = []
-    while (next < writes.length && writes[next]!.version! <= observation.version) between.push(writes[next++] as Operation)
+    while (next < writes.length && writes[next]!.version! <= observation.version)
+      between.push(writes[next++] as Operation)
     if (before) checkStep(before, observation, between, unknown, complain)
     before = observation
   }
@@ -41,7 +49,11 @@ function observe(operations: readonly Operation[], complain: Complain): Observat
     const known = byVersion.get(version)
     if (!known) byVersion.set(version, { version, content, by })
     else if (!isSame(known.content, content)) {
-      complain('one version has one content', by, `${known.by.process} saw version ${version} otherwise: ${difference(known.content, content)}`)
+      complain(
+        'one version has one content',
+        by,
+        `${known.by.process} saw version ${version} otherwise: ${difference(known.content, content)}`,
+      )
     } else if (by.ended < known.by.ended) byVersion.set(version, { version, content, by })
   }
   return [...byVersion.values()].toSorted((a, b) => a.version - b.version)
@@ -55,7 +67,11 @@ function checkStep(
   unknown: Set<Operation>,
   complain: Complain,
 ): void {
-  const names = new Set([...Object.keys(before.content), ...Object.keys(after.content), ...between.map(({ name }) => name as string)])
+  const names = new Set([
+    ...Object.keys(before.content),
+    ...Object.keys(after.content),
+    ...between.map(({ name }) => name as string),
+  ])
   for (const name of names) {
     const writes = between.filter((write) => write.name === name)
     const candidates = [...unknown].filter((write) => write.name === name && write.begun < after.by.ended)
@@ -67,7 +83,9 @@ function checkStep(
     const expected = last ? (last.kind === 'delete' ? undefined : last.value) : before.content[name]
     const found = after.content[name]
     if (found === expected) continue
-    const explanation = candidates.find(({ kind, value }) => (kind === 'delete' ? found === undefined : value === found))
+    const explanation = candidates.find(({ kind, value }) =>
+      kind === 'delete' ? found === undefined : value === found,
+    )
     // A version that is acknowledged consists of acknowledged writes only.
     if (explanation && last?.version !== after.version) unknown.delete(explanation)
     else {
@@ -97,7 +115,11 @@ function checkCounter(
   const results = new Set(writes.map(({ result }) => result))
   const outside = writes.find(({ result }) => result! <= from || result! > to)
   if (results.size < writes.length || outside) {
-    complain('counters are exact', outside ?? (writes.at(-1) as Operation), 'an increment was told a result that is not its own')
+    complain(
+      'counters are exact',
+      outside ?? (writes.at(-1) as Operation),
+      'an increment was told a result that is not its own',
+    )
   }
 }
 

@@ -4,7 +4,16 @@ import type { Key, Milliseconds, Version } from '../../src/units.ts'
 
 /** `final` is the look into the store itself when all is over; `flush` empties the whole server. */
 export type Kind =
-  | 'create' | 'read' | 'set' | 'delete' | 'increment' | 'touch' | 'regenerate' | 'destroy' | 'flush' | 'final'
+  | 'create'
+  | 'read'
+  | 'set'
+  | 'delete'
+  | 'increment'
+  | 'touch'
+  | 'regenerate'
+  | 'destroy'
+  | 'flush'
+  | 'final'
 
 /**
  * `done`: acknowledged. `absent`: there is no such session. `refused`: known not to have been applied. `unknown`: it may
@@ -113,7 +122,15 @@ export function upTo(moment: Milliseconds, { operations, statistics }: History):
     if (operation.begun > moment) return []
     if (operation.ended <= moment) return [operation]
     const { process: processName, number, kind, session, name, value, begun } = operation
-    const unfinished = { process: processName, number, kind, session, begun, ended: Infinity, outcome: 'unknown' } as const
+    const unfinished = {
+      process: processName,
+      number,
+      kind,
+      session,
+      begun,
+      ended: Infinity,
+      outcome: 'unknown',
+    } as const
     return [{ ...unfinished, ...(name !== undefined && { name }), ...(value !== undefined && { value }) }]
   })
   return { operations: cut, statistics }
@@ -129,7 +146,14 @@ function readPart(path: string, processName: string, operations: Operation[]): {
   for (const line of readFileSync(path, 'utf8').split('\n').slice(0, -1)) {
     const { b, e, at, ...fields } = JSON.parse(line) as { b?: number; e?: number; at: number } & Record<string, unknown>
     if (b !== undefined) {
-      const begun = { process: processName, number: b, begun: at, ended: Infinity, outcome: 'unknown', ...(fields as Begun & object) }
+      const begun = {
+        process: processName,
+        number: b,
+        begun: at,
+        ended: Infinity,
+        outcome: 'unknown',
+        ...(fields as Begun & object),
+      }
       const operation = begun as Mutable<Operation>
       pending.set(b, operation)
       operations.push(operation)

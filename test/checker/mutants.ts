@@ -93,8 +93,14 @@ function deafWhileLoading(store: Store): Store {
   }
 }
 
-async function overwrite(store: Store, key: Key, text: string, expiresAt: number, expected: Found | undefined): Promise<Saved> {
-  for (let known = expected; ; ) {
+async function overwrite(
+  store: Store,
+  key: Key,
+  text: string,
+  expiresAt: number,
+  expected: Found | undefined,
+): Promise<Saved> {
+  for (let known = expected; ;) {
     const saved = await store.save(key, text, expiresAt, known)
     if (saved.saved) return saved
     known = saved.conflict

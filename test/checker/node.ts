@@ -73,7 +73,9 @@ export class CheckedNode {
     const inner = session[name]
     if (typeof inner === 'object' && inner !== null) (inner as { by: string }).by = value
     else session[name] = name.startsWith('nested') ? { by: value } : value
-    await this.#observed({ kind: 'set', session: state.key, name, value: JSON.stringify(session[name]) }, () => this.#commit(state))
+    await this.#observed({ kind: 'set', session: state.key, name, value: JSON.stringify(session[name]) }, () =>
+      this.#commit(state),
+    )
   }
 
   /** Does nothing if the name is not there. */

@@ -25,13 +25,13 @@ interface Stage {
   readonly session: Key
   readonly bound: Milliseconds
   readonly doubts: Doubt[]
-  now(): Milliseconds
+  readonly now: () => Milliseconds
 }
 
 interface Play {
   readonly protocol: 2 | 3
   readonly bound: Milliseconds
-  perform(stage: Stage): Promise<void>
+  readonly perform: (stage: Stage) => Promise<void>
 }
 
 export type PlayName = 'overtaken' | 'replica' | 'joined' | 'forgotten'
@@ -108,32 +108,34 @@ export const PLAYS: Readonly<Record<PlayName, Play>> = {
 
 /** Performs it on the library, or on a broken one, and judges what was seen. */
 export async function perform(name: PlayName, mutant?: MutantName): Promise<Verdict> {
-  const play = PLAYS[name]
+  const { protocol, bound, perform: act } = PLAYS[name]
   const directory = mkdtempSync(join(tmpdir(), 'session-play-'))
   const origin = process.hrtime.bigint()
-  const server = await redisServer()
-  const cable = new FaultyCable(server.port, new Random(1))
-  const ports = [await cable.open(), server.port]
-  const stores = ports.map((port) =>
-    openStore({ url: `redis://127.0.0.1:${port}?protocol=${play.protocol}&prefix=${PREFIX}`, bound: play.bound, deadline: DEADLINE }),
-  )
-  const [a, b] = stores.map((store, index) => {
-    const node = 'AB'[index] as string
-    return new CheckedNode(mutate(store, mutant), DEADLINE, node, new HistoryWriter(directory, node, origin))
-  }) as [CheckedNode, CheckedNode]
   const doubts: Doubt[] = []
+  const cleaning: (() => unknown)[] = [restoreScripts, () => rmSync(directory, { recursive: true })]
   try {
+    const server = await redisServer()
+    cleaning.push(() => server.stop())
+    const cable = new FaultyCable(server.port, new Random(1))
+    const ports = { A: await cable.open(), B: server.port }
+    cleaning.push(() => cable.close())
+
+    function nodeAt(place: 'A' | 'B'): CheckedNode {
+      const url = `redis://127.0.0.1:${ports[place]}?protocol=${protocol}&prefix=${PREFIX}`
+      const store = openStore({ url, bound, deadline: DEADLINE })
+      cleaning.push(() => store.close?.())
+      const node = new CheckedNode(mutate(store, mutant), DEADLINE, place, new HistoryWriter(directory, place, origin))
+      cleaning.push(() => node.close())
+      return node
+    }
+    const a = nodeAt('A')
+    const b = nodeAt('B')
     const session = (await b.create()) as Key
     for (const node of [a, b]) await cachedBy(node, session)
-    await play.perform({ a, b, cable, server, session, bound: play.bound, doubts, now: () => now(origin) })
-    return verify(readHistory(directory), { bound: play.bound, doubts })
+    await act({ a, b, cable, server, session, bound, doubts, now: () => now(origin) })
+    return verify(readHistory(directory), { bound, doubts })
   } finally {
-    restoreScripts()
-    for (const node of [a, b]) await node.close()
-    for (const store of stores) await store.close?.()
-    await cable.close()
-    await server.stop()
-    rmSync(directory, { recursive: true })
+    for (const clean of cleaning.toReversed()) await clean()
   }
 }
 

@@ -44,7 +44,8 @@ export class FaultyCable {
   /** From now on the server's bytes take this long, or at random less, and no two connections are alike. */
   delay(most: Milliseconds, { exactly = false }: { exactly?: boolean } = {}): void {
     this.#delay = most
-    for (const connection of this.#connections) connection.delayBy(exactly ? most : this.#random.between(0, most), exactly)
+    for (const connection of this.#connections)
+      connection.delayBy(exactly ? most : this.#random.between(0, most), exactly)
   }
 
   /** The same for the oldest connection only. */

@@ -1,4 +1,4 @@
-import type { Report } from './campaign.ts'
+import type { FaultMade, Report } from './campaign.ts'
 import type { Operation } from './history.ts'
 import type { Violation } from './verify.ts'
 
@@ -29,14 +29,24 @@ export function describe(report: Report): string {
   return [
     ...rows.map(([name, value]) => `${name.padEnd(width)}  ${value}`),
     ...(directory ? [`history: ${directory}`] : []),
-    ...[...byRule(violations)].flatMap(([rule, its]) => ['', `VIOLATED: ${rule} (${its.length})`, ...its.slice(0, SHOWN).map(explain)]),
+    ...[...byRule(violations)].flatMap(([rule, its]) => [
+      '',
+      `VIOLATED: ${rule} (${its.length})`,
+      ...its.slice(0, SHOWN).map(explain),
+    ]),
+    ...(violations.length > 0 ? ['', 'Faults:', ...faults.map(when)] : []),
   ].join('\n')
 }
 
 function total(faults: Report['faults']): string {
-  const sum = Object.values(faults).reduce((all, count) => all + count, 0)
-  const each = Object.entries(faults).map(([name, count]) => `${count} ${name}`)
-  return each.length === 0 ? '0' : `${sum}: ${each.join(', ')}`
+  const counts = new Map<string, number>()
+  for (const { name } of faults) counts.set(name, (counts.get(name) ?? 0) + 1)
+  const each = [...counts].map(([name, count]) => `${count} ${name}`)
+  return each.length === 0 ? '0' : `${faults.length}: ${each.join(', ')}`
+}
+
+function when({ name, from, to }: FaultMade): string {
+  return `  ${from.toFixed(2).padStart(10)} .. ${to.toFixed(2).padStart(10)}  ${name}`
 }
 
 function byRule(violations: readonly Violation[]): Map<string, Violation[]> {
@@ -46,13 +56,20 @@ function byRule(violations: readonly Violation[]): Map<string, Violation[]> {
 }
 
 export function explain({ what, operation, excerpt }: Violation): string {
-  return [`  session ${operation.session.slice(0, 8)}: ${what}`, ...excerpt.map((near) => line(near, near === operation))].join('\n')
+  return [
+    `  session ${operation.session.slice(0, 8)}: ${what}`,
+    ...excerpt.map((near) => line(near, near === operation)),
+  ].join('\n')
 }
 
 function line(operation: Operation, isIt: boolean): string {
   const { process, kind, name, value, begun, ended, outcome, version, result } = operation
   const until = ended < Infinity ? ended.toFixed(2) : 'never'
   const target = name === undefined ? '' : ` ${name}`
-  const details = [value && `= ${value}`, version !== undefined && `version ${version}`, result !== undefined && `result ${result}`]
+  const details = [
+    value && `= ${value}`,
+    version !== undefined && `version ${version}`,
+    result !== undefined && `result ${result}`,
+  ]
   return `  ${isIt ? '>' : ' '} ${begun.toFixed(2).padStart(10)} .. ${until.padStart(10)}  ${process.padEnd(5)} ${kind}${target} ${outcome} ${details.filter(Boolean).join(' ')}`
 }

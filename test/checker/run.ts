@@ -25,7 +25,8 @@ const { values } = parseArgs({
   },
 })
 if (!STORES.includes(values.store as StoreKind)) throw new Error(`--store is one of ${STORES.join(', ')}`)
-if (values.mutant !== undefined && !(values.mutant in MUTANTS)) throw new Error(`--mutant is one of ${Object.keys(MUTANTS).join(', ')}`)
+if (values.mutant !== undefined && !(values.mutant in MUTANTS))
+  throw new Error(`--mutant is one of ${Object.keys(MUTANTS).join(', ')}`)
 const options: CampaignOptions = {
   store: values.store as StoreKind,
   seconds: Number(values.seconds),

@@ -111,8 +111,12 @@ export function verify({ operations: all, statistics }: History, { bound, doubts
     figures: {
       operations: all.length,
       reads: count(({ kind }) => kind === 'read'),
-      acknowledgedWrites: count(({ kind, outcome }) => outcome === 'done' && (BRINGS_VERSION.has(kind) || kind === 'delete')),
-      acknowledgedEnds: count(({ kind, outcome }) => outcome === 'done' && (kind === 'destroy' || kind === 'regenerate')),
+      acknowledgedWrites: count(
+        ({ kind, outcome }) => outcome === 'done' && (BRINGS_VERSION.has(kind) || kind === 'delete'),
+      ),
+      acknowledgedEnds: count(
+        ({ kind, outcome }) => outcome === 'done' && (kind === 'destroy' || kind === 'regenerate'),
+      ),
       unknown: count(({ kind, outcome }) => outcome === 'unknown' && kind !== 'read'),
       failedReads: count(({ kind, outcome }) => outcome === 'unknown' && kind === 'read'),
       sessions: lives.length,
@@ -122,7 +126,10 @@ export function verify({ operations: all, statistics }: History, { bound, doubts
       stalest,
       stalestOwn,
       longestServed,
-      slowest: all.reduce((longest, { begun, ended }) => (ended < Infinity ? Math.max(longest, ended - begun) : longest), 0),
+      slowest: all.reduce(
+        (longest, { begun, ended }) => (ended < Infinity ? Math.max(longest, ended - begun) : longest),
+        0,
+      ),
       doubtful,
     },
   }
@@ -139,11 +146,14 @@ function livesIn(operations: readonly Operation[]): Life[] {
   for (const operation of operations) {
     if (operation.kind === 'flush') continue
     if (operation.kind === 'create') births.set(operation.session, operation)
-    const { heir, version, content, ...regenerate } = operation
+    const { heir } = operation
     if (heir === undefined) add(operation.session, operation)
     else {
-      // The old session ends; the new one begins with what the old one held.
-      add(operation.session, regenerate)
+      // The old session ends; the new one begins, and what was seen of it is of the new one.
+      const ending = { ...operation }
+      delete ending.version
+      delete ending.content
+      add(operation.session, ending)
       births.set(heir, operation)
       add(heir, { ...operation, kind: 'create', session: heir })
     }
@@ -158,20 +168,29 @@ function livesIn(operations: readonly Operation[]): Life[] {
 function checkVersions({ operations }: Life, complain: Complain): void {
   const owners = new Map<Version, string>()
   const heirs = operations.filter(({ kind, outcome }) => kind === 'regenerate' && outcome === 'done')
-  if (heirs[1]) complain('one regenerate wins', heirs[1], `${heirs.length} regenerates of one session were acknowledged`)
+  if (heirs[1])
+    complain('one regenerate wins', heirs[1], `${heirs.length} regenerates of one session were acknowledged`)
   for (const operation of operations) {
     const { kind, outcome, version } = operation
     if (outcome !== 'done' || version === undefined || !BRINGS_VERSION.has(kind)) continue
     const owner = owners.get(version)
     if (owner === undefined) owners.set(version, operation.process)
     else if (owner !== operation.process) {
-      complain('one version is acknowledged to one process', operation, `version ${version} was acknowledged to ${owner} as well`)
+      complain(
+        'one version is acknowledged to one process',
+        operation,
+        `version ${version} was acknowledged to ${owner} as well`,
+      )
     }
   }
 }
 
 /** How old reads were; returns the greatest age, by the reader's relation to the writer. */
-function checkAges({ operations }: Life, bound: Milliseconds, complain: Complain): { own: Milliseconds; others: Milliseconds } {
+function checkAges(
+  { operations }: Life,
+  bound: Milliseconds,
+  complain: Complain,
+): { own: Milliseconds; others: Milliseconds } {
   const greatest = { own: 0, others: 0 }
   const writes = operations
     .filter(({ kind, outcome, version }) => outcome === 'done' && version !== undefined && BRINGS_VERSION.has(kind))
@@ -195,7 +214,11 @@ function checkAges({ operations }: Life, bound: Milliseconds, complain: Complain
     const age = newer === undefined ? 0 : begun - newer
     greatest.others = Math.max(greatest.others, age)
     if (age > (kind === 'final' ? 0 : bound)) {
-      complain('a read is no older than the bound', operation, `version ${version} was ${age.toFixed(1)} ms out of date`)
+      complain(
+        'a read is no older than the bound',
+        operation,
+        `version ${version} was ${age.toFixed(1)} ms out of date`,
+      )
     }
     const its = seen.get(process) ?? []
     const before = its[firstIndex(its, ({ ended }) => ended > begun) - 1]
@@ -224,13 +247,23 @@ function firstIndex<T>(list: readonly T[], condition: (item: T) => boolean): num
 function flushesOf({ birth }: Life, flushes: readonly Operation[]): Operation[] {
   return flushes.flatMap((flush) => {
     if (!birth || birth.begun > flush.ended) return []
-    return birth.outcome === 'done' && birth.ended < flush.begun ? [flush] : [{ ...flush, outcome: 'unknown', ended: Infinity }]
+    return birth.outcome === 'done' && birth.ended < flush.begun
+      ? [flush]
+      : [{ ...flush, outcome: 'unknown', ended: Infinity }]
   })
 }
 
 /** Whether ended sessions stay ended, and others do not end; returns for how long one was served after its end. */
-function checkEnds({ operations, birth }: Life, flushes: readonly Operation[], bound: Milliseconds, complain: Complain): Milliseconds {
-  const attempts = [...flushes, ...operations.filter(({ kind, outcome }) => ENDS.has(kind) && (outcome === 'done' || outcome === 'unknown'))]
+function checkEnds(
+  { operations, birth }: Life,
+  flushes: readonly Operation[],
+  bound: Milliseconds,
+  complain: Complain,
+): Milliseconds {
+  const attempts = [
+    ...flushes,
+    ...operations.filter(({ kind, outcome }) => ENDS.has(kind) && (outcome === 'done' || outcome === 'unknown')),
+  ]
   const acknowledged = attempts.filter(({ outcome }) => outcome === 'done').toSorted((a, b) => a.ended - b.ended)
   const firstAttempt = Math.min(...attempts.map(({ begun }) => begun))
   const end = acknowledged[0]
@@ -247,7 +280,11 @@ function checkEnds({ operations, birth }: Life, flushes: readonly Operation[], b
       }
     } else if (kind === 'final' && outcome === 'done' && end) {
       complain('a destroyed session is not in the store', operation, 'the store still has it, or has it again')
-    } else if (outcome === 'done' && since > 0 && (BRINGS_VERSION.has(kind) || kind === 'touch' || kind === 'regenerate')) {
+    } else if (
+      outcome === 'done' &&
+      since > 0 &&
+      (BRINGS_VERSION.has(kind) || kind === 'touch' || kind === 'regenerate')
+    ) {
       complain('nothing is acknowledged after a destroy', operation, `begun ${since.toFixed(1)} ms after the end`)
     } else if (outcome === 'absent' && birth?.outcome === 'done' && begun > birth.ended && !(firstAttempt <= ended)) {
       complain('no session ends without a cause', operation, 'nobody had tried to end it')

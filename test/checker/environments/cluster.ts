@@ -1,11 +1,9 @@
 import { clusterSetup, until, type RedisServer } from '../../support/redis-server.ts'
+import { LONGEST_FAILOVER, REPLICATION_LAG, follows, isMaster, unreachable } from './replication.ts'
 import { sleep, type Doubt, type Environment, type Fault, type Surroundings } from './environment.ts'
 
 const PREFIX = 'checked:'
-/** What was acknowledged so shortly before a failover may not have reached the replica. */
-const REPLICATION_LAG = 200
 const SETTLED_AFTER = 500
-const LONGEST_FAILOVER = 40_000
 
 /** What one node knows of another one. */
 interface Known {
@@ -35,47 +33,67 @@ export async function clusterEnvironment({ random, now, live }: Surroundings): P
   }
 
   const serverOf = ({ port }: Known): RedisServer => setup.nodes.find((node) => node.port === port)!
-  const isMaster = ({ flags }: Known): boolean => flags.includes('master') && !flags.includes('fail')
+  const isActing = ({ flags }: Known): boolean => flags.includes('master') && !flags.includes('fail')
 
   /** A master, its replica, and somebody to ask while both are away. */
   async function pair(): Promise<{ master: RedisServer; replica: RedisServer; witness: RedisServer } | undefined> {
     const known = await view(setup.nodes[0]!)
-    const master = random.oneOf(known.filter(isMaster))!
+    const master = random.oneOf(known.filter(isActing))!
     const replica = known.find(({ masterId }) => masterId === master.id)
-    const witness = known.find((other) => isMaster(other) && other !== master)!
+    const witness = known.find((other) => isActing(other) && other !== master)!
     return replica && { master: serverOf(master), replica: serverOf(replica), witness: serverOf(witness) }
   }
 
+  /** Whether all agree on who is there, and every replica has what its master has: only then may one take over. */
   async function areWell(): Promise<boolean> {
     const states = await Promise.all(setup.nodes.map((node) => node.cli('CLUSTER', 'INFO')))
-    const roles = await Promise.all(setup.nodes.map((node) => node.cli('INFO', 'replication')))
+    if (!states.every((state) => state.includes('cluster_state:ok'))) return false
     const views = await Promise.all(setup.nodes.map(view))
-    return (
-      states.every((state) => state.includes('cluster_state:ok')) &&
-      roles.every((role) => role.includes('role:master') || role.includes('master_link_status:up')) &&
-      views.every((known) => known.filter(isMaster).length === 3 && known.every(({ flags }) => !flags.includes('fail')))
-    )
+    if (
+      views.some((known) => known.filter(isActing).length !== 3 || known.some(({ flags }) => flags.includes('fail')))
+    ) {
+      return false
+    }
+    const known = views[0]!
+    const replicas = known.filter((one) => !isActing(one))
+    const pairs = replicas.map((one) => [serverOf(one), known.find(({ id }) => id === one.masterId)] as const)
+    const following = pairs.map(async ([replica, master]) => master !== undefined && follows(replica, serverOf(master)))
+    return pairs.length === 3 && (await Promise.all(following)).every(Boolean)
   }
 
+  const well = (): Promise<void> => until(() => areWell().catch(unreachable), LONGEST_FAILOVER)
   const promoted = (replica: RedisServer): Promise<void> =>
-    until(async () => (await replica.cli('INFO', 'replication')).includes('role:master'), LONGEST_FAILOVER)
+    until(() => isMaster(replica).catch(unreachable), LONGEST_FAILOVER)
 
-  const onServers = (name: string, weight: number, run: () => Promise<void>): Fault => ({ name, weight, scene: 'servers', run })
-  const failover = async (down: (master: RedisServer) => unknown, up: (master: RedisServer) => unknown): Promise<void> => {
+  const onServers = (name: string, weight: number, run: () => Promise<void>): Fault => ({
+    name,
+    weight,
+    scene: 'servers',
+    run,
+  })
+  const failover = async (
+    down: (master: RedisServer) => unknown,
+    up: (master: RedisServer) => unknown,
+  ): Promise<void> => {
     const chosen = await pair()
     if (!chosen) return
+    await well()
     const doubt = { from: now() - REPLICATION_LAG, to: Infinity }
     doubts.push(doubt)
     await down(chosen.master)
     await promoted(chosen.replica)
     await sleep(random.between(0, 500))
     await up(chosen.master)
-    await until(areWell, LONGEST_FAILOVER)
+    await well()
     await sleep(SETTLED_AFTER)
     doubt.to = now()
   }
   const faults: Fault[] = [
-    onServers('CLIENT KILL normal', 2, async () => void (await random.oneOf(setup.nodes)!.cli('CLIENT', 'KILL', 'TYPE', 'normal'))),
+    onServers(
+      'CLIENT KILL normal',
+      2,
+      async () => void (await random.oneOf(setup.nodes)!.cli('CLIENT', 'KILL', 'TYPE', 'normal')),
+    ),
     onServers('node stopped for a moment', 2, async () => {
       const node = random.oneOf(setup.nodes)!
       node.freeze()
@@ -91,7 +109,7 @@ export async function clusterEnvironment({ random, now, live }: Surroundings): P
       if (!chosen) return
       await chosen.replica.cli('CLUSTER', 'FAILOVER')
       await promoted(chosen.replica)
-      await until(areWell, LONGEST_FAILOVER)
+      await well()
     }),
     onServers('master killed, failover', 0.7, () =>
       failover(
@@ -113,7 +131,7 @@ export async function clusterEnvironment({ random, now, live }: Surroundings): P
     const slot = await source.cli('CLUSTER', 'KEYSLOT', key)
     const known = await view(source)
     const from = known.find(({ port }) => port === source.port)!
-    const to = random.oneOf(known.filter((other) => isMaster(other) && other !== from))!
+    const to = random.oneOf(known.filter((other) => isActing(other) && other !== from))!
     const target = serverOf(to)
     await target.cli('CLUSTER', 'SETSLOT', slot, 'IMPORTING', from.id)
     await source.cli('CLUSTER', 'SETSLOT', slot, 'MIGRATING', to.id)
@@ -122,11 +140,12 @@ export async function clusterEnvironment({ random, now, live }: Surroundings): P
     if (keys.length > 0) await source.cli('MIGRATE', '127.0.0.1', String(to.port), '', '0', '2000', 'KEYS', ...keys)
     await sleep(random.between(0, 1000))
     await target.cli('CLUSTER', 'SETSLOT', slot, 'NODE', to.id)
-    for (const master of known.filter((other) => isMaster(other) && other !== to)) {
+    for (const master of known.filter((other) => isActing(other) && other !== to)) {
       await serverOf(master).cli('CLUSTER', 'SETSLOT', slot, 'NODE', to.id)
     }
   }
 
+  await well()
   return {
     kind: 'cluster',
     bound: 0,
@@ -134,7 +153,7 @@ export async function clusterEnvironment({ random, now, live }: Surroundings): P
     doubts,
     direct: place,
     placeFor: async () => place,
-    calm: () => until(areWell, LONGEST_FAILOVER),
+    calm: well,
     stop: () => setup.stop(),
   }
 }

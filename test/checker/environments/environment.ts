@@ -42,11 +42,11 @@ export interface Surroundings {
   readonly random: Random
   /** The coherence bound to be set, where there is one. */
   readonly bound: Milliseconds
-  now(): Milliseconds
+  readonly now: () => Milliseconds
   /** Sessions in use. */
-  live(): readonly Key[]
+  readonly live: () => readonly Key[]
   /** All sessions are about to be removed; the result is called when they are. */
-  flushing(): () => void
+  readonly flushing: () => () => void
 }
 
 export function sleep(length: Milliseconds): Promise<void> {

@@ -1,79 +1,123 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
 import { sentinelSetup, until, type RedisServer } from '../../support/redis-server.ts'
+import { LONGEST_FAILOVER, REPLICATION_LAG, follows, isMaster, unreachable } from './replication.ts'
 import { sleep, type Doubt, type Environment, type Fault, type Surroundings } from './environment.ts'
 
-/** What was acknowledged so shortly before a failover may not have reached the replica. */
-const REPLICATION_LAG = 200
+/** From the promotion of a replica until a sentinel that did not lead the failover says so. */
+const NOTICED_WITHIN = 3000
 const SETTLED_AFTER = 500
-const LONGEST_FAILOVER = 40_000
+
+const run = promisify(execFile)
 
 /**
- * A master, a replica and three sentinels. Redis replicates after it has acknowledged, so a failover may take back
+ * A master, two replicas and three sentinels. Redis replicates after it has acknowledged, so a failover may take back
  * acknowledged writes; and a master that comes back from a pause answers as one until the sentinels have told it
  * otherwise. These times are noted as doubts.
  */
 export async function sentinelEnvironment({ bound, random, now }: Surroundings): Promise<Environment> {
   const setup = await sentinelSetup()
   const doubts: Doubt[] = []
+  let hasEnded = false
   const place = { url: `${setup.url}?prefix=checked:`, bound, deadline: 1000 }
 
-  async function roles(): Promise<{ master: RedisServer; replica: RedisServer }> {
+  const sentinels = [...setup.url.matchAll(/:(\d+)/g)].map(([, port]) => port as string)
+
+  async function master(): Promise<RedisServer> {
     const port = await setup.masterPort()
-    const [one, other] = setup.servers
-    return one.port === port ? { master: one, replica: other } : { master: other, replica: one }
+    return setup.servers.find((server) => server.port === port)!
   }
 
-  async function isPromoted(server: RedisServer): Promise<boolean> {
-    const answers = await Promise.all(
-      setup.sentinels.map((sentinel) => sentinel.cli('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', 'main')),
-    )
-    if (!answers.every((answer) => answer.endsWith(`\n${server.port}`))) return false
-    return (await server.cli('INFO', 'replication')).includes('role:master')
+  /** Whether all sentinels agree on another master, and it knows. */
+  async function isReplaced(server: RedisServer): Promise<boolean> {
+    const question = ['SENTINEL', 'GET-MASTER-ADDR-BY-NAME', 'main']
+    const answers = await Promise.all(sentinels.map((port) => run('redis-cli', ['-p', port, ...question])))
+    const ports = new Set(answers.map(({ stdout }) => Number(stdout.split('\n')[1])))
+    const successor = setup.servers.find(({ port }) => ports.has(port))
+    if (ports.size > 1 || !successor || successor === server) return false
+    return isMaster(successor)
   }
 
-  async function isReplica(server: RedisServer): Promise<boolean> {
-    const facts = await server.cli('INFO', 'replication')
-    return facts.includes('role:slave') && facts.includes('master_link_status:up')
+  /** Whether every other server follows the master: only then is there one that may take over with all that there is. */
+  async function isWell(): Promise<boolean> {
+    const acting = await master()
+    const others = setup.servers.filter((server) => server !== acting)
+    return (await Promise.all(others.map((server) => follows(server, acting)))).every(Boolean)
   }
 
-  const onMaster = (name: string, weight: number, run: (master: RedisServer, replica: RedisServer) => Promise<void>): Fault => ({
+  const well = (): Promise<void> => until(() => isWell().catch(unreachable), LONGEST_FAILOVER)
+
+  /** Everybody but the sentinels and the replicas: without their connections, the sentinels take the master for dead. */
+  async function killVisitors(server: RedisServer): Promise<void> {
+    for (const type of ['normal', 'pubsub']) {
+      const clients = (await server.cli('CLIENT', 'LIST', 'TYPE', type)).split('\n')
+      const visitors = clients.filter((client) => !client.includes('name=sentinel') && !client.includes('cmd=client'))
+      const ids = visitors.map((client) => /^id=(\d+)/.exec(client)?.[1]).filter((id) => id !== undefined)
+      for (const id of ids) if (random.chance(0.5)) await server.cli('CLIENT', 'KILL', 'ID', id)
+    }
+  }
+
+  /** Notes failovers that nobody asked for: on a busy machine the sentinels may take a slow master for a dead one. */
+  async function watch(): Promise<void> {
+    let known = await setup.masterPort()
+    let before = now()
+    while (!hasEnded) {
+      await sleep(250)
+      const asked = now()
+      const port = await setup.masterPort()
+      if (port !== known && doubts.every(({ to }) => to < Infinity)) {
+        const doubt = { from: before - NOTICED_WITHIN, to: Infinity }
+        doubts.push(doubt)
+        await well()
+        await sleep(SETTLED_AFTER)
+        doubt.to = now()
+      }
+      known = port
+      before = asked
+    }
+  }
+
+  const onMaster = (name: string, weight: number, body: (server: RedisServer) => Promise<void>): Fault => ({
     name,
     weight,
     scene: 'servers',
     async run() {
-      const { master, replica } = await roles()
-      await run(master, replica)
+      await body(await master())
     },
   })
   const faults: Fault[] = [
-    onMaster('CLIENT KILL normal', 1, async (master) => void (await master.cli('CLIENT', 'KILL', 'TYPE', 'normal'))),
-    onMaster('CLIENT KILL pubsub', 2, async (master) => void (await master.cli('CLIENT', 'KILL', 'TYPE', 'pubsub'))),
-    onMaster('master stopped for a moment', 2, async (master) => {
-      master.freeze()
+    onMaster('connections killed', 2, killVisitors),
+    onMaster('master stopped for a moment', 2, async (server) => {
+      server.freeze()
       await sleep(random.between(20, 400))
-      master.thaw()
+      server.thaw()
     }),
-    onMaster('master killed, failover', 1, async (master, replica) => {
+    onMaster('master killed, failover', 0.5, async (server) => {
+      await well()
       const doubt = { from: now() - REPLICATION_LAG, to: Infinity }
       doubts.push(doubt)
-      await master.kill()
-      await until(() => isPromoted(replica), LONGEST_FAILOVER)
+      await server.kill()
+      await until(() => isReplaced(server).catch(unreachable), LONGEST_FAILOVER)
       await sleep(SETTLED_AFTER)
       doubt.to = now()
-      await master.restart()
-      await until(() => isReplica(master), LONGEST_FAILOVER)
+      await server.restart()
+      await well()
     }),
-    onMaster('master stopped, failover, awake again', 0.5, async (master, replica) => {
+    onMaster('master stopped, failover, awake again', 0.2, async (server) => {
+      await well()
       const doubt = { from: now() - REPLICATION_LAG, to: Infinity }
       doubts.push(doubt)
-      master.freeze()
-      await until(() => isPromoted(replica), LONGEST_FAILOVER)
+      server.freeze()
+      await until(() => isReplaced(server).catch(unreachable), LONGEST_FAILOVER)
       await sleep(random.between(0, 500))
-      master.thaw()
-      await until(() => isReplica(master), LONGEST_FAILOVER)
+      server.thaw()
+      await well()
       await sleep(SETTLED_AFTER)
       doubt.to = now()
     }),
   ]
+  await well()
+  const watching = watch().catch(() => {})
   return {
     kind: 'sentinel',
     bound,
@@ -81,10 +125,11 @@ export async function sentinelEnvironment({ bound, random, now }: Surroundings):
     doubts,
     direct: place,
     placeFor: async () => place,
-    async calm() {
-      const { replica } = await roles()
-      await until(() => isReplica(replica), LONGEST_FAILOVER)
+    calm: well,
+    async stop() {
+      hasEnded = true
+      await setup.stop()
+      await watching
     },
-    stop: () => setup.stop(),
   }
 }
