@@ -2,7 +2,6 @@ import { cached } from '../../src/cache.ts'
 import { Diagnostics } from '../../src/diagnostics.ts'
 import { isSessionError } from '../../src/errors.ts'
 import { guarded } from '../../src/guard.ts'
-import { keyOf, newId } from '../../src/id.ts'
 import { Lifecycle } from '../../src/lifecycle.ts'
 import { sessionOf } from '../../src/session.ts'
 import type { SessionActions, SessionState } from '../../src/state.ts'
@@ -165,11 +164,6 @@ export class CheckedNode {
 }
 
 type Ending = Parameters<HistoryWriter['end']>[1]
-
-/** A key like any other, under which there has never been a session. */
-export function unusedKey(): Key {
-  return keyOf(newId())
-}
 
 function dataOf(state: SessionState): Data {
   return sessionOf(state) as unknown as Data
