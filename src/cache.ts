@@ -1,7 +1,8 @@
 import { LRUCache } from 'lru-cache'
 import type { Diagnostics } from './diagnostics.ts'
-import type { Found, Link, Store, Watch } from './store.ts'
+import type { Found, Link, Store } from './store.ts'
 import { isPromise, type Awaitable, type Instant, type Key, type Milliseconds, type Version } from './units.ts'
+import { Watching } from './watching.ts'
 
 /** The bounds of the cache in this process. */
 export interface CacheOptions {
@@ -11,6 +12,11 @@ export interface CacheOptions {
   maxBytes?: number
   /** How long an entry may be served before it is read again, whatever the store says. Default 60 s. */
   maxAge?: Milliseconds
+  /**
+   * Whether a hit may be as old as `maxAge` where the store has no way to say that it is current (memcached,
+   * express-session's stores): a logout on another node is then served for that long. Default `false`: no hits there.
+   */
+  allowStale?: boolean
 }
 
 /** One record as it was last seen, and under which word of its link. */
@@ -44,11 +50,6 @@ const MAX_SHARED_FILL: Milliseconds = 1000
 /** No version reaches it: the answer is not kept at all. */
 const NEVER: Version = Infinity
 
-/** A store whose `isCurrent` answers for each entry needs no messages, and a user may do without: it always vouches. */
-const OWN_WORD: Link = { generation: 0, vouches: () => true }
-/** A store that can say nothing about its entries: they only save the decoding of what is read anyway. */
-const NO_WORD: Link = { generation: 0, vouches: () => false }
-
 /**
  * A store in front of a store: an LRU in this process that answers only while the store vouches for what it holds. The
  * one place that knows of coherence (see "Cache and coherence" in the README for the bound).
@@ -56,10 +57,8 @@ const NO_WORD: Link = { generation: 0, vouches: () => false }
  * An entry is believed if its link vouches for it and is of the same generation, if `isCurrent` agrees where the store
  * has it, and if it is neither past `maxAge` nor past its own end. A load that was under way while its key was written
  * answers its caller and is not kept.
- *
- * `acceptsStaleness`: for a store that cannot vouch, the user takes an age of up to `maxAge` for granted.
  */
-export function cached(store: Store, options: Required<CacheOptions>, diagnostics: Diagnostics, acceptsStaleness = false): Store {
+export function cached(store: Store, options: Required<CacheOptions>, diagnostics: Diagnostics): Store {
   const { stats } = diagnostics
   const { maxAge } = options
   const fills = new Map<Key, Fill>()
@@ -69,15 +68,19 @@ export function cached(store: Store, options: Required<CacheOptions>, diagnostic
     maxSize: options.maxBytes,
     sizeCalculation: ({ found }) => BYTES_PER_ENTRY + found.text.length * BYTES_PER_CHARACTER,
   })
-  const fallback = store.isCurrent || acceptsStaleness ? OWN_WORD : NO_WORD
-  const watch: Watch | undefined = store.watch?.({
-    saved(key, version) {
-      heard(key, version)
-      const entry = entries.peek(key)
-      if (entry && entry.found.version < version) drop(key)
+  const watching = new Watching(
+    store,
+    {
+      saved(key, version) {
+        heard(key, version)
+        const entry = entries.peek(key)
+        if (entry && entry.found.version < version) drop(key)
+      },
+      deleted: forget,
     },
-    deleted: forget,
-  })
+    options.allowStale,
+    stats,
+  )
 
   function drop(key: Key): void {
     if (!entries.delete(key)) return
@@ -96,7 +99,7 @@ export function cached(store: Store, options: Required<CacheOptions>, diagnostic
   }
 
   function newToken(key: Key): Token {
-    const link = watch?.linkOf(key) ?? fallback
+    const link = watching.linkOf(key)
     return { minVersion: 0, link, generation: link.generation }
   }
 
@@ -200,14 +203,11 @@ export function cached(store: Store, options: Required<CacheOptions>, diagnostic
     return current.answer
   }
 
-  /**
-   * What the store read for the first may have been changed before the second asked. Only who hears of changes can tell
-   * that it was not, or not for longer than the coherence bound.
-   */
+  /** Whether the answer, which may be older than the question, is one that a hit could have given too. */
   function isShareable({ token, startedAt }: Fill): boolean {
-    if (token.minVersion > 0 || token.link.generation !== token.generation) return false
-    if (watch) return token.link.vouches()
-    return acceptsStaleness && Date.now() - startedAt < Math.min(maxAge, MAX_SHARED_FILL)
+    const { minVersion, link, generation } = token
+    if (store.isCurrent || !link.vouches() || link.generation !== generation) return false
+    return minVersion === 0 && Date.now() - startedAt < MAX_SHARED_FILL
   }
 
   return {
@@ -226,6 +226,8 @@ export function cached(store: Store, options: Required<CacheOptions>, diagnostic
             const found = result.saved ?? result.conflict
             heard(key, found.version)
             const known = entries.peek(key)?.found
+            // What is older goes in any case, also where the new one may not be kept.
+            if (known && known.version < found.version) entries.delete(key)
             if (!known || known.version <= found.version) keep(key, found, token)
           }
           return result
@@ -265,7 +267,8 @@ export function cached(store: Store, options: Required<CacheOptions>, diagnostic
     async close() {
       entries.clear()
       fills.clear()
-      await watch?.close()
+      measure()
+      await watching.close()
     },
   }
 }

@@ -2,7 +2,7 @@ import type { Diagnostics } from './diagnostics.ts'
 import { SessionError } from './errors.ts'
 import { endOf, format, parse, type SessionRecord } from './record.ts'
 import type { Found, Saved, Store } from './store.ts'
-import { isPromise, type Awaitable, type Key, type Milliseconds } from './units.ts'
+import type { Awaitable, Key, Milliseconds } from './units.ts'
 
 /** How long a commit goes on losing races before it gives up. */
 const MAX_CONFLICT_TIME: Milliseconds = 2000
@@ -15,6 +15,8 @@ export interface Write {
   readonly mustRead: boolean
   /** What to begin with if there is no record yet; `undefined` if there must be one. */
   readonly initial: SessionRecord | undefined
+  /** Whether `apply` must have seen the newest record even if it changes nothing: then there is no save that would tell. */
+  readonly isExact?: boolean
   /** The record with the change on it. Pure: it runs again on a newer record if the race was lost. May throw. */
   apply(record: SessionRecord): SessionRecord
 }
@@ -26,6 +28,14 @@ interface Waiting {
   readonly write: Write
   readonly resolve: (outcome: Committed) => void
   readonly reject: (error: unknown) => void
+}
+
+/** What a group makes of a record, and whose writes are in it. */
+interface Applied {
+  readonly record: SessionRecord
+  /** Absent if nothing was changed. */
+  readonly text?: string
+  readonly members: Waiting[]
 }
 
 /**
@@ -78,9 +88,10 @@ export class Commits {
   /** Settles every write of the group, except by throwing what fails them all. */
   async #commitGroup(key: Key, group: Waiting[], known: Found | undefined): Promise<Found | undefined> {
     let base = newestOf(known, group)
+    let isNewest = false
     if (group.some(({ write }) => write.mustRead)) {
-      const loaded = this.#store.load(key)
-      base = isPromise(loaded) ? await loaded : loaded
+      base = await this.#store.load(key)
+      isNewest = true
     }
     let members = group
     const startedAt = Date.now()
@@ -94,6 +105,11 @@ export class Commits {
       members = applied.members
       if (members.length === 0) return base
       if (base && applied.record === before) {
+        if (!isNewest && members.some(({ write }) => write.isExact)) {
+          base = await this.#store.load(key)
+          isNewest = true
+          continue
+        }
         for (const { resolve } of members) resolve({ found: base, record: before })
         return base
       }
@@ -113,15 +129,16 @@ export class Commits {
         throw new SessionError('ERR_SESSION_BUSY', 'Too many writers of one session at once; the change was not stored. Try again.')
       }
       base = result.conflict
+      isNewest = true
     }
   }
 
-  #save(key: Key, { record, text }: { record: SessionRecord; text: string }, base: Found | undefined): Awaitable<Saved> {
+  #save(key: Key, { record, text = format(record) }: Applied, base: Found | undefined): Awaitable<Saved> {
     return this.#store.save(key, text, endOf(record, Date.now()), base)
   }
 
   /** All writes one after the other; one that fails takes no other with it. */
-  #apply(before: SessionRecord, group: Waiting[]): { record: SessionRecord; text: string; members: Waiting[] } {
+  #apply(before: SessionRecord, group: Waiting[]): Applied {
     const members: Waiting[] = []
     let record = before
     for (const member of group) {
@@ -132,16 +149,18 @@ export class Commits {
         member.reject(error)
       }
     }
+    // Nothing to store: how large the record is, was decided when it was stored.
+    if (record === before) return { record, members }
     const text = format(record)
     if (this.#fits(text)) return { record, text, members }
     if (group.length > 1) return this.#applySingly(before, members)
     for (const { reject } of members) reject(this.#tooLarge())
-    return { record: before, text, members: [] }
+    return { record: before, members: [] }
   }
 
   /** Finds out which writes made the record too large: each is tried on what the accepted ones before it made. */
-  #applySingly(before: SessionRecord, group: Waiting[]): { record: SessionRecord; text: string; members: Waiting[] } {
-    let accepted = { record: before, text: format(before) }
+  #applySingly(before: SessionRecord, group: Waiting[]): Applied {
+    let accepted: Applied = { record: before, members: [] }
     const members: Waiting[] = []
     for (const member of group) {
       const tried = this.#apply(accepted.record, [member])

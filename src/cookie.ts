@@ -101,7 +101,7 @@ export class SessionCookie {
   #verify(value: string): Verified | undefined {
     // Whatever has not the length and alphabet of ours costs no crypto, and is not worth a word.
     if (value.length !== this.#valueLength || value[ID_LENGTH] !== '.') return undefined
-    const known = this.#verified.get(value)
+    const known = this.#verified.get(value) // nothing is there if the keys are not fixed
     if (known) return known
     const id = value.slice(0, ID_LENGTH)
     const signature = value.slice(ID_LENGTH + 1)
@@ -113,7 +113,7 @@ export class SessionCookie {
       return undefined
     }
     const cookie = { id, key: keyOf(id), keyIndex }
-    this.#verified.set(value, cookie)
+    if (this.#keyring.isFixed) this.#verified.set(value, cookie)
     return cookie
   }
 

@@ -38,6 +38,8 @@ export interface SessionStats {
   suspicious: number
   /** Cookies signed anew, by the index of the key that had signed them: a key that stays at 0 can be retired. */
   resigned: number[]
+  /** Whether the cache rests, because the messages from other nodes outnumbered its hits. */
+  cachePaused: boolean
   /** Sessions in the cache. */
   cacheSize: number
   /** What they take, estimated in bytes. */
@@ -76,6 +78,7 @@ export class Diagnostics {
     errors: 0,
     suspicious: 0,
     resigned: [],
+    cachePaused: false,
     cacheSize: 0,
     cacheBytes: 0,
   }
@@ -95,7 +98,15 @@ export class Diagnostics {
     const isHeard =
       start.hasSubscribers || end.hasSubscribers || asyncStart.hasSubscribers || asyncEnd.hasSubscribers || error.hasSubscribers
     if (!isHeard) return work()
-    return timed[name].tracePromise(async () => work(), { cookieName: this.cookieName })
+    // Node publishes what the promise resolves to, and that is somebody's data: so it resolves to nothing.
+    let answer: Awaitable<Result>
+    const trace = timed[name].tracePromise(
+      async () => {
+        await (answer = work())
+      },
+      { cookieName: this.cookieName },
+    )
+    return trace.then(() => answer)
   }
 
   /** A warning of the process, once for each code. */

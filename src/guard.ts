@@ -1,18 +1,18 @@
 import type { Diagnostics } from './diagnostics.ts'
 import { SessionError, isSessionError } from './errors.ts'
-import type { Store } from './store.ts'
+import type { Store, SubjectIndex } from './store.ts'
 import { isPromise, type Awaitable, type Milliseconds } from './units.ts'
 
 /**
  * The store, with every failure of it turned into one error within one deadline: whatever it throws, rejects with or
- * keeps silent about becomes `ERR_SESSION_STORE_UNAVAILABLE`, with the store's own error as `cause`. What the store
- * says of a record it cannot read passes through.
+ * keeps silent about becomes `ERR_SESSION_STORE_UNAVAILABLE`, with the store's own error as `cause`. Two things a store
+ * may say in its own words, because both mean that nothing was written: that it cannot read a record, and that it is busy.
  */
 export function guarded(store: Store, deadline: Milliseconds, diagnostics: Diagnostics): Store {
   const { stats } = diagnostics
 
   function failed(isWrite: boolean, cause: unknown): SessionError {
-    if (isSessionError(cause)) return cause
+    if (isSessionError(cause, 'ERR_SESSION_UNREADABLE') || isSessionError(cause, 'ERR_SESSION_BUSY')) return cause
     stats.errors++
     const error = new SessionError(
       'ERR_SESSION_STORE_UNAVAILABLE',
@@ -52,8 +52,22 @@ export function guarded(store: Store, deadline: Milliseconds, diagnostics: Diagn
     })
   }
 
+  const { subjects } = store
   return {
     ...optionalPowers(store),
+    ...(subjects && {
+      subjects: {
+        add: (subject, key, until) => ask(true, () => subjects.add(subject, key, until)),
+        remove: (subject, key) => ask(true, () => subjects.remove(subject, key)),
+        async *keys(subject) {
+          try {
+            yield* subjects.keys(subject)
+          } catch (cause) {
+            throw failed(false, cause)
+          }
+        },
+      } satisfies SubjectIndex,
+    }),
     load: (key) =>
       diagnostics.trace('load', () => {
         stats.loads++
@@ -89,11 +103,11 @@ function optionalPowers(store: Store): Partial<Store> {
       }
     }
   }
-  if (store.watch) powers.watch = (listener) => (store as Required<Pick<Store, 'watch'>>).watch(listener)
-  if (store.keys) powers.keys = () => (store as Required<Pick<Store, 'keys'>>).keys()
-  if (store.prune) powers.prune = () => (store as Required<Pick<Store, 'prune'>>).prune()
-  if (store.ping) powers.ping = () => (store as Required<Pick<Store, 'ping'>>).ping()
-  if (store.close) powers.close = () => (store as Required<Pick<Store, 'close'>>).close()
+  if (store.watch) powers.watch = store.watch.bind(store)
+  if (store.keys) powers.keys = store.keys.bind(store)
+  if (store.prune) powers.prune = store.prune.bind(store)
+  if (store.ping) powers.ping = store.ping.bind(store)
+  if (store.close) powers.close = store.close.bind(store)
   return powers
 }
 

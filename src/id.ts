@@ -29,6 +29,11 @@ export function isWellFormedId(id: string): boolean {
   return WELL_FORMED.test(id)
 }
 
+/** Whether this has the form of a key. */
+export function isKey(key: unknown): key is Key {
+  return typeof key === 'string' && /^[0-9a-f]{64}$/.test(key)
+}
+
 /** Where the record of this id is kept. One way, so that who reads the store cannot make a cookie of what is there. */
 export function keyOf(id: string): Key {
   return hash('sha256', id, 'hex')

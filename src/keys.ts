@@ -11,6 +11,8 @@ const HOW_TO_MAKE_ONE =
 
 /** Signs with the newest key, and tells which key signed. Compatible with Keygrip's SHA-256 signatures. */
 export interface Keyring {
+  /** Whether the same question always gets the same answer. A Keygrip of the user's may change its keys at any time. */
+  readonly isFixed: boolean
   sign(text: string): string
   /** The index of the key that made this signature; -1 if none did. */
   indexOf(text: string, signature: string): number
@@ -22,6 +24,7 @@ export interface Keyring {
 export function keyringOf(keys: Keys): Keyring {
   if (isKeygrip(keys)) {
     return {
+      isFixed: false,
       sign: (text) => keys.sign(text),
       indexOf: (text, signature) => keys.index(text, signature),
       derive() {
@@ -30,21 +33,26 @@ export function keyringOf(keys: Keys): Keyring {
     }
   }
   if (!Array.isArray(keys)) throw wrong('keys must be a list of secrets, newest first, or a Keygrip.')
-  const secrets = keys.filter((key) => key !== undefined)
-  if (secrets.length === 0) throw wrong(`keys holds no secret: is the environment variable set? ${HOW_TO_MAKE_ONE}`)
-  const signers = secrets.map((key, index) => {
+  const secrets = keys.flatMap((key: unknown, index) => {
+    if (key === undefined) return []
     if (typeof key !== 'string' && !Buffer.isBuffer(key)) throw wrong(`keys[${index}] must be a string or a Buffer.`)
     if (Buffer.byteLength(key) < MIN_KEY_BYTES) {
-      throw wrong(`keys[${index}] has ${Buffer.byteLength(key)} bytes; a signing secret needs at least ${MIN_KEY_BYTES}. ${HOW_TO_MAKE_ONE}`)
+      throw wrong(
+        `keys[${index}] has ${Buffer.byteLength(key)} bytes; a signing secret needs at least ${MIN_KEY_BYTES}. ${HOW_TO_MAKE_ONE}`,
+      )
     }
-    // One Keygrip a key, so that verifying is one HMAC and says which key it was; and as a KeyObject, because an HMAC
-    // with a Buffer is several times slower on Node 24.
-    return new Keygrip([createSecretKey(Buffer.from(key)) as unknown as string], 'sha256')
+    return createSecretKey(Buffer.from(key))
   })
+  // One Keygrip a key, so that verifying is one HMAC and says which key it was; and as a KeyObject, because an HMAC
+  // with a Buffer is several times slower on Node 24.
+  const signers = secrets.map((secret) => new Keygrip([secret as unknown as string], 'sha256'))
+  if (signers.length === 0) throw wrong(`keys holds no secret: is the environment variable set? ${HOW_TO_MAKE_ONE}`)
   return {
+    isFixed: true,
     sign: (text) => (signers[0] as Keygrip).sign(text),
     indexOf: (text, signature) => signers.findIndex((signer) => isEqual(signer.sign(text), signature)),
-    derive: (purpose) => secrets.map((secret) => createSecretKey(Buffer.from(hkdfSync('sha256', secret, '', `koa-server-session ${purpose}`, 32)))),
+    derive: (purpose) =>
+      secrets.map((secret) => createSecretKey(Buffer.from(hkdfSync('sha256', secret, '', `koa-server-session ${purpose}`, 32)))),
   }
 }
 
@@ -54,7 +62,7 @@ export function noKeys(): SessionError {
 }
 
 function isKeygrip(keys: Keys): keys is Keygrip {
-  const { sign, index } = keys as Partial<Keygrip>
+  const { sign, index } = (keys ?? {}) as Partial<Keygrip>
   return typeof sign === 'function' && typeof index === 'function'
 }
 

@@ -5,6 +5,7 @@ import { endOf, merge, newRecord, type Changes, type SessionRecord, type Terms }
 import { applyUpdate } from './session.ts'
 import { SessionState, type SessionActions } from './state.ts'
 import type { Found, Store } from './store.ts'
+import { Subjects } from './subjects.ts'
 import type { RegenerateOptions, Session } from './types.ts'
 import { isPromise, type Awaitable, type Key, type Milliseconds } from './units.ts'
 import type { Codec } from './value.ts'
@@ -12,6 +13,8 @@ import type { Codec } from './value.ts'
 export interface LifecycleOptions {
   readonly idleTimeout: Milliseconds
   readonly absoluteTimeout: Milliseconds
+  /** Whether the cookies of new sessions outlive the browser. */
+  readonly persistent: boolean
   readonly maxRecordBytes: number
   readonly codec: Codec
 }
@@ -30,6 +33,7 @@ export class Lifecycle {
   readonly #options: LifecycleOptions
   readonly #diagnostics: Diagnostics
   readonly #commits: Commits
+  readonly #subjects: Subjects
   readonly #touching = new Map<Key, Promise<void>>()
 
   constructor(store: Store, options: LifecycleOptions, diagnostics: Diagnostics) {
@@ -37,6 +41,7 @@ export class Lifecycle {
     this.#options = options
     this.#diagnostics = diagnostics
     this.#commits = new Commits(store, options.maxRecordBytes, diagnostics)
+    this.#subjects = new Subjects(store)
   }
 
   /** What the store has under this key; an unreadable record is reported and then as good as none. */
@@ -68,8 +73,8 @@ export class Lifecycle {
 
   /** A session that is not stored before something is put into it. */
   create(actions: SessionActions, terms?: Partial<Terms>): SessionState {
-    const { idleTimeout, absoluteTimeout, codec } = this.#options
-    return new SessionState(newRecord(Date.now(), { idleTimeout, absoluteTimeout, persistent: false, ...terms }), codec, actions)
+    const { idleTimeout, absoluteTimeout, persistent, codec } = this.#options
+    return new SessionState(newRecord(Date.now(), { idleTimeout, absoluteTimeout, persistent, ...terms }), codec, actions)
   }
 
   /** A session over what was loaded. */
@@ -83,12 +88,26 @@ export class Lifecycle {
    */
   commit(state: SessionState): Awaitable<CommitOutcome> {
     // Not an async function: most requests change nothing, and should not pay for a promise.
+    if (state.writing) return state.writing.then(() => this.commit(state))
     const changes = state.phase === 'open' ? state.changes() : undefined
-    return changes ? this.#commit(state, changes) : 'unchanged'
+    return changes ? this.#alone(state, () => this.#commit(state, changes)) : 'unchanged'
+  }
+
+  /**
+   * While one write carries the changes of a request, its others wait: a change that two of them carried would be made
+   * twice, and the second time undo what came in between.
+   */
+  #alone<Outcome>(state: SessionState, write: () => Promise<Outcome>): Promise<Outcome> {
+    const written = write()
+    const done = (): void => {
+      state.writing = undefined
+    }
+    state.writing = written.then(done, done)
+    return written
   }
 
   async #commit(state: SessionState, changes: Changes): Promise<CommitOutcome> {
-    const committed = await this.#write(state, (record) => merge(record, changes))
+    const committed = await this.#write(state, changes, (record) => merge(record, changes))
     if (!committed) return 'gone'
     state.committed(committed.found, committed.record, changes)
     return 'saved'
@@ -96,25 +115,40 @@ export class Lifecycle {
 
   /** See `SessionMembers.update`. */
   async update<Result>(state: SessionState, change: (session: Session) => Result): Promise<Result> {
+    while (state.writing) await state.writing
     if (state.phase !== 'open') throw ended()
-    const changes: Changes | undefined = state.changes()
+    const changes = state.changes()
+    const write = (): Promise<Result> => this.#update(state, changes, change)
+    return changes || !state.found ? this.#alone(state, write) : write()
+  }
+
+  async #update<Result>(state: SessionState, changes: Changes | undefined, change: (session: Session) => Result): Promise<Result> {
     let outcome: { result: Result; names: Iterable<string> } | undefined
-    const committed = await this.#write(state, (record) => {
-      const { record: next, ...rest } = applyUpdate(changes ? merge(record, changes) : record, this.#options.codec, change)
+    const apply = (record: SessionRecord): SessionRecord => {
+      const { record: next, ...rest } = applyUpdate(state, changes ? merge(record, changes) : record, change)
       outcome = rest
       return next
-    })
+    }
+    const committed = await this.#write(state, changes, apply, true)
     if (!committed || !outcome) throw gone()
     state.committed(committed.found, committed.record, changes)
-    state.forget(outcome.names)
+    state.refresh(outcome.names)
     return outcome.result
   }
 
-  async #write(state: SessionState, apply: (record: SessionRecord) => SessionRecord): Promise<Committed> {
-    const { found, mustRead } = state
+  async #write(
+    state: SessionState,
+    changes: Changes | undefined,
+    apply: (record: SessionRecord) => SessionRecord,
+    isExact = false,
+  ): Promise<Committed> {
+    const { found, mustRead, key, record } = state
+    const write = (): Promise<Committed> =>
+      this.#commits.commit(key, { found, mustRead, initial: found ? undefined : record, apply, isExact })
     let committed: Committed
     try {
-      committed = await this.#commits.commit(state.key, { found, mustRead, initial: found ? undefined : state.record, apply })
+      const isNews = !found || changes?.terms
+      committed = await (isNews ? this.#subjects.noting({ ...record, ...changes?.terms }, key, write) : write())
     } catch (error) {
       if (isSessionError(error, 'ERR_SESSION_STORE_UNAVAILABLE')) state.mustRead = true
       throw error
@@ -129,14 +163,13 @@ export class Lifecycle {
   /** Reads again; what this request changed is dropped. */
   async reload(state: SessionState): Promise<void> {
     if (state.phase !== 'open') throw ended()
-    state.forget()
-    if (!state.found) return
+    if (!state.found) return state.reset()
     const found = await this.load(state.key)
     if (!found) {
       state.phase = 'destroyed'
       throw gone()
     }
-    state.committed(found, recordOf(found))
+    state.reset({ found, record: recordOf(found) })
   }
 
   /**
@@ -159,14 +192,24 @@ export class Lifecycle {
    * The session under a new id: the new record first, then the old one is deleted. If the old one was gone already (a
    * logout or another regenerate came first), the new one goes too, and the session has ended.
    */
-  async regenerate(state: SessionState, { keep }: RegenerateOptions, actions: SessionActions): Promise<SessionState> {
+  async regenerate(state: SessionState, options: RegenerateOptions, actions: SessionActions): Promise<SessionState> {
     if (state.phase !== 'open') throw ended()
+    const { keep } = options
+    if (keep !== undefined && typeof keep !== 'boolean' && !Array.isArray(keep)) {
+      throw new SessionError('ERR_SESSION_OPTION', 'session.regenerate: keep must be true, false or a list of keys.')
+    }
     this.#diagnostics.stats.regenerates++
-    const { data, terms, flash } = state.carriedOver(keep)
-    const next = this.create(actions, terms)
+    return this.#diagnostics.trace('regenerate', () => this.#regenerate(state, keep, actions))
+  }
+
+  async #regenerate(state: SessionState, keep: RegenerateOptions['keep'], actions: SessionActions): Promise<SessionState> {
+    // A record that is only just being made must be there before it can be deleted.
+    if (!state.found) await state.writing
+    if (state.phase !== 'open') throw ended()
+    const next = this.create(actions, keep === true ? state.terms : undefined)
     next.mustCreate = true
-    next.record = { ...next.record, flash, ...(keep === true && { createdAt: state.record.createdAt }) }
-    for (const [name, value] of data) next.write(name, value)
+    if (keep === true) next.record = { ...next.record, createdAt: state.record.createdAt }
+    state.handOver(next, keep)
     if (state.found) {
       await this.commit(next)
       let existed: boolean
@@ -183,6 +226,7 @@ export class Lifecycle {
       }
     }
     state.phase = 'replaced'
+    await this.#subjects.forget(state.record, state.key)
     return next
   }
 
@@ -195,12 +239,16 @@ export class Lifecycle {
 
   /** Ends the session. A session that was never saved needs no store for that. */
   async destroy(state: SessionState): Promise<void> {
-    const { found, phase } = state
+    const { phase } = state
     if (phase === 'replaced') throw ended()
     state.phase = 'destroyed'
-    if ((!found && !state.mustRead) || phase === 'destroyed') return
+    if (phase === 'destroyed') return
+    // A delete that overtook the record's creation would leave it behind.
+    if (!state.found) await state.writing
+    if (!state.found && !state.mustRead) return
     try {
       await this.#store.delete(state.key)
+      await this.#subjects.forget(state.record, state.key)
     } catch (error) {
       state.phase = phase // it may live on: nobody is told otherwise
       throw error

@@ -3,15 +3,18 @@ import { cached } from './cache.ts'
 import { SessionCookie } from './cookie.ts'
 import { Diagnostics, type SessionStats } from './diagnostics.ts'
 import { encrypted } from './encryption.ts'
+import { SessionError } from './errors.ts'
 import { guarded } from './guard.ts'
+import { isKey } from './id.ts'
 import { keyringOf, noKeys, type Keys } from './keys.ts'
 import { Lifecycle } from './lifecycle.ts'
 import { checkOptions, type SessionOptions } from './options.ts'
 import { RequestSession, type Services } from './request.ts'
 import { currentHolder, enter, holderOf, noSessionHere, runInContext } from './scope.ts'
+import { Subjects, type SessionSummary } from './subjects.ts'
 import type { Session, SessionData } from './types.ts'
+import type { Key, Milliseconds } from './units.ts'
 import { Codec } from './value.ts'
-import type { Milliseconds } from './units.ts'
 
 /** A Koa middleware, and the operations that belong to no single request. */
 export interface Sessions<Data extends object = SessionData> {
@@ -23,6 +26,15 @@ export interface Sessions<Data extends object = SessionData> {
    * accepted and signed anew, once; all others are no longer accepted.
    */
   rotate(keys: Keys): void
+  /**
+   * The live sessions of this subject (see `session.identify`), the one that was seen last first. Rejects with
+   * `ERR_SESSION_OPTION` where the store cannot list them.
+   */
+  list(subject: string): Promise<SessionSummary[]>
+  /** Ends the session of this public id, on every node; `false` if there was none. */
+  revoke(id: Key): Promise<boolean>
+  /** Ends all sessions of this subject, but those of the excepted ids; resolves to how many. */
+  revokeAll(subject: string, options?: { except?: Key | readonly Key[] }): Promise<number>
   /** Removes expired sessions now; resolves to how many, or to 0 where the store expires them by itself. */
   prune(): Promise<number>
   /** Counters since the start, and the size of the cache. */
@@ -49,8 +61,14 @@ export function session<Data extends object = SessionData>(options: SessionOptio
   const diagnostics = new Diagnostics(cookieOptions.name)
   const safe = guarded(store, DEADLINE, diagnostics)
   const vault = checked.encrypt ? encrypted(safe) : undefined
-  const cache = checked.cache && cached(vault ?? safe, checked.cache, diagnostics, checked.acceptsStaleness)
-  const lifecycle = new Lifecycle(cache ?? vault ?? safe, { ...checked, codec: new Codec(checked.serializer) }, diagnostics)
+  const cache = checked.cache && cached(vault ?? safe, checked.cache, diagnostics)
+  const front = cache ?? vault ?? safe
+  const subjects = new Subjects(front)
+  const lifecycle = new Lifecycle(
+    front,
+    { ...checked, persistent: cookieOptions.persistent ?? false, codec: new Codec(checked.serializer) },
+    diagnostics,
+  )
   let { keyring } = checked
   if (keyring) vault?.use(keyring.derive('encryption'))
   let services: Services | undefined
@@ -67,7 +85,6 @@ export function session<Data extends object = SessionData>(options: SessionOptio
       cookie: new SessionCookie(cookieOptions, keyring, diagnostics),
       diagnostics,
       secure: cookieOptions.secure,
-      persistent: cookieOptions.persistent ?? false,
       onStoreError: checked.onStoreError,
     }
     return services
@@ -92,6 +109,12 @@ export function session<Data extends object = SessionData>(options: SessionOptio
 
   const operations: Omit<Sessions<Data>, never> = {
     get: () => (currentHolder(middleware)?.session ?? noSessionHere()) as Session<Data>,
+    list: (subject) => subjects.list(subject, currentHolder(middleware)?.session.id),
+    revoke: async (id) => {
+      if (!isKey(id)) throw new SessionError('ERR_SESSION_OPTION', 'sessions.revoke takes the public id of a session: session.id.')
+      return front.delete(id)
+    },
+    revokeAll: (subject, { except = [] } = {}) => subjects.revokeAll(subject, typeof except === 'string' ? [except] : except),
     rotate(keys) {
       const newest = keyringOf(keys)
       vault?.use(newest.derive('encryption'))

@@ -3,6 +3,7 @@ import type { CacheOptions } from './cache.ts'
 import type { CookieOptions } from './cookie.ts'
 import { SessionError } from './errors.ts'
 import { keyringOf, type Keyring, type Keys } from './keys.ts'
+import { MAX_TIMEOUT, isTimeout } from './record.ts'
 import type { Store } from './store.ts'
 import { storeFromUrl } from './stores/url.ts'
 import type { Milliseconds } from './units.ts'
@@ -49,8 +50,6 @@ export interface CheckedOptions {
   /** Whether the store was made here, and so is closed here. */
   readonly ownsStore: boolean
   readonly cache: Required<CacheOptions> | undefined
-  /** Whether the user accepts that a hit may be as old as `maxAge`, where the store cannot vouch for it. */
-  readonly acceptsStaleness: boolean
   readonly idleTimeout: Milliseconds
   readonly absoluteTimeout: Milliseconds
   readonly cookie: CookieOptions & { readonly name: string; readonly secure: boolean | 'auto' }
@@ -76,17 +75,16 @@ const OPTIONS = new Set([
   'onStoreError',
   'maxRecordBytes',
 ])
-const CACHE_OPTIONS = new Set(['max', 'maxBytes', 'maxAge'])
+const CACHE_OPTIONS = new Set(['max', 'maxBytes', 'maxAge', 'allowStale'])
 const COOKIE_OPTIONS = new Set(['name', 'path', 'domain', 'secure', 'sameSite', 'partitioned', 'priority', 'persistent'])
 
 /** Throws `ERR_SESSION_OPTION`, which names the option, the rule and (unless it is secret) the value. */
 export function checkOptions(options: SessionOptions): CheckedOptions {
-  if (typeof options !== 'object' || options === null) throw wrong('options', 'must be an object', options)
-  known(options, OPTIONS, '')
+  known(options, OPTIONS)
   const { keys, store, cache, idleTimeout = 30 * MINUTE, absoluteTimeout = 480 * MINUTE, serializer, skip } = options
   const { onStoreError = 'throw', maxRecordBytes = 65_536, encrypt = false } = options
-  positive('idleTimeout', idleTimeout)
-  positive('absoluteTimeout', absoluteTimeout)
+  assertTimeout('idleTimeout', idleTimeout)
+  assertTimeout('absoluteTimeout', absoluteTimeout)
   positive('maxRecordBytes', maxRecordBytes)
   if (skip !== undefined && typeof skip !== 'function') throw wrong('skip', 'must be a function', skip)
   oneOf('encrypt', encrypt, [true, false])
@@ -96,18 +94,18 @@ export function checkOptions(options: SessionOptions): CheckedOptions {
   }
   return {
     keyring: keys === undefined ? undefined : keyringOf(keys),
-    store: checkStore(store),
-    ownsStore: store === undefined || typeof store === 'string',
     cache: checkCache(cache),
-    acceptsStaleness: cache !== false && cache?.maxAge !== undefined,
     idleTimeout,
     absoluteTimeout,
-    cookie: checkCookie(options.cookie ?? {}),
+    cookie: checkCookie(options.cookie),
     encrypt,
     serializer,
     skip,
     onStoreError,
     maxRecordBytes,
+    // Last, because a store made from a URL has timers and connections, which nobody would close after an error.
+    store: checkStore(store),
+    ownsStore: store === undefined || typeof store === 'string',
   }
 }
 
@@ -119,24 +117,24 @@ function checkStore(store: Store | string | undefined): Store {
   return store
 }
 
-function checkCache(cache: CacheOptions | false | undefined): Required<CacheOptions> | undefined {
+function checkCache(cache: CacheOptions | false = {}): Required<CacheOptions> | undefined {
   if (cache === false) return undefined
-  if (cache !== undefined && (typeof cache !== 'object' || cache === null)) throw wrong('cache', 'must be false or an object', cache)
-  known(cache ?? {}, CACHE_OPTIONS, 'cache.')
-  const { max = 10_000, maxBytes = 32 * 1024 * 1024, maxAge = MINUTE } = cache ?? {}
+  known(cache, CACHE_OPTIONS, 'cache', 'must be false or an object')
+  const { max = 10_000, maxBytes = 32 * 1024 * 1024, maxAge = MINUTE, allowStale = false } = cache
   whole('cache.max', max)
   whole('cache.maxBytes', maxBytes)
   positive('cache.maxAge', maxAge)
-  return { max, maxBytes, maxAge }
+  oneOf('cache.allowStale', allowStale, [true, false])
+  return { max, maxBytes, maxAge, allowStale }
 }
 
-function checkCookie(cookie: CookieOptions): CheckedOptions['cookie'] {
-  known(cookie, COOKIE_OPTIONS, 'cookie.')
+function checkCookie(cookie: CookieOptions = {}): CheckedOptions['cookie'] {
+  known(cookie, COOKIE_OPTIONS, 'cookie')
   const { name = 'sid', path = '/', domain, secure = 'auto', sameSite = 'lax', partitioned, priority, persistent } = cookie
   // RFC 6265, section 4.1.1: a name is a token; path and domain hold no separators.
   if (typeof name !== 'string' || !/^[\w!#$%&'*+.^`|~-]+$/.test(name)) throw wrong('cookie.name', 'must be a cookie name (RFC 6265)', name)
   if (typeof path !== 'string' || !/^\/[\x20-\x3a\x3c-\x7e]*$/.test(path)) throw wrong('cookie.path', 'must begin with / and hold no ;', path)
-  if (domain !== undefined && !/^\.?[\w.-]+$/.test(domain)) throw wrong('cookie.domain', 'must be a host name', domain)
+  if (domain !== undefined && (typeof domain !== 'string' || !/^\.?[\w.-]+$/.test(domain))) throw wrong('cookie.domain', 'must be a host name', domain)
   oneOf('cookie.secure', secure, [true, false, 'auto'])
   oneOf('cookie.sameSite', sameSite, ['strict', 'lax', 'none'])
   oneOf('cookie.priority', priority, [undefined, 'low', 'medium', 'high'])
@@ -157,10 +155,16 @@ function checkCookie(cookie: CookieOptions): CheckedOptions['cookie'] {
   return Object.freeze({ ...cookie, name, path, secure, sameSite })
 }
 
-function known(options: object, names: Set<string>, prefix: string): void {
+/** Without showing what it is instead: somebody may have passed a secret in the wrong place. */
+function known(options: object, names: Set<string>, owner?: string, rule = 'must be an object'): void {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) throw wrong(owner ?? 'the options', rule)
   for (const name of Object.keys(options)) {
-    if (!names.has(name)) throw wrong(prefix + name, `is not an option; there are ${[...names].join(', ')}`)
+    if (!names.has(name)) throw wrong(owner ? `${owner}.${name}` : name, `is not an option; there are ${[...names].join(', ')}`)
   }
+}
+
+function assertTimeout(name: string, value: unknown): void {
+  if (!isTimeout(value)) throw wrong(name, `must be a number of milliseconds above 0, and at most ${MAX_TIMEOUT} (a hundred years)`, value)
 }
 
 function positive(name: string, value: unknown): void {
@@ -176,6 +180,11 @@ function oneOf(name: string, value: unknown, values: readonly unknown[]): void {
 }
 
 function wrong(name: string, rule: string, ...value: [unknown?]): SessionError {
-  const shown = value.length > 0 ? `; it is ${typeof value[0] === 'string' ? `'${value[0]}'` : String(value[0])}` : ''
-  return new SessionError('ERR_SESSION_OPTION', `koa-server-session: ${name} ${rule}${shown}.`)
+  return new SessionError('ERR_SESSION_OPTION', `koa-server-session: ${name} ${rule}${value.length > 0 ? `; it is ${shown(value[0])}` : ''}.`)
+}
+
+function shown(value: unknown): string {
+  if (typeof value === 'string') return `'${value}'`
+  if (typeof value === 'function' || (typeof value === 'object' && value !== null)) return `of the type ${typeof value}`
+  return String(value)
 }

@@ -1,3 +1,4 @@
+import { STATUS_CODES } from 'node:http'
 import type Koa from 'koa'
 import { recordOf } from './commits.ts'
 import type { SessionCookie, Verified } from './cookie.ts'
@@ -5,7 +6,7 @@ import type { Diagnostics } from './diagnostics.ts'
 import { SessionError } from './errors.ts'
 import { gone, type CommitOutcome, type Lifecycle } from './lifecycle.ts'
 import type { SessionRecord } from './record.ts'
-import { ResponseCookie, varyByCookie } from './response.ts'
+import { ResponseCookie, varyByCookie, varyByCookieLater } from './response.ts'
 import type { Holder } from './scope.ts'
 import { replaceData, sessionOf } from './session.ts'
 import type { SessionActions, SessionState } from './state.ts'
@@ -19,7 +20,6 @@ export interface Services {
   readonly cookie: SessionCookie
   readonly diagnostics: Diagnostics
   readonly secure: boolean | 'auto'
-  readonly persistent: boolean
   readonly onStoreError: 'throw' | 'anonymous'
 }
 
@@ -98,7 +98,7 @@ export class RequestSession implements Holder, SessionActions {
   }
 
   #new(): SessionState {
-    return this.#services.lifecycle.create(this, { persistent: this.#services.persistent })
+    return this.#services.lifecycle.create(this)
   }
 
   /** `ctx.session = …`: null ends the session, an object becomes its data. */
@@ -121,7 +121,23 @@ export class RequestSession implements Holder, SessionActions {
   finish(): Awaitable<void> {
     if (this.#ending.length > 0) return this.#endThenFinish()
     const outcome = this.#state ? this.#commit(this.#state) : 'unchanged'
+    if (outcome === 'unchanged' && this.#mustSend) return this.#confirm().then((confirmed) => this.#finished(confirmed))
     return isPromise(outcome) ? outcome.then((late) => this.#finished(late)) : this.#finished(outcome)
+  }
+
+  /**
+   * Before the cookie is signed anew: whether its session still lives. A dead one, sent late, could take the place of
+   * the one that the visitor has signed in with meanwhile.
+   */
+  async #confirm(): Promise<CommitOutcome> {
+    const key = this.#state?.key ?? this.#cookie?.key
+    if (key === undefined || (this.#state && this.#state.phase !== 'open')) return 'unchanged'
+    try {
+      return (await this.#services.lifecycle.load(key)) ? 'unchanged' : 'gone'
+    } catch {
+      this.#mustSend = false // reported by the guard; the next request signs it anew
+      return 'unchanged'
+    }
   }
 
   async #endThenFinish(): Promise<void> {
@@ -167,8 +183,9 @@ export class RequestSession implements Holder, SessionActions {
     this.#isFinished = true
     const state = this.#state
     if (outcome === 'unchanged') this.#touch()
-    if (outcome !== 'gone') this.#sendCookieIfDue()
-    if (state && !this.#ctx.res.headersSent) varyByCookie(this.#ctx)
+    if (outcome === 'gone') this.#response.withdraw()
+    else this.#sendCookieIfDue()
+    if (state && !this.#ctx.res.headersSent) varyByCookie(this.#ctx.res)
   }
 
   #touch(): void {
@@ -178,11 +195,10 @@ export class RequestSession implements Holder, SessionActions {
   }
 
   #sendCookieIfDue(): void {
-    if (this.#mustSend) {
-      const state = this.#state
-      if (!state) this.#send((this.#cookie as Verified).id, recordOf(this.#found as Found))
-      else if (state.phase === 'open' && state.found) this.#send(state.id, state.record)
-    } else this.#response.keep()
+    if (!this.#mustSend) return
+    const state = this.#state
+    if (!state) this.#send((this.#cookie as Verified).id, recordOf(this.#found as Found))
+    else if (state.phase === 'open' && state.found) this.#send(state.id, state.record)
   }
 
   #send(id: string, record: SessionRecord): void {
@@ -207,18 +223,24 @@ export class RequestSession implements Holder, SessionActions {
       }
     } else {
       this.#isFinished = true
+      if (this.#state?.phase === 'open') this.#state.reset()
       this.#touch()
     }
-    this.#response.carryOn(error)
+    if (this.#state) varyByCookieLater(this.#ctx.res)
   }
 
   async save(state: SessionState): Promise<void> {
+    if (this.#ctx.res.headersSent && !state.found && state.changes()) throw headersSent('save')
     const outcome = await this.#commit(state)
-    if (outcome === 'gone') throw gone()
+    if (outcome === 'gone') {
+      this.#response.withdraw()
+      throw gone()
+    }
     this.#sendCookieIfDue()
   }
 
   async reload(state: SessionState): Promise<void> {
+    if (this.#failure) throw this.#failure
     await this.#services.lifecycle.reload(state)
   }
 
@@ -242,6 +264,8 @@ export class RequestSession implements Holder, SessionActions {
   }
 
   async destroy(state: SessionState): Promise<void> {
+    // The visitor's own session may live on: to clear the cookie now would only look like a logout.
+    if (this.#failure) throw this.#failure
     await this.#services.lifecycle.destroy(state)
     this.#mustSend = false
     this.#response.clear()
@@ -260,10 +284,9 @@ function endOfCookie(record: SessionRecord): number | undefined {
 
 /** The status that Koa will answer this error with. */
 function statusOf(error: unknown): number {
-  const { status, statusCode, code } = (error ?? {}) as { status?: unknown; statusCode?: unknown; code?: unknown }
-  if (code === 'ENOENT') return 404
+  const { status, statusCode } = (error ?? {}) as { status?: unknown; statusCode?: unknown }
   const chosen = status || statusCode
-  return typeof chosen === 'number' && chosen >= 400 ? chosen : 500
+  return typeof chosen === 'number' && chosen >= 400 && chosen in STATUS_CODES ? chosen : 500
 }
 
 function headersSent(method: string): SessionError {

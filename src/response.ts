@@ -3,8 +3,12 @@ import type { SessionCookie } from './cookie.ts'
 import type { Diagnostics } from './diagnostics.ts'
 import type { Instant } from './units.ts'
 
-/** The session cookies that each response has to carry, by name: one for each session middleware that set one. */
-const OURS = new WeakMap<Koa.Context['res'], Map<string, string>>()
+/** What leaves with one response, whatever other code does to its headers: of each session middleware its cookie. */
+interface Outgoing {
+  readonly cookies: Map<string, string>
+  varies: boolean
+}
+const OUTGOING = new WeakMap<Koa.Context['res'], Outgoing>()
 
 /** The session cookie on its way out with one response. */
 export class ResponseCookie {
@@ -32,29 +36,15 @@ export class ResponseCookie {
     if (this.#header || this.#cookie.isIn(this.#ctx.req.headers.cookie)) this.#put(this.#cookie.clear(this.#isSecure()))
   }
 
-  /** Puts the cookie back if other code has replaced the header since. */
-  keep(): void {
+  /** Takes back what `send` set. */
+  withdraw(): void {
     const { res } = this.#ctx
-    if (!this.#header || res.headersSent || listOf(res.getHeader('Set-Cookie')).includes(this.#header)) return
-    this.#put(this.#header)
-  }
-
-  /**
-   * Lets an error carry the cookie: Koa removes all headers from the response to an error, and then sets those of the
-   * error.
-   */
-  carryOn(error: unknown): void {
-    if (!this.#header || typeof error !== 'object' || error === null) return
-    const { headers } = error as { headers?: Record<string, string | string[]> }
-    const cookieHeader = Object.keys(headers ?? {}).find(isSetCookie) ?? 'Set-Cookie'
-    try {
-      ;(error as { headers: object }).headers = {
-        'Cache-Control': 'no-store',
-        Vary: this.#ctx.res.getHeader('Vary') ?? 'Cookie',
-        ...headers,
-        [cookieHeader]: withCookie(headers?.[cookieHeader], this.#cookie.name, this.#header),
-      }
-    } catch {} // a frozen error; the cookie is lost, the error is not
+    if (!this.#header || res.headersSent) return
+    OUTGOING.get(res)?.cookies.delete(this.#cookie.name)
+    const others = listOf(res.getHeader('Set-Cookie')).filter((cookie) => cookie !== this.#header)
+    if (others.length > 0) res.setHeader('Set-Cookie', others)
+    else res.removeHeader('Set-Cookie')
+    this.#header = undefined
   }
 
   #put(header: string): void {
@@ -62,10 +52,7 @@ export class ResponseCookie {
     const { name } = this.#cookie
     this.#header = header
     res.setHeader('Set-Cookie', withCookie(res.getHeader('Set-Cookie'), name, header))
-    forbidStoring(res)
-    const ours = OURS.get(res)
-    if (ours) ours.set(name, header)
-    else keepThroughWriteHead(res, new Map([[name, header]]))
+    outgoingOf(res).cookies.set(name, header)
   }
 
   #isSecure(): boolean {
@@ -81,50 +68,59 @@ export class ResponseCookie {
 }
 
 /** A cache must not hand one visitor's response to another. */
-export function varyByCookie(ctx: Koa.Context): void {
-  if (ctx.res.hasHeader('Vary')) ctx.vary('Cookie')
-  else ctx.res.setHeader('Vary', 'Cookie')
+export function varyByCookie(res: Koa.Context['res']): void {
+  const vary = res.getHeader('Vary')
+  if (vary === undefined) res.setHeader('Vary', 'Cookie')
+  else if (!/(?:^|,)\s*(?:\*|cookie)\s*(?:,|$)/i.test(String(vary))) res.setHeader('Vary', `${String(vary)}, Cookie`)
 }
 
-/** The response carries a secret (OWASP): nobody stores it, unless the handler forbade shared caching in its own words. */
-function forbidStoring(res: Koa.Context['res']): void {
-  const chosen = String(res.getHeader('Cache-Control') ?? '')
-  if (!/\b(?:no-store|private)\b/i.test(chosen)) res.setHeader('Cache-Control', 'no-store')
+/** The same for the response to an error, from which Koa removes all headers first. */
+export function varyByCookieLater(res: Koa.Context['res']): void {
+  if (!res.headersSent) outgoingOf(res).varies = true
 }
 
-/** `writeHead(status, headers)` replaces what `setHeader` said; this keeps our cookies among what it is given. */
-function keepThroughWriteHead(res: Koa.Context['res'], ours: Map<string, string>): void {
-  OURS.set(res, ours)
+/**
+ * Every response passes through `writeHead`, also those that Koa sends for errors (after it removed all headers) and
+ * those that handlers send by themselves. So that is where the headers are completed, and no other code's order matters.
+ */
+function outgoingOf(res: Koa.Context['res']): Outgoing {
+  const known = OUTGOING.get(res)
+  if (known) return known
+  const outgoing: Outgoing = { cookies: new Map(), varies: false }
+  OUTGOING.set(res, outgoing)
   const { writeHead } = res
   res.writeHead = function (this: typeof res, ...args: unknown[]) {
     const headers = args.at(-1)
-    if (typeof headers === 'object' && headers !== null) {
-      const pairs = pairsOf(headers)
-      if (pairs.some(([header]) => isSetCookie(header))) {
-        let cookies = pairs.filter(([header]) => isSetCookie(header)).flatMap(([, value]) => listOf(value))
-        for (const [name, cookie] of ours) cookies = withCookie(cookies, name, cookie)
-        // Set beforehand, because a list of pairs cannot hold one name twice on every release of Node.
-        this.setHeader('Set-Cookie', cookies)
-        args[args.length - 1] = pairs.filter(([header]) => !isSetCookie(header)).flat()
-      }
+    if (!this.headersSent) {
+      if (typeof headers === 'object' && headers !== null) setAll(this, args.pop() as object)
+      complete(this, outgoing)
     }
     return Reflect.apply(writeHead, this, args) as typeof res
   } as typeof res.writeHead
+  return outgoing
+}
+
+function complete(res: Koa.Context['res'], { cookies, varies }: Outgoing): void {
+  if (varies) varyByCookie(res)
+  if (cookies.size === 0) return
+  let header: HeaderValue = res.getHeader('Set-Cookie')
+  for (const [name, cookie] of cookies) header = withCookie(header, name, cookie)
+  res.setHeader('Set-Cookie', header as string[])
+  // The response carries a secret (OWASP): nobody stores it, unless the handler forbade shared caching in its own words.
+  if (!/\b(?:no-store|private)\b/i.test(String(res.getHeader('Cache-Control') ?? ''))) res.setHeader('Cache-Control', 'no-store')
 }
 
 type HeaderValue = number | string | readonly string[] | undefined
 
-/** Node takes headers as an object, as `[name, value, …]` and as `[[name, value], …]`. */
-function pairsOf(headers: object): [string, HeaderValue][] {
-  if (!Array.isArray(headers)) return Object.entries(headers) as [string, HeaderValue][]
-  if (Array.isArray(headers[0])) return headers as [string, HeaderValue][]
-  const pairs: [string, HeaderValue][] = []
-  for (let index = 0; index < headers.length; index += 2) pairs.push([String(headers[index]), headers[index + 1] as HeaderValue])
-  return pairs
-}
-
-function isSetCookie(header: string): boolean {
-  return header.toLowerCase() === 'set-cookie'
+/** As `writeHead` itself does: what it is given replaces what was set. Node takes an object, a flat list, and pairs. */
+function setAll(res: Koa.Context['res'], headers: object): void {
+  if (!Array.isArray(headers)) {
+    for (const [name, value] of Object.entries(headers)) if (value !== undefined) res.setHeader(name, value as string)
+    return
+  }
+  const flat = (Array.isArray(headers[0]) ? headers.flat() : headers) as unknown[]
+  for (let index = 0; index < flat.length; index += 2) res.removeHeader(String(flat[index]))
+  for (let index = 0; index < flat.length; index += 2) res.appendHeader(String(flat[index]), flat[index + 1] as string)
 }
 
 function withCookie(header: HeaderValue, name: string, cookie: string): string[] {

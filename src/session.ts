@@ -3,7 +3,6 @@ import { SessionError } from './errors.ts'
 import { endOf, merge, type SessionRecord } from './record.ts'
 import { SessionState, type SessionActions } from './state.ts'
 import type { RegenerateOptions, RememberOptions, Session, SessionCallback, SessionMembers } from './types.ts'
-import type { Codec } from './value.ts'
 
 /** The object that handlers touch: always the same one for the same state. */
 export function sessionOf(state: SessionState): Session {
@@ -27,11 +26,11 @@ export function replaceData(state: SessionState, data: object): void {
 
 /** The newest state with `mine` on top, and what `change` makes of it: one step of an update. */
 export function applyUpdate<Result>(
+  { key, found, codec }: SessionState,
   record: SessionRecord,
-  codec: Codec,
   change: (session: Session) => Result,
 ): { record: SessionRecord; result: Result; names: Iterable<string> } {
-  const draft = new SessionState(record, codec, NOT_IN_UPDATE)
+  const draft = new SessionState(record, codec, NOT_IN_UPDATE, { key, found })
   const result = change(sessionOf(draft))
   if (typeof (result as { then?: unknown } | null | undefined)?.then === 'function') {
     throw new SessionError(
@@ -72,6 +71,7 @@ const MEMBERS: { [Name in keyof Members]: (state: SessionState) => unknown } = {
       : state.actions.regenerate(state, options ?? {}),
   destroy: (state) => (callback?: SessionCallback) => settle(() => state.actions.destroy(state), callback),
   remember: (state) => (options?: RememberOptions) => state.remember(options ?? {}),
+  identify: (state) => (subject: string, label?: string) => state.identify(subject, label),
   flash: (state) => (key: string, ...value: [] | [unknown]) => state.flash(key, ...value),
   // So that a session may be returned from an async function.
   then: () => undefined,
@@ -133,6 +133,7 @@ const HANDLER: ProxyHandler<SessionState> = {
     if (!('value' in descriptor)) {
       throw new SessionError('ERR_SESSION_VALUE', `session.${name} cannot be an accessor: only values can be stored.`)
     }
+    if (descriptor.configurable === false) return false // a session's values can always be changed
     state.write(name, descriptor.value)
     return true
   },

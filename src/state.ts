@@ -1,6 +1,6 @@
 import { SessionError, type SessionErrorCode } from './errors.ts'
 import { keyOf, newId } from './id.ts'
-import type { Changes, SessionRecord, Terms } from './record.ts'
+import { MAX_TIMEOUT, isTimeout, type Changes, type SessionRecord, type Terms } from './record.ts'
 import type { Found } from './store.ts'
 import type { RegenerateOptions, RememberOptions, Session } from './types.ts'
 import type { Key } from './units.ts'
@@ -34,6 +34,8 @@ export class SessionState {
   phase: Phase = 'open'
   /** Whether the outcome of a write is unknown, so that the next one must read first. */
   mustRead = false
+  /** The write under way that carries this request's changes or makes the record. Never rejects. */
+  writing: Promise<void> | undefined
   /** Whether a record is made even if there is no data. */
   mustCreate = false
   readonly codec: Codec
@@ -43,16 +45,28 @@ export class SessionState {
   #id: string | undefined
   #key: Key | undefined
   #slots = new Map<string, Slot>()
-  #flash: Map<string, unknown> | undefined
+  /** What this request leaves for the next one. */
+  readonly #flash = new Map<string, unknown>()
+  /** What an earlier request left for this one: shown to its end, whatever is committed meanwhile. */
+  #received: SessionRecord['flash']
+  /** The same, until a commit has dropped it from the record. */
+  #undropped: SessionRecord['flash'] | undefined
   #terms: Partial<Terms> | undefined
 
-  constructor(record: SessionRecord, codec: Codec, actions: SessionActions, stored?: { id?: string; key: Key; found: Found }) {
+  constructor(
+    record: SessionRecord,
+    codec: Codec,
+    actions: SessionActions,
+    stored?: { readonly id?: string; readonly key: Key; readonly found: Found | undefined },
+  ) {
     this.record = record
     this.codec = codec
     this.actions = actions
     this.found = stored?.found
     this.#id = stored?.id
     this.#key = stored?.key
+    this.#received = record.flash
+    this.#undropped = record.flash
   }
 
   /** The secret for the cookie: made when it is first needed. */
@@ -101,8 +115,11 @@ export class SessionState {
   remember({ idleTimeout, absoluteTimeout }: RememberOptions): void {
     this.#assertOpen('remember')
     for (const [name, length] of Object.entries({ idleTimeout, absoluteTimeout })) {
-      if (length === undefined || (Number.isFinite(length) && length > 0)) continue
-      throw new SessionError('ERR_SESSION_OPTION', `remember: ${name} must be a number of milliseconds above 0.`)
+      if (length === undefined || isTimeout(length)) continue
+      throw new SessionError(
+        'ERR_SESSION_OPTION',
+        `session.remember: ${name} must be a number of milliseconds above 0, and at most ${MAX_TIMEOUT} (a hundred years).`,
+      )
     }
     this.#terms = {
       ...this.#terms,
@@ -112,10 +129,19 @@ export class SessionState {
     }
   }
 
+  identify(subject: string, label?: string): void {
+    this.#assertOpen('identify')
+    for (const [name, text] of Object.entries({ subject, label: label ?? 'none' })) {
+      if (typeof text === 'string' && text !== '') continue
+      throw new SessionError('ERR_SESSION_OPTION', `session.identify: the ${name} must be a string that is not empty.`)
+    }
+    this.#terms = { ...this.#terms, subject, label }
+  }
+
   flash(key: string, ...values: [] | [value: unknown]): unknown {
-    if (values.length === 0) return this.phase === 'destroyed' ? undefined : this.record.flash.get(key)?.read(this.codec)
+    if (typeof key !== 'string') throw new SessionError('ERR_SESSION_VALUE', 'session.flash: the key must be a string.')
+    if (values.length === 0) return this.phase === 'destroyed' ? undefined : this.#received.get(key)?.read(this.codec)
     this.#assertOpen('flash')
-    this.#flash ??= new Map()
     this.#flash.set(key, values[0])
     return undefined
   }
@@ -126,25 +152,29 @@ export class SessionState {
    */
   changes({ andFlashSeen = true }: { andFlashSeen?: boolean } = {}): Changes | undefined {
     const entries = new Map<string, Entry | undefined>()
-    for (const [name, { value, base }] of this.#slots) {
-      if (value === undefined) {
-        if (base) entries.set(name, undefined)
-      } else if (!base?.isUntouched(value)) {
-        const text = this.codec.encode(value, name)
-        if (text !== base?.text) entries.set(name, new Entry(text, typeof value === 'object' ? undefined : value))
-      }
+    for (const [name, slot] of this.#slots) {
+      const change = this.#changeOf(name, slot)
+      if (change) entries.set(name, change.entry)
     }
-    const flashSeen = andFlashSeen && this.record.flash.size > 0 ? this.record.flash : undefined
-    if (entries.size === 0 && !this.#flash && !flashSeen && !this.#terms && !this.mustCreate) return undefined
+    const hasFlash = this.#flash.size > 0
+    const flashSeen = andFlashSeen && this.#undropped && this.#undropped.size > 0 ? this.#undropped : undefined
+    if (entries.size === 0 && !hasFlash && !flashSeen && !this.#terms && !this.mustCreate) return undefined
     return {
       entries,
-      ...(this.#flash && { flash: this.#encodeFlash(this.#flash) }),
+      ...(hasFlash && { flash: this.#encodeFlash() }),
       ...(flashSeen && { flashSeen }),
       ...(this.#terms && { terms: this.#terms }),
     }
   }
 
-  /** The store now holds `record`, these changes included. */
+  #changeOf(name: string, { value, base }: Slot): { entry: Entry | undefined } | undefined {
+    if (value === undefined) return base && { entry: undefined }
+    if (base?.isUntouched(value)) return undefined
+    const text = this.codec.encode(value, name)
+    return text === base?.text ? undefined : { entry: new Entry(text, typeof value === 'object' ? undefined : value) }
+  }
+
+  /** The store now holds `record`, these changes included. What was changed since they were taken is still to come. */
   committed(found: Found, record: SessionRecord, changes?: Changes): void {
     this.found = found
     this.record = record
@@ -157,35 +187,49 @@ export class SessionState {
       if (!entry && slot.value === undefined) this.#slots.delete(name)
       else slot.base = entry
     }
-    if (changes.flash) this.#flash = undefined
-    if (changes.terms) this.#terms = undefined
+    for (const [key, { text }] of changes.flash ?? []) {
+      if (this.codec.encode(this.#flash.get(key), key) === text) this.#flash.delete(key)
+    }
+    if (changes.flashSeen) this.#undropped = undefined
+    if (changes.terms === this.#terms) this.#terms = undefined
   }
 
-  /** Forgets what this request did: to everything, or to these names. */
-  forget(names?: Iterable<string>): void {
-    if (names) for (const name of names) this.#slots.delete(name)
-    else {
-      this.#slots.clear()
-      this.#flash = undefined
-      this.#terms = undefined
+  /** These names were changed in the record: they are read anew, unless this request has changed them again since. */
+  refresh(names: Iterable<string>): void {
+    for (const name of names) {
+      const slot = this.#slots.get(name)
+      if (slot && !this.#changeOf(name, slot)) this.#slots.delete(name)
     }
   }
 
-  /** The data as it stands, for a session that carries it on. */
-  carriedOver(keep: RegenerateOptions['keep']): { data: Map<string, unknown>; terms: Partial<Terms>; flash: SessionRecord['flash'] } {
-    const names = keep === true ? this.names() : Array.isArray(keep) ? (keep as string[]).filter((name) => this.has(name)) : []
-    const data = new Map(names.map((name) => [name, this.read(name)]))
-    const { idleTimeout, absoluteTimeout, persistent, flash } = this.record
-    const isWhole = keep === true
-    return {
-      data,
-      terms: isWhole ? { idleTimeout, absoluteTimeout, persistent, ...this.#terms } : {},
-      flash: isWhole ? flash : new Map(),
-    }
+  /** Drops what this request did. `stored`: what is in the store now, if anything is. */
+  reset(stored?: { readonly found: Found; readonly record: SessionRecord }): void {
+    this.#slots.clear()
+    this.#flash.clear()
+    this.#terms = undefined
+    if (!stored) return
+    this.committed(stored.found, stored.record)
+    this.#received = stored.record.flash
+    this.#undropped = stored.record.flash
   }
 
-  #encodeFlash(values: Map<string, unknown>): Map<string, Entry> {
-    return new Map([...values].map(([key, value]) => [key, new Entry(this.codec.encode(value, `flash.${key}`))]))
+  /** What is agreed about this session now, for one that carries it on. */
+  get terms(): Terms {
+    const { createdAt: _createdAt, entries: _entries, flash: _flash, ...terms } = this.record
+    return { ...terms, ...this.#terms }
+  }
+
+  /** Hands the data on to the session that carries this one on: all of it, or what has these names. */
+  handOver(next: SessionState, keep: RegenerateOptions['keep']): void {
+    const names = Array.isArray(keep) ? (keep as string[]).filter((name) => this.has(name)) : keep === true ? this.names() : []
+    for (const name of names) next.write(name, this.read(name))
+    if (keep !== true) return
+    next.#received = this.#received
+    for (const [key, value] of this.#flash) next.#flash.set(key, value)
+  }
+
+  #encodeFlash(): Map<string, Entry> {
+    return new Map([...this.#flash].map(([key, value]) => [key, new Entry(this.codec.encode(value, `flash.${key}`))]))
   }
 
   #assertOpen(name: string): void {

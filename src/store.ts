@@ -1,4 +1,4 @@
-import type { Awaitable, Instant, Key, Version } from './units.ts'
+import type { Awaitable, Instant, Key, SubjectName, Version } from './units.ts'
 
 /**
  * The contract between the library and whatever keeps the records: files, Redis, memory, or something of yours.
@@ -59,6 +59,9 @@ export interface Store {
   /** Optional. Removes what has expired, without blocking the event loop for long; resolves to how many. */
   prune?(): Promise<number>
 
+  /** Optional. Which sessions are a subject's (a user's), for `sessions.list` and `sessions.revokeAll`. */
+  readonly subjects?: SubjectIndex
+
   /** Optional. Resolves if the store can be reached. */
   ping?(): Promise<void>
 
@@ -80,6 +83,20 @@ export type Saved =
   | { readonly saved: Found; readonly conflict?: never; readonly gone?: never }
   | { readonly conflict: Found; readonly saved?: never; readonly gone?: never }
   | { readonly gone: true; readonly saved?: never; readonly conflict?: never }
+
+/**
+ * Notes of which keys belong to a subject. They are hints: the library notes a key before and after it writes the
+ * record, looks at each record before it believes a note, and takes wrong ones back. So a crash between two writes
+ * leaves nothing that is not mended by the next `list`.
+ */
+export interface SubjectIndex {
+  /** Notes this key until the given instant, at which its record can no longer live. Again is harmless. */
+  add(subject: SubjectName, key: Key, until: Instant): Awaitable<void>
+  /** Takes the note back. Harmless if there is none. */
+  remove(subject: SubjectName, key: Key): Awaitable<void>
+  /** The keys that are noted, in no order; some may have no record any more. */
+  keys(subject: SubjectName): AsyncIterable<Key>
+}
 
 /** Whom a store tells of writes, its own process's included. Calls are synchronous, cheap and never throw. */
 export interface Listener {

@@ -67,6 +67,13 @@ export interface SessionMembers<Data extends object = SessionData> {
    */
   remember(options?: RememberOptions): void
 
+  /**
+   * Says whose session this is, so that `sessions.list` and `sessions.revokeAll` find it: usually the user's id, at
+   * sign-in, after `regenerate`. `label`: what the user knows it by, such as a device. Takes effect with the next
+   * commit, which rejects with `ERR_SESSION_OPTION` if the store cannot list sessions.
+   */
+  identify(subject: string, label?: string): void
+
   /** Leaves a JSON-like value for the next request that uses this session. */
   flash(key: string, value: unknown): void
   /** What an earlier request left under this key, or `undefined`. */

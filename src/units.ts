@@ -10,6 +10,9 @@ export type Key = string
 /** A number that only grows, per key. */
 export type Version = number
 
+/** The name of a subject in an index: 64 hexadecimal digits, the SHA-256 of what `identify` was given. */
+export type SubjectName = string
+
 /** A value, or the promise of one. */
 export type Awaitable<T> = T | Promise<T>
 

@@ -1,4 +1,11 @@
-import { DevalueError, stringify as devalueStringify, unflatten } from 'devalue'
+import {
+  DevalueError,
+  defaultStringifyOperations,
+  stringify as devalueStringify,
+  unflatten,
+  type ParseOperations,
+  type StringifyOperations,
+} from 'devalue'
 import { SessionError } from './errors.ts'
 
 /**
@@ -26,6 +33,34 @@ const NOT_COPIED = /^\d|^__proto__$/
 const REDUCERS = { Buffer: (value: unknown): unknown => Buffer.isBuffer(value) && [value.toString('base64')] }
 const REVIVERS = { Buffer: ([base64]: [string]): Buffer => Buffer.from(base64, 'base64') }
 
+/** devalue refuses `__proto__` as a name, so it travels as another one; and so do the names that look like that one. */
+const ESCAPED = /^~*__proto__$/
+
+/** Where devalue would give back something else than what it was given. */
+const WRITING: Partial<StringifyOperations> = {
+  // An instance of a class that extends Map would come back as a Map: as 'Object' it is refused by `shapeOf`.
+  tagOf: (value) => (isIntrinsic(value) ? tagOf(value) : 'Object'),
+  shapeOf(value) {
+    const prototype = Object.getPrototypeOf(value) as object | null
+    const isPlainObject = prototype === null || (Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype, 'isPrototypeOf'))
+    if (!isPlainObject || tagOf(value) !== 'Object') return { kind: 'not-plain' }
+    if (Object.getOwnPropertySymbols(value).length > 0) return { kind: 'symbol-keys' }
+    const keys = Object.keys(value).map((name) => (ESCAPED.test(name) ? `~${name}` : name))
+    return { kind: prototype === null ? 'null-proto' : 'plain', keys }
+  },
+  get: (value, name) => (value as Record<string, unknown>)[typeof name === 'string' ? unescaped(name) : name],
+  // What is beside a view in its memory is somebody else's: Node keeps many short byte strings in one piece.
+  viewInfo: (view) =>
+    defaultStringifyOperations.viewInfo(view.byteLength === view.buffer.byteLength ? view : withoutNeighbours(view)),
+}
+const READING: Partial<ParseOperations> = {
+  set(target, name, value) {
+    const own = typeof name === 'string' ? unescaped(name) : name
+    if (own !== '__proto__') target[own] = value
+    else Object.defineProperty(target, own, { value, writable: true, enumerable: true, configurable: true })
+  },
+}
+
 /** Text to value and back. One per middleware, because it holds the custom serializer. */
 export class Codec {
   readonly #serializer: Serializer | undefined
@@ -37,12 +72,16 @@ export class Codec {
   /** The text of `value`; throws `ERR_SESSION_VALUE` that names the path, such as `cart.items[0]`, if it has none. */
   encode(value: unknown, name: string): string {
     try {
-      if (this.#serializer) return `${CODED}${JSON.stringify(this.#serializer.stringify(value))}}`
+      if (this.#serializer) {
+        const text: unknown = this.#serializer.stringify(value)
+        if (typeof text !== 'string') throw new TypeError('The serializer did not return a string.')
+        return `${CODED}${JSON.stringify(text)}}`
+      }
       if (isPlain(value, 0)) {
         const text = JSON.stringify(value)
         if (!text.startsWith(CODED)) return text
       }
-      return `${CODED}${devalueStringify(value, REDUCERS)}}`
+      return `${CODED}${devalueStringify(value, REDUCERS, { operations: WRITING })}}`
     } catch (cause) {
       throw unstorable(name, cause)
     }
@@ -53,7 +92,7 @@ export class Codec {
     const parsed: unknown = JSON.parse(text)
     if (!text.startsWith(CODED)) return parsed
     const coded = (parsed as { '~': unknown })['~']
-    if (typeof coded !== 'string') return unflatten(coded as number | unknown[], REVIVERS)
+    if (typeof coded !== 'string') return unflatten(coded as number | unknown[], REVIVERS, { operations: READING })
     if (this.#serializer) return this.#serializer.parse(coded)
     throw new SessionError(
       'ERR_SESSION_UNREADABLE',
@@ -181,6 +220,26 @@ function isSameValue(mine: unknown, master: unknown): boolean {
   return isSame(mine as Tree, master as Tree)
 }
 
+function tagOf(value: object): string {
+  return Object.prototype.toString.call(value).slice('[object '.length, -1)
+}
+
+/** Whether it was made by the language's own class of this name, in whatever realm, and not by one that extends it. */
+function isIntrinsic(value: object): boolean {
+  const { constructor } = (Object.getPrototypeOf(value) ?? {}) as { constructor?: unknown }
+  return typeof constructor === 'function' && tagOf(value).split('.').at(-1) === constructor.name
+}
+
+function withoutNeighbours(view: ArrayBufferView): ArrayBufferView {
+  const { buffer, byteOffset, byteLength } = view
+  const View = view.constructor as new (buffer: ArrayBufferLike) => ArrayBufferView
+  return new View(buffer.slice(byteOffset, byteOffset + byteLength))
+}
+
+function unescaped(name: string): string {
+  return name.startsWith('~') && ESCAPED.test(name) ? name.slice(1) : name
+}
+
 function unstorable(name: string, cause: unknown): SessionError {
   if (cause instanceof RangeError) {
     return new SessionError('ERR_SESSION_VALUE', `session.${name} is nested too deeply to be stored.`)
@@ -190,9 +249,16 @@ function unstorable(name: string, cause: unknown): SessionError {
     const path = cause.path.replace(/\.get\(.*/s, ' (inside a Map)')
     return new SessionError(
       'ERR_SESSION_VALUE',
-      `session.${name}${path} cannot be stored: it is a function, a symbol or an instance of a class. ` +
-        'Store plain data, or pass a `serializer`.',
+      `session.${name}${path} cannot be stored: it is ${kindOf(cause.value)}. Store plain data, or pass a \`serializer\`.`,
     )
   }
-  return new SessionError('ERR_SESSION_VALUE', `session.${name} cannot be stored: its serializer threw.`, { cause })
+  return new SessionError('ERR_SESSION_VALUE', `session.${name} cannot be stored: it could not be turned into text.`, { cause })
+}
+
+function kindOf(value: unknown): string {
+  if (typeof value === 'function') return 'a function'
+  if (typeof value === 'symbol') return 'a symbol'
+  const { constructor } = (Object.getPrototypeOf(value) ?? {}) as { constructor?: unknown }
+  if (typeof constructor !== 'function' || constructor === Object) return 'an object that is more than plain data'
+  return `an instance of the class ${constructor.name}`
 }

@@ -41,6 +41,20 @@ export function powerRules(rule: Rule, granularity: Milliseconds, closesAfterwar
     for (const [n, key] of keys.entries()) assert.equal((await peer.load(key)) !== undefined, n >= 4)
   })
 
+  rule('subjects, if offered, keeps notes until they are taken back, for all to see', async (store, peer) => {
+    if (!store.subjects || !peer.subjects) return
+    const [subject, other, ...keys] = newKeys(40)
+    assert.deepEqual(await collect(peer.subjects.keys(subject)), [])
+    await Promise.all(keys.map((key) => store.subjects?.add(subject, key, later())))
+    await store.subjects.add(other, keys[0] as string, later())
+    await store.subjects.add(subject, keys[1] as string, later(2))
+    assert.deepEqual((await collect(peer.subjects.keys(subject))).sort(), [...keys].sort(), 'each once')
+    for (const key of keys.slice(0, 30)) await peer.subjects.remove(subject, key)
+    await peer.subjects.remove(subject, newKey())
+    assert.deepEqual((await collect(store.subjects.keys(subject))).sort(), keys.slice(30).sort())
+    assert.deepEqual(await collect(store.subjects.keys(other)), [keys[0]], 'another subject’s are its own')
+  })
+
   rule('watch, if offered, tells of every save and delete, and vouches for the link', async (store, peer) => {
     if (!store.watch) return
     const told: string[] = []

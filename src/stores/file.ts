@@ -26,6 +26,7 @@ import {
   writeFile,
   type Pointer,
 } from './file/layout.ts'
+import { fileSubjects } from './file/subjects.ts'
 import { liveKeys, prune } from './file/sweep.ts'
 import { pruneRegularly, refuseUnknown } from './timer.ts'
 
@@ -244,6 +245,7 @@ export function fileStore(options: FileStoreOptions): Store {
     touch,
     delete: remove,
     isCurrent,
+    subjects: fileSubjects(root, durable),
     keys: () => liveKeys(root),
     prune: () => prune(root, grace, closing.signal),
     async close() {

@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Found, Saved, Store } from '../store.ts'
-import type { Instant, Key, Milliseconds } from '../units.ts'
+import type { Instant, Key, Milliseconds, SubjectName } from '../units.ts'
 import { pruneRegularly, refuseUnknown } from './timer.ts'
 
 /** How `memoryStore` behaves. */
@@ -44,8 +44,17 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
       if (record.expiresAt <= Date.now() && records.delete(key)) removed++
       if (++looked % RECORDS_PER_TURN === 0) await nextTurn()
     }
+    for (const [subject, keys] of subjects) {
+      for (const key of keys) {
+        if (!records.has(key)) keys.delete(key)
+        if (++looked % RECORDS_PER_TURN === 0) await nextTurn()
+      }
+      if (keys.size === 0) subjects.delete(subject)
+    }
     return removed
   }
+
+  const subjects = new Map<SubjectName, Set<Key>>()
 
   const stopPruning = pruneRegularly(pruneInterval, prune, () => {})
 
@@ -79,6 +88,21 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
 
     async *keys() {
       for (const key of records.keys()) if (live(key) !== undefined) yield key
+    },
+
+    subjects: {
+      add(subject, key) {
+        const keys = subjects.get(subject)
+        if (keys) keys.add(key)
+        else subjects.set(subject, new Set([key]))
+      },
+      remove(subject, key) {
+        const keys = subjects.get(subject)
+        if (keys?.delete(key) && keys.size === 0) subjects.delete(subject)
+      },
+      async *keys(subject) {
+        yield* [...(subjects.get(subject) ?? [])]
+      },
     },
 
     prune,

@@ -7,6 +7,7 @@ import { Connection, isAnswer } from './redis/connection.ts'
 import { keysUnder } from './redis/keys.ts'
 import { RedisLink } from './redis/link.ts'
 import { DELETE, SAVE, TOUCH, runScript, type Script } from './redis/scripts.ts'
+import { redisSubjects } from './redis/subjects.ts'
 import { parseValue, thirteenDigits, unreadable } from './redis/value.ts'
 
 /** A client of ioredis 6: a `Redis`, also one for Sentinel, or a `Cluster`. */
@@ -94,6 +95,8 @@ export function redisStore(urlOrClient: string | RedisClient, options: RedisStor
     async delete(key: Key): Promise<boolean> {
       return (await write(DELETE, key)) === 1
     },
+
+    subjects: redisSubjects(prefix, connection),
 
     keys: () => keysUnder(prefix, connection),
 

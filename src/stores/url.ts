@@ -17,7 +17,9 @@ const OPENERS: ReadonlyMap<string, Opener> = new Map<string, Opener>([
   ['redis', (url) => redisStore(url === 'redis:' ? 'redis://127.0.0.1:6379' : url)],
   ['rediss', (url) => redisStore(url)],
   ['redis+sentinel', (url) => redisStore(url)],
+  ['rediss+sentinel', (url) => redisStore(url)],
   ['redis+cluster', (url) => redisStore(url)],
+  ['rediss+cluster', (url) => redisStore(url)],
 ])
 
 const SCHEME = /^([a-z][a-z0-9+.-]{0,31}):/i

@@ -83,6 +83,10 @@ export function trashOf(root: string): string {
   return `${root}/trash`
 }
 
+export function subjectsOf(root: string): string {
+  return `${root}/subjects`
+}
+
 export function contentName(nonce: string): string {
   return `c.${nonce}`
 }

@@ -16,6 +16,7 @@ import {
   tmpOf,
   trashOf,
 } from './layout.ts'
+import { pruneSubjects } from './subjects.ts'
 
 // Requests wait for this long at most; one look at a session takes some 15 µs, its removal some 100.
 const LONGEST_STEP: Milliseconds = 1
@@ -41,6 +42,7 @@ export async function prune(root: string, grace: Milliseconds, signal: AbortSign
       await rest()
     }
   }
+  await pruneSubjects(root, rest, signal)
   return removed
 }
 

@@ -94,6 +94,15 @@ redis.call('DEL', KEYS[1])
 return held and held.live and 1 or 0
 `)
 
+/** Notes a session of a subject. KEYS: the subject's. ARGV: now, the session's key, the instant until which to note it. */
+export const NOTE: Script = plain(`
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[1])
+redis.call('ZADD', KEYS[1], ARGV[3], ARGV[2])
+local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')
+redis.call('PEXPIRE', KEYS[1], string.format('%.0f', math.max(1, tonumber(last[2]) - tonumber(ARGV[1]))))
+return 1
+`)
+
 /**
  * The heartbeat. KEYS: the epoch key. ARGV: an epoch to begin with, how long to keep it, a channel or '', a message.
  * Answers the epoch. It writes, so that a replica fails it.

@@ -1,0 +1,74 @@
+import { readdir, rmdir, unlink } from 'node:fs/promises'
+import type { SubjectIndex } from '../../store.ts'
+import type { Instant, Key, SubjectName } from '../../units.ts'
+import { codeOf, isKey, makeDirectory, makeRoot, readExpiry, removeFile, subjectsOf, writeExpiry, writeFile } from './layout.ts'
+
+/**
+ * A note is an empty file `subjects/<subject>/<key>` whose time is the instant at which the session can no longer live.
+ * Two processes that note one key write one name, so there is nothing to race for.
+ */
+export function fileSubjects(root: string, durable: boolean): SubjectIndex {
+  function directoryOf(subject: SubjectName): string {
+    return `${subjectsOf(root)}/${subject}`
+  }
+
+  function note(directory: string, key: Key, until: Instant): boolean {
+    try {
+      writeFile(`${directory}/${key}`, '', durable)
+    } catch (error) {
+      if (codeOf(error) === 'ENOENT') return false
+      if (codeOf(error) !== 'EEXIST') throw error
+    }
+    return writeExpiry(`${directory}/${key}`, until)
+  }
+
+  return {
+    add(subject, key, until) {
+      const directory = directoryOf(subject)
+      // Between the two steps a prune may take the empty directory away.
+      for (let tries = 0; tries < 10 && !note(directory, key, until); tries++) {
+        makeRoot(root, durable)
+        makeDirectory(subjectsOf(root))
+        makeDirectory(directory)
+      }
+    },
+    remove: (subject, key) => removeFile(`${directoryOf(subject)}/${key}`),
+    async *keys(subject) {
+      for (const name of await namesIn(directoryOf(subject))) if (isKey(name)) yield name
+    },
+  }
+}
+
+/** Removes the notes whose time has passed, and the subjects that have none left. */
+export async function pruneSubjects(root: string, rest: () => Promise<void>, signal: AbortSignal): Promise<void> {
+  for (const subject of await namesIn(subjectsOf(root))) {
+    if (signal.aborted) return
+    const directory = `${subjectsOf(root)}/${subject}`
+    let left = 0
+    for (const name of await namesIn(directory)) {
+      const until = readExpiry(`${directory}/${name}`)
+      if (until !== undefined && until <= Date.now()) await ignoring(unlink(`${directory}/${name}`))
+      else left++
+      await rest()
+    }
+    if (left === 0) await ignoring(rmdir(directory))
+  }
+}
+
+async function namesIn(directory: string): Promise<string[]> {
+  try {
+    return await readdir(directory)
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return []
+    throw error
+  }
+}
+
+/** Another process may have been faster, or have made a new note meanwhile. */
+async function ignoring(work: Promise<void>): Promise<void> {
+  try {
+    await work
+  } catch (error) {
+    if (!['ENOENT', 'ENOTEMPTY', 'EEXIST', 'ENOTDIR'].includes(codeOf(error) ?? '')) throw error
+  }
+}

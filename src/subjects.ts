@@ -1,0 +1,131 @@
+import { hash } from 'node:crypto'
+import { recordOf } from './commits.ts'
+import { SessionError, isSessionError } from './errors.ts'
+import type { SessionRecord } from './record.ts'
+import type { Store, SubjectIndex } from './store.ts'
+import type { Instant, Key, SubjectName } from './units.ts'
+
+/** What a user may be told of one of their sessions. */
+export interface SessionSummary {
+  /** The session's public id, for `revoke`. */
+  readonly id: Key
+  readonly createdAt: Instant
+  /** To within a tenth of the idle timeout. */
+  readonly lastSeenAt: Instant
+  readonly expiresAt: Instant
+  /** What `identify` was given. */
+  readonly label: string | undefined
+  /** Whether it is the session of the request that asks. */
+  readonly isCurrent: boolean
+}
+
+/** Records looked at side by side, so that ten thousand are neither one round trip each nor one long standstill. */
+const AT_ONCE = 100
+/** A session that gets a new id while all are revoked is found by looking again. */
+const MAX_ROUNDS = 5
+
+/** The sessions of one subject: noted as they are written, listed, revoked. */
+export class Subjects {
+  readonly #store: Store
+
+  constructor(store: Store) {
+    this.#store = store
+  }
+
+  /**
+   * Runs the write that makes the session this subject's. Noted before, so that a crash leaves no session that cannot be
+   * revoked; and after, because a `list` in between takes back the note of a record that is not there yet.
+   */
+  async noting<Outcome>(record: SessionRecord, key: Key, write: () => Promise<Outcome>): Promise<Outcome> {
+    const { subject, createdAt, absoluteTimeout } = record
+    if (subject === undefined) return write()
+    const index = this.#index()
+    const note = async (): Promise<void> => index.add(nameOf(subject), key, createdAt + absoluteTimeout)
+    await note()
+    const outcome = await write()
+    if (outcome !== undefined) await note()
+    return outcome
+  }
+
+  /** Takes back the note of a session that has ended. If that fails, the next `list` does it. */
+  async forget({ subject }: SessionRecord, key: Key): Promise<void> {
+    if (subject === undefined) return
+    try {
+      await this.#store.subjects?.remove(nameOf(subject), key)
+    } catch {}
+  }
+
+  /** The live sessions of this subject, the one that was seen last first. */
+  async list(subject: string, current: Key | undefined): Promise<SessionSummary[]> {
+    const sessions: SessionSummary[] = []
+    await this.#forEach(subject, async (key, { createdAt, idleTimeout, label }, expiresAt) => {
+      const lastSeenAt = Math.max(createdAt, expiresAt - idleTimeout)
+      sessions.push({ id: key, createdAt, lastSeenAt, expiresAt, label, isCurrent: key === current })
+    })
+    return sessions.sort((one, other) => other.lastSeenAt - one.lastSeenAt)
+  }
+
+  /** Ends all of the subject's sessions but the excepted ones; resolves to how many. */
+  async revokeAll(subject: string, except: readonly Key[]): Promise<number> {
+    let revoked = 0
+    for (let round = 0; round < MAX_ROUNDS; round++) {
+      let found = 0
+      await this.#forEach(subject, async (key, record) => {
+        if (except.includes(key)) return
+        found++
+        if (await this.#store.delete(key)) revoked++
+        await this.forget(record, key)
+      })
+      if (found === 0) break
+    }
+    return revoked
+  }
+
+  async #forEach(
+    subject: string,
+    visit: (key: Key, record: SessionRecord, expiresAt: Instant) => Promise<void>,
+  ): Promise<void> {
+    const index = this.#index()
+    const name = nameOf(subject)
+    const look = async (key: Key): Promise<void> => {
+      const [record, expiresAt] = await this.#record(key)
+      if (record === 'unreadable') return
+      if (record?.subject === subject) await visit(key, record, expiresAt)
+      else await index.remove(name, key)
+    }
+    let batch = new Set<Key>()
+    for await (const key of index.keys(name)) {
+      batch.add(key)
+      if (batch.size < AT_ONCE) continue
+      await Promise.all([...batch].map(look))
+      batch = new Set()
+      // Where the store answers at once, others would otherwise not have their turn.
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    await Promise.all([...batch].map(look))
+  }
+
+  async #record(key: Key): Promise<[SessionRecord | 'unreadable' | undefined, Instant]> {
+    try {
+      const found = await this.#store.load(key)
+      return found ? [recordOf(found), found.expiresAt] : [undefined, 0]
+    } catch (error) {
+      if (isSessionError(error, 'ERR_SESSION_UNREADABLE')) return ['unreadable', 0]
+      throw error
+    }
+  }
+
+  #index(): SubjectIndex {
+    if (this.#store.subjects) return this.#store.subjects
+    throw new SessionError(
+      'ERR_SESSION_OPTION',
+      'This session store cannot tell which sessions are a user’s, so identify, list and revokeAll do not work with it. ' +
+        'Files, memory and Redis can.',
+    )
+  }
+}
+
+/** Not the subject itself, because it may be an address or a name, and because it becomes the name of a file. */
+function nameOf(subject: string): SubjectName {
+  return hash('sha256', `subject ${subject}`, 'hex')
+}

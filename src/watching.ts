@@ -1,0 +1,90 @@
+import type { SessionStats } from './diagnostics.ts'
+import type { Link, Listener, Store, Watch } from './store.ts'
+import type { Instant, Key, Milliseconds } from './units.ts'
+
+/** How long hits and messages are counted before they are compared. */
+const WINDOW: Milliseconds = 60_000
+/** A handful of messages costs nothing, whatever it brings. */
+const FEW_MESSAGES = 100
+/** When to look again whether listening pays. */
+const PAUSE: Milliseconds = 300_000
+
+/** A store whose `isCurrent` answers for each entry needs no messages, and a user may do without: it always vouches. */
+const OWN_WORD: Link = { generation: 0, vouches: () => true }
+/** A store that can say nothing about its entries: they only save the decoding of what is read anyway. */
+const NO_WORD: Link = { generation: 0, vouches: () => false }
+
+/**
+ * The cache's ear at its store, while listening pays. With many processes and many writes, most messages are about
+ * sessions that this process will not be asked for: with fewer hits than half the messages over a minute it stops
+ * listening, so that nothing is served from the cache, and tries again after five.
+ */
+export class Watching {
+  readonly #store: Store
+  readonly #listener: Listener
+  readonly #fallback: Link
+  readonly #stats: SessionStats
+  #watch: Watch | undefined
+  #messages = 0
+  #hitsBefore = 0
+  #windowBegan: Instant = Date.now()
+  #resumesAt: Instant = 0
+
+  /** `allowStale`: a hit may be as old as `maxAge`, where the store has no way to vouch for it. */
+  constructor(store: Store, listener: Listener, allowStale: boolean, stats: SessionStats) {
+    this.#store = store
+    this.#fallback = store.isCurrent || (allowStale && !store.watch) ? OWN_WORD : NO_WORD
+    this.#stats = stats
+    this.#listener = {
+      saved: (key, version) => {
+        listener.saved(key, version)
+        this.#heard()
+      },
+      deleted: (key) => {
+        listener.deleted(key)
+        this.#heard()
+      },
+    }
+    this.#start()
+  }
+
+  /** Whose word counts for this key now. */
+  linkOf(key: Key): Link {
+    if (this.#stats.cachePaused && Date.now() >= this.#resumesAt) this.#start()
+    return this.#watch?.linkOf(key) ?? this.#fallback
+  }
+
+  async close(): Promise<void> {
+    const watch = this.#watch
+    this.#watch = undefined
+    await watch?.close()
+  }
+
+  #start(): void {
+    this.#watch = this.#store.watch?.(this.#listener)
+    this.#stats.cachePaused = false
+    this.#begin(Date.now())
+  }
+
+  #begin(now: Instant): void {
+    this.#windowBegan = now
+    this.#messages = 0
+    this.#hitsBefore = this.#stats.hits
+  }
+
+  #heard(): void {
+    this.#messages++
+    const now = Date.now()
+    if (now - this.#windowBegan < WINDOW) return
+    const pays = this.#messages < FEW_MESSAGES || this.#stats.hits - this.#hitsBefore >= this.#messages / 2
+    if (pays) this.#begin(now)
+    else this.#pause(now)
+  }
+
+  #pause(now: Instant): void {
+    this.#stats.cachePaused = true
+    this.#resumesAt = now + PAUSE
+    // A connection that does not end well is the store's to report.
+    this.close().catch(() => {})
+  }
+}

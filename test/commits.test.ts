@@ -1,0 +1,359 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { Commits, recordOf, type Committed, type Write } from '../src/commits.ts'
+import { Diagnostics } from '../src/diagnostics.ts'
+import { format, merge, newRecord, type SessionRecord } from '../src/record.ts'
+import type { Found, Saved, Store } from '../src/store.ts'
+import { Codec, Entry } from '../src/value.ts'
+import { recordingStore, type RecordingStore } from './support/recording-store.ts'
+import { discreet } from './support/secrecy.ts'
+
+const KEY = 'a'.repeat(64)
+const SECRET = 'the-value-nobody-may-read'
+const codec = new Codec()
+const initial = newRecord(Date.now(), { idleTimeout: 60_000, absoluteTimeout: 600_000, persistent: false })
+
+function committing(store: Store, maxRecordBytes = 65_536): { commits: Commits; diagnostics: Diagnostics } {
+  const diagnostics = new Diagnostics('sid')
+  return { commits: new Commits(store, maxRecordBytes, diagnostics), diagnostics }
+}
+
+function withValue(record: SessionRecord, name: string, value: unknown): SessionRecord {
+  return merge(record, { entries: new Map([[name, new Entry(codec.encode(value, name))]]) })
+}
+
+function valueOf(record: SessionRecord, name: string): unknown {
+  return record.entries.get(name)?.read(codec)
+}
+
+/** A write that sets this; on a record that is `found`, or one that is to be made. */
+function setting(name: string, value: unknown, found?: Found, rest: Partial<Write> = {}): Write {
+  return { found, mustRead: false, initial: found ? undefined : initial, apply: (record) => withValue(record, name, value), ...rest }
+}
+
+function incrementing(name: string, found?: Found): Write {
+  return { ...setting(name, 0, found), apply: (record) => withValue(record, name, Number(valueOf(record, name) ?? 0) + 1) }
+}
+
+/** A record that is in the store already. */
+async function stored(store: RecordingStore, record: SessionRecord = initial): Promise<Found> {
+  const { saved } = await store.elsewhere.save(KEY, format(record), Date.now() + 60_000, undefined)
+  assert.ok(saved)
+  return saved
+}
+
+async function nowIn(store: RecordingStore): Promise<SessionRecord | undefined> {
+  const found = await store.elsewhere.load(KEY)
+  return found && recordOf(found)
+}
+
+/** Another process writes, between two steps of this one. */
+function elsewhere(store: RecordingStore, name: string, value: unknown): void {
+  const found = store.elsewhere.load(KEY) as Found
+  const { saved } = store.elsewhere.save(KEY, format(withValue(recordOf(found), name, value)), Date.now() + 60_000, found) as Saved
+  assert.ok(saved)
+}
+
+describe('one writer', () => {
+  it('makes a record that was not there, and changes one that was', async () => {
+    const store = recordingStore()
+    const { commits } = committing(store)
+    const made = await commits.commit(KEY, setting('a', 1))
+    assert.ok(made)
+    const changed = await commits.commit(KEY, setting('b', 2, made.found))
+    assert.deepEqual(changed?.record, await nowIn(store))
+    assert.deepEqual([valueOf(changed?.record as SessionRecord, 'a'), valueOf(changed?.record as SessionRecord, 'b')], [1, 2])
+    assert.deepEqual(store.calls, ['save', 'save'])
+  })
+
+  it('makes a record with nothing in it, if that is asked for', async () => {
+    const store = recordingStore()
+    await committing(store).commits.commit(KEY, { ...setting('a', 1), apply: (record) => record })
+    assert.equal((store.elsewhere.load(KEY) as Found).text, format(initial))
+  })
+
+  it('saves nothing if nothing changes', async () => {
+    const store = recordingStore()
+    const found = await stored(store)
+    const committed = await committing(store).commits.commit(KEY, { ...setting('a', 1, found), apply: (record) => record })
+    assert.equal(committed?.found, found)
+    assert.deepEqual(store.calls, [])
+  })
+
+  it('asks for the newest record before it says that nothing changes, if that must be exact', async () => {
+    const store = recordingStore()
+    const found = await stored(store)
+    elsewhere(store, 'a', 1)
+    const seen: unknown[] = []
+    const write = { ...setting('a', 1, found), isExact: true, apply: (record: SessionRecord) => (seen.push(valueOf(record, 'a')), record) }
+    await committing(store).commits.commit(KEY, write)
+    assert.equal(seen.at(-1), 1)
+  })
+
+  it('merges onto what another process wrote meanwhile', async () => {
+    const store = recordingStore()
+    const found = await stored(store)
+    elsewhere(store, 'theirs', 1)
+    const { commits, diagnostics } = committing(store)
+    await commits.commit(KEY, setting('mine', 2, found))
+    const record = (await nowIn(store)) as SessionRecord
+    assert.deepEqual([valueOf(record, 'theirs'), valueOf(record, 'mine')], [1, 2])
+    assert.deepEqual(store.calls, ['save', 'save'], 'without reading, because the conflict told what is there')
+    assert.equal(diagnostics.stats.conflicts, 1)
+  })
+
+  it('leaves gone what is gone', async () => {
+    const store = recordingStore()
+    const found = await stored(store)
+    await store.elsewhere.delete(KEY)
+    const { commits } = committing(store)
+    assert.equal(await commits.commit(KEY, setting('a', 1, found)), undefined)
+    assert.equal(await nowIn(store), undefined)
+    const lost = setting('a', 1, found, { mustRead: true })
+    assert.equal(await commits.commit(KEY, lost), undefined)
+    assert.equal(await nowIn(store), undefined)
+  })
+
+  it('keeps for the store the end that the timeouts give', async (t) => {
+    t.mock.timers.enable({ apis: ['Date'], now: initial.createdAt + 1000 })
+    const store = recordingStore()
+    assert.equal((await committing(store).commits.commit(KEY, setting('a', 1)))?.found.expiresAt, initial.createdAt + 61_000)
+  })
+})
+
+describe('many writers of one key in one process', () => {
+  it('need two saves for two hundred, and none is lost', async () => {
+    const store = recordingStore()
+    const found = await stored(store)
+    const { commits, diagnostics } = committing(store)
+    await Promise.all(Array.from({ length: 200 }, (_, index) => commits.commit(KEY, setting(`key${index}`, index, found))))
+    const record = (await nowIn(store)) as SessionRecord
+    for (let index = 0; index < 200; index++) assert.equal(valueOf(record, `key${index}`), index)
+    assert.ok(store.count('save') <= 3, `${store.count('save')} saves`)
+    assert.equal(diagnostics.stats.merges, 199)
+  })
+
+  it('make one record for two hundred, if there was none', async () => {
+    const store = recordingStore()
+    const { commits } = committing(store)
+    await Promise.all(Array.from({ length: 200 }, () => commits.commit(KEY, incrementing('count'))))
+    assert.equal(valueOf((await nowIn(store)) as SessionRecord, 'count'), 200)
+    assert.ok(store.count('save') <= 3)
+  })
+
+  it('need few saves on a store that answers at once too', async () => {
+    const store = recordingStore({ isSynchronous: true })
+    const found = await stored(store)
+    const { commits } = committing(store)
+    await Promise.all(Array.from({ length: 200 }, () => commits.commit(KEY, incrementing('count', found))))
+    assert.equal(valueOf((await nowIn(store)) as SessionRecord, 'count'), 200)
+    assert.ok(store.count('save') <= 3)
+  })
+
+  it('lose nothing against another process that keeps writing', async () => {
+    const store = recordingStore()
+    const found = await stored(store)
+    const { commits } = committing(store)
+    const others = (async () => {
+      for (let index = 0; index < 50; index++) {
+        elsewhere(store, `their${index}`, index)
+        await new Promise(setImmediate)
+      }
+    })()
+    for (let round = 0; round < 20; round++) {
+      await Promise.all(Array.from({ length: 10 }, () => commits.commit(KEY, incrementing('count', found))))
+    }
+    await others
+    const record = (await nowIn(store)) as SessionRecord
+    assert.equal(valueOf(record, 'count'), 200)
+    for (let index = 0; index < 50; index++) assert.equal(valueOf(record, `their${index}`), index)
+  })
+
+  it('are applied in the order in which they came', async () => {
+    const store = recordingStore()
+    const found = await stored(store)
+    const { commits } = committing(store)
+    const append = (letter: string): Write => ({
+      ...setting('letters', '', found),
+      apply: (record) => withValue(record, 'letters', `${String(valueOf(record, 'letters') ?? '')}${letter}`),
+    })
+    await Promise.all([...'abcdefgh'].map((letter) => commits.commit(KEY, append(letter))))
+    assert.equal(valueOf((await nowIn(store)) as SessionRecord, 'letters'), 'abcdefgh')
+  })
+
+  it('do not wait for the writers of other keys', async () => {
+    const store = recordingStore()
+    const { commits } = committing(store)
+    const held = store.hold('save')
+    const waiting = commits.commit(KEY, setting('a', 1))
+    await held.arrived
+    assert.ok(await commits.commit('b'.repeat(64), setting('a', 1)))
+    held.release()
+    assert.ok(await waiting)
+  })
+
+  it('do not hinder a deletion, and are told that all is gone', async () => {
+    const store = recordingStore()
+    const found = await stored(store)
+    const { commits } = committing(store)
+    const held = store.hold('save')
+    const writers = [1, 2, 3].map((value) => commits.commit(KEY, setting('a', value, found)))
+    await held.arrived
+    await store.delete(KEY)
+    held.release()
+    assert.deepEqual(await Promise.all(writers), [undefined, undefined, undefined])
+    assert.equal(await nowIn(store), undefined)
+  })
+
+  it('use the queue anew once it was empty', async () => {
+    const store = recordingStore()
+    const { commits } = committing(store)
+    const first = await commits.commit(KEY, incrementing('count'))
+    await commits.commit(KEY, incrementing('count', first?.found))
+    assert.equal(valueOf((await nowIn(store)) as SessionRecord, 'count'), 2)
+  })
+})
+
+describe('a writer that fails', () => {
+  const failure = new Error('a reason')
+  const throwing = (found: Found): Write => ({ ...setting('a', 1, found), apply() { throw failure } })
+
+  it('fails alone when its change throws', async () => {
+    const store = recordingStore()
+    const found = await stored(store)
+    const { commits } = committing(store)
+    const outcomes = await Promise.allSettled([
+      commits.commit(KEY, throwing(found)),
+      commits.commit(KEY, setting('b', 1, found)),
+      commits.commit(KEY, throwing(found)),
+      commits.commit(KEY, setting('c', 1, found)),
+    ])
+    assert.deepEqual(outcomes.map(({ status }) => status), ['rejected', 'fulfilled', 'rejected', 'fulfilled'])
+    assert.equal((outcomes[2] as PromiseRejectedResult).reason, failure)
+    const record = (await nowIn(store)) as SessionRecord
+    assert.deepEqual([...record.entries.keys()], ['b', 'c'])
+  })
+
+  it('fails alone when its change is too large', async () => {
+    const store = recordingStore()
+    const found = await stored(store)
+    const { commits } = committing(store, 1000)
+    const large = SECRET.repeat(40)
+    const writes = [setting('a', 1, found), setting('large', large, found), setting('b', 1, found), setting('huge', large + large, found), setting('c', 1, found)]
+    const held = store.hold('save')
+    const first = commits.commit(KEY, setting('first', 1, found))
+    const outcomes = writes.map((write) => commits.commit(KEY, write))
+    held.release()
+    await first
+    for (const index of [1, 3]) await assert.rejects(outcomes[index] as Promise<Committed>, discreet('ERR_SESSION_TOO_LARGE', SECRET))
+    for (const index of [0, 2, 4]) assert.ok(await outcomes[index])
+    assert.deepEqual([...((await nowIn(store)) as SessionRecord).entries.keys()], ['first', 'a', 'b', 'c'])
+  })
+
+  it('is counted in bytes, not in characters', async () => {
+    const store = recordingStore()
+    const overhead = Buffer.byteLength(format(withValue(initial, 'a', '')))
+    const { commits } = committing(store, overhead + 300)
+    const fits = await commits.commit(KEY, setting('a', '€'.repeat(100)))
+    assert.ok(fits)
+    await assert.rejects(commits.commit(KEY, setting('a', `${'€'.repeat(100)}x`, fits.found)), discreet('ERR_SESSION_TOO_LARGE'))
+  })
+
+  it('may find a record that is larger than is allowed now, and make it smaller', async () => {
+    const store = recordingStore()
+    const found = await stored(store, withValue(withValue(initial, 'a', 'x'.repeat(2000)), 'b', 1))
+    const { commits } = committing(store, 1000)
+    assert.ok(await commits.commit(KEY, { ...setting('b', 1, found) }), 'nothing is changed by it')
+    await assert.rejects(commits.commit(KEY, setting('b', 2, found)), discreet('ERR_SESSION_TOO_LARGE'))
+    assert.ok(await commits.commit(KEY, setting('a', 'small', found)))
+  })
+
+  it('takes all of its save with it when the store fails, and the next ones try for themselves', async () => {
+    const store = recordingStore()
+    const found = await stored(store)
+    const { commits } = committing(store)
+    const down = new Error('down')
+    const held = store.hold('save')
+    const first = commits.commit(KEY, setting('a', 1, found))
+    store.fail('save', down)
+    const second = [commits.commit(KEY, setting('b', 1, found)), commits.commit(KEY, setting('c', 1, found))]
+    const failures = Promise.all(second.map((outcome) => assert.rejects(outcome, down)))
+    await held.arrived
+    held.release()
+    await first
+    await failures
+    assert.ok(await commits.commit(KEY, setting('d', 1, found)))
+    assert.deepEqual([...((await nowIn(store)) as SessionRecord).entries.keys()], ['a', 'd'])
+  })
+})
+
+describe('a writer that does not know what became of its last write', () => {
+  it('reads first, and counts once what had been stored', async () => {
+    const store = recordingStore()
+    const found = await stored(store)
+    const { commits } = committing(store)
+    store.fail('save', new Error('cut'), 'after')
+    await assert.rejects(commits.commit(KEY, setting('a', 1, found)))
+    store.calls.length = 0
+    await commits.commit(KEY, setting('a', 1, found, { mustRead: true }))
+    assert.deepEqual(store.calls, ['load'], 'it was stored, so there is nothing to save')
+  })
+
+  it('reads first, and stores what had not been stored', async () => {
+    const store = recordingStore()
+    const { commits } = committing(store)
+    store.fail('save', new Error('cut'))
+    await assert.rejects(commits.commit(KEY, setting('a', 1)))
+    const committed = await commits.commit(KEY, setting('a', 1, undefined, { mustRead: true }))
+    assert.equal(valueOf(committed?.record as SessionRecord, 'a'), 1)
+    assert.deepEqual(store.calls, ['save', 'load', 'save'])
+  })
+
+  it('does not keep those who wait in the same queue from the truth', async () => {
+    const store = recordingStore()
+    const found = await stored(store)
+    const { commits } = committing(store)
+    store.fail('save', new Error('cut'), 'after')
+    const outcomes = await Promise.allSettled([1, 2, 3].map((value) => commits.commit(KEY, setting(`key${value}`, value, found))))
+    assert.deepEqual(outcomes.map(({ status }) => status), ['rejected', 'fulfilled', 'fulfilled'])
+    assert.deepEqual([...((await nowIn(store)) as SessionRecord).entries.keys()], ['key1', 'key2', 'key3'])
+  })
+
+  it('fails if it cannot read either', async () => {
+    const store = recordingStore()
+    const found = await stored(store)
+    const down = new Error('down')
+    store.fail('load', down)
+    await assert.rejects(committing(store).commits.commit(KEY, setting('a', 1, found, { mustRead: true })), down)
+  })
+})
+
+describe('a writer that loses every race', () => {
+  it('gives up after two seconds as busy, and has stored nothing', async (t) => {
+    t.mock.timers.enable({ apis: ['Date'], now: Date.now() })
+    const store = recordingStore()
+    const found = await stored(store)
+    let races = 0
+    const unlucky: Store = {
+      ...store,
+      async save(key, text, expiresAt, expected) {
+        elsewhere(store, 'theirs', ++races)
+        t.mock.timers.tick(500)
+        return store.save(key, text, expiresAt, expected)
+      },
+    }
+    const { commits, diagnostics } = committing(unlucky)
+    await assert.rejects(commits.commit(KEY, setting('mine', SECRET, found)), discreet('ERR_SESSION_BUSY', SECRET, KEY))
+    assert.equal(races, 5, 'the last one after more than two seconds')
+    assert.equal(diagnostics.stats.conflicts, 5)
+    assert.deepEqual([...((await nowIn(store)) as SessionRecord).entries.keys()], ['theirs'])
+  })
+})
+
+describe('recordOf(found)', () => {
+  it('decodes a record once', async () => {
+    const found = await stored(recordingStore(), withValue(initial, 'a', 1))
+    assert.equal(recordOf(found), recordOf(found))
+    assert.throws(() => recordOf({ text: SECRET, version: 1, expiresAt: 1 }), discreet('ERR_SESSION_UNREADABLE', SECRET))
+  })
+})

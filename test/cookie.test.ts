@@ -1,0 +1,211 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import Keygrip from 'keygrip'
+import { SessionCookie, type CookieOptions } from '../src/cookie.ts'
+import { Diagnostics } from '../src/diagnostics.ts'
+import { keyOf, newId } from '../src/id.ts'
+import { keyringOf, type Keys } from '../src/keys.ts'
+
+const KEY = 'the newest signing secret'
+const OLD = 'an older signing secret'
+const OTHER = 'somebody else his secret'
+
+function cookieWith({ keys = [KEY], ...options }: CookieOptions & { keys?: Keys } = {}): { cookie: SessionCookie; diagnostics: Diagnostics } {
+  const diagnostics = new Diagnostics('sid')
+  return { cookie: new SessionCookie({ name: 'sid', ...options }, keyringOf(keys), diagnostics), diagnostics }
+}
+
+/** `<id>.<signature>`, as Keygrip makes it. */
+function valueOf(id: string, { key = KEY, name = 'sid' } = {}): string {
+  return `${id}.${new Keygrip([key], 'sha256').sign(`${name}=${id}`)}`
+}
+
+describe('SessionCookie.read(header)', () => {
+  const id = newId()
+  const value = valueOf(id)
+
+  it('finds what we signed: the id, its key in the store, and which key signed', () => {
+    const { cookie } = cookieWith({ keys: [KEY, OLD] })
+    assert.deepEqual(cookie.read(`sid=${value}`), [{ id, key: keyOf(id), keyIndex: 0 }])
+    assert.deepEqual(cookie.read(`sid=${valueOf(id, { key: OLD })}`), [{ id, key: keyOf(id), keyIndex: 1 }])
+    assert.deepEqual(cookie.read(`sid=${value}`), [{ id, key: keyOf(id), keyIndex: 0 }], 'also when it is known already')
+  })
+
+  it('finds it wherever it stands', () => {
+    const { cookie } = cookieWith()
+    for (const header of [
+      `a=b; sid=${value}`,
+      `sid=${value}; a=b`,
+      `a=b; sid=${value}; c=d`,
+      `a=b;sid=${value};c=d`,
+      `a=b;   sid=${value}`,
+      `  sid=${value}`,
+      `;;; sid=${value};;`,
+      `a; sid=${value}; b`,
+      `asid=x; sid2=y; my-sid=z; sid=${value}`,
+      `a=sid=; sid=${value}`,
+      `a="sid=x"; sid=${value}`,
+      `${'x=y; '.repeat(2000)}sid=${value}`,
+    ]) {
+      assert.equal(cookie.read(header)[0]?.id, id, header.slice(-100))
+      assert.equal(cookie.isIn(header), true)
+    }
+  })
+
+  it('takes no other cookie for it', () => {
+    const { cookie } = cookieWith()
+    for (const header of [undefined, '', 'sid', ';', `asid=${value}`, `sid2=${value}`, `a=sid=${value}`, `a sid=${value}`, `SID=${value}`, `sid =${value}`]) {
+      assert.deepEqual(cookie.read(header), [])
+      assert.equal(cookie.isIn(header), false, header)
+    }
+  })
+
+  it('takes exactly what we write, and spends no crypto and no word on what looks otherwise', () => {
+    let questions = 0
+    const keygrip = new Keygrip([KEY], 'sha256')
+    const keys = { sign: (text: string) => keygrip.sign(text), index: () => (questions++, 0), verify: () => true } as unknown as Keygrip
+    const { cookie, diagnostics } = cookieWith({ keys })
+    const signature = value.slice(44)
+    for (const wrong of [
+      '',
+      id,
+      `${id}.`,
+      `.${signature}`,
+      value.slice(1),
+      value.slice(0, -1),
+      `${value}x`,
+      `${value} `,
+      ` ${value}`,
+      `"${value}"`,
+      value.replace('.', '-'),
+      value.replace('.', '%'),
+      `+${value.slice(1)}`,
+      `${value.slice(0, -1)}=`,
+      `${value.slice(0, -1)}/`,
+      `é${value.slice(1)}`,
+      `${value.slice(0, -1)}é`,
+      `${value.slice(0, -1)}\u0000`,
+      `${value},`,
+      'x'.repeat(10_000),
+      `${id.repeat(100)}.${signature}`,
+    ]) {
+      assert.deepEqual(cookie.read(`sid=${wrong}`), [], wrong.slice(0, 100))
+    }
+    assert.equal(questions, 0)
+    assert.equal(diagnostics.stats.suspicious, 0)
+    assert.equal(cookie.read(`sid=${value}`).length, 1)
+    assert.equal(questions, 1)
+  })
+
+  it('refuses a wrong signature, and counts it as suspicious', () => {
+    const { cookie, diagnostics } = cookieWith()
+    const forged = [
+      valueOf(id, { key: OTHER }),
+      valueOf(id, { name: 'admin' }),
+      valueOf(id, { name: '' }),
+      `${newId()}${value.slice(43)}`,
+      `${id}.${new Keygrip([KEY], 'sha256').sign(id)}`,
+      `${id}.${'A'.repeat(43)}`,
+    ]
+    for (const value of forged) assert.deepEqual(cookie.read(`sid=${value}`), [])
+    assert.equal(diagnostics.stats.suspicious, forged.length)
+  })
+
+  it('looks at four cookies of its name and no more, in the order of the browser', () => {
+    const { cookie } = cookieWith()
+    const ids = Array.from({ length: 6 }, newId)
+    const header = ids.map((id) => `sid=${valueOf(id)}`).join('; ')
+    assert.deepEqual(cookie.read(header).map((found) => found.id), ids.slice(0, 4))
+    assert.deepEqual(cookie.read(`sid=a; sid=b; sid=; ${header}`).map((found) => found.id), ids.slice(0, 1))
+    assert.deepEqual(cookie.read(`sid=a; sid=b; sid=; sid=c; ${header}`), [])
+  })
+
+  it('names one session once, however often the cookie was sent', () => {
+    assert.equal(cookieWith().cookie.read(`sid=${value}; sid=${value}`).length, 1)
+  })
+
+  it('reads names that mean something to regular expressions', () => {
+    const { cookie } = cookieWith({ name: '__Host-a.b*c' })
+    const value = valueOf(id, { name: '__Host-a.b*c' })
+    assert.equal(cookie.read(`__Host-axbbc=${value}; __Host-a.b*c=${value}`).length, 1)
+    assert.equal(cookie.read(`__Host-axbbc=${value}`).length, 0)
+  })
+
+  it('is done quickly with whatever somebody sends', () => {
+    const { cookie } = cookieWith()
+    for (const header of ['sid='.repeat(4000), 'sid=;'.repeat(4000), `${' '.repeat(16_000)}sid=`, 'a sid='.repeat(2500), `sid=${'x'.repeat(16_000)}`]) {
+      const startedAt = performance.now()
+      assert.deepEqual(cookie.read(header), [])
+      assert.ok(performance.now() - startedAt < 50)
+    }
+  })
+})
+
+describe('SessionCookie.rotate(keys)', () => {
+  const id = newId()
+
+  it('accepts the keys that are still there and forgets what it knew of the others', () => {
+    const { cookie } = cookieWith({ keys: [OLD] })
+    const header = `sid=${valueOf(id, { key: OLD })}`
+    assert.equal(cookie.read(header)[0]?.keyIndex, 0)
+    cookie.rotate(keyringOf([KEY, OLD]))
+    assert.equal(cookie.read(header)[0]?.keyIndex, 1)
+    assert.equal(cookie.read(cookie.write(id, false).split(';')[0])[0]?.keyIndex, 0)
+    cookie.rotate(keyringOf([KEY]))
+    assert.deepEqual(cookie.read(header), [])
+  })
+
+  it('may change the length of signatures', () => {
+    const { cookie } = cookieWith()
+    cookie.rotate(keyringOf(new Keygrip([KEY], 'sha512')))
+    assert.equal(cookie.read(cookie.write(id, false).split(';')[0]).length, 1)
+  })
+
+  it('is not needed for a Keygrip whose own keys change: a retired key is refused at once', () => {
+    const secrets = [KEY, OLD]
+    const { cookie } = cookieWith({ keys: new Keygrip(secrets, 'sha256') })
+    const header = `sid=${valueOf(id, { key: OLD })}`
+    assert.equal(cookie.read(header)[0]?.keyIndex, 1)
+    secrets.pop()
+    assert.deepEqual(cookie.read(header), [])
+  })
+})
+
+describe('SessionCookie.write(id, isSecure, until)', () => {
+  const id = newId()
+  const pair = `sid=${valueOf(id)}`
+
+  it('writes what Keygrip verifies, and no more attributes than asked for', () => {
+    const { cookie } = cookieWith()
+    assert.equal(cookie.write(id, false), `${pair}; Path=/; HttpOnly; SameSite=Lax`)
+    assert.equal(cookie.write(id, true), `${pair}; Path=/; HttpOnly; Secure; SameSite=Lax`)
+  })
+
+  it('writes every attribute', () => {
+    const { cookie } = cookieWith({ path: '/app', domain: 'example.com', sameSite: 'none', partitioned: true, priority: 'high' })
+    assert.equal(
+      cookie.write(id, true),
+      `${pair}; Path=/app; Domain=example.com; HttpOnly; Secure; SameSite=None; Partitioned; Priority=High`,
+    )
+    assert.equal(cookieWith({ sameSite: 'strict' }).cookie.write(id, false), `${pair}; Path=/; HttpOnly; SameSite=Strict`)
+  })
+
+  it('writes how long it lasts, in both of the ways that browsers know', (t) => {
+    t.mock.timers.enable({ apis: ['Date'], now: Date.parse('2026-01-02T03:04:05.600Z') })
+    const { cookie } = cookieWith()
+    const until = Date.parse('2026-01-02T04:04:05.000Z')
+    assert.equal(
+      cookie.write(id, false, until),
+      `${pair}; Max-Age=3599; Expires=Fri, 02 Jan 2026 04:04:05 GMT; Path=/; HttpOnly; SameSite=Lax`,
+    )
+    assert.match(cookie.write(id, false, 5), /Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT/)
+  })
+
+  it('clears with the same attributes, so that the browser knows which one', () => {
+    const { cookie } = cookieWith({ path: '/app', domain: 'example.com' })
+    assert.equal(
+      cookie.clear(true),
+      'sid=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Path=/app; Domain=example.com; HttpOnly; Secure; SameSite=Lax',
+    )
+  })
+})

@@ -1,0 +1,151 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { setTimeout as after } from 'node:timers/promises'
+import { fileStore, memoryStore, type Store } from '../../src/index.ts'
+import { Agent, currentSession, sessionOf, siteWith } from '../support/http.ts'
+import { temporaryDirectory } from '../support/deployments.ts'
+import { counting, keysOf, steerable } from '../support/stores.ts'
+
+const STORES: Record<string, (test: import('node:test').TestContext) => Store> = {
+  memory: () => memoryStore(),
+  files: (test) => fileStore({ directory: temporaryDirectory(test) }),
+}
+
+describe('G4: readers do not write', () => {
+  for (const [name, make] of Object.entries(STORES)) {
+    for (const cache of [undefined, false] as const) {
+      it(`whatever they read, ${cache === false ? 'uncached' : 'cached'}, on ${name}`, async (test) => {
+        const { store, calls } = counting(make(test))
+        const { agent } = await siteWith(test, { store, ...(cache === false && { cache }) }, async (ctx) => {
+          const session = sessionOf(ctx)
+          if (ctx.path === '/fill') {
+            Object.assign(session, { text: 'a', cart: { items: [1, { a: 2 }] }, when: new Date(0), tags: new Set(['x']), big: { 1: 'a', 2: 'b' } })
+          } else {
+            // Everything is handed out, and something of it is set to what it is.
+            ctx.body = [session['text'], session['cart'].items[1].a, session['when'].getTime(), [...session['tags']], session['big'][1]]
+            session['text'] = 'a'
+            session['cart'] = { items: [1, { a: 2 }] }
+            session['cart'].items.push(3)
+            session['cart'].items.pop()
+            session['extra'] = 1
+            delete session['extra']
+            await currentSession().save()
+          }
+          ctx.body ??= ''
+        })
+        const browser = agent()
+        await browser.get('/fill')
+        const { save } = calls
+        for (let index = 0; index < 20; index++) {
+          assert.equal((await browser.get('/')).text, '["a",2,0,["x"],"a"]')
+        }
+        assert.equal(calls.save, save)
+        assert.equal(calls.touch, 0)
+        assert.equal(calls.delete, 0)
+      })
+    }
+  }
+
+  it('and a visitor without a session costs the store nothing at all', async (test) => {
+    const { store, total } = counting(memoryStore())
+    const { agent } = await siteWith(test, { store }, (ctx) => {
+      ctx.body = { ...ctx.session, user: sessionOf(ctx)['user'] ?? null }
+    })
+    const { cookies } = await agent().get('/')
+    assert.deepEqual(cookies, [])
+    assert.equal(total(), 0)
+  })
+})
+
+describe('G4: the touch that extends the idle timeout', () => {
+  for (const [name, make] of Object.entries(STORES)) {
+    it(`comes at most once per tenth of it, and only when used, on ${name}`, async (test) => {
+      const { store, calls } = counting(make(test))
+      const { agent } = await siteWith(test, { store, idleTimeout: 2000 }, (ctx) => {
+        if (ctx.path === '/in') sessionOf(ctx)['user'] = 'alice'
+        ctx.body = ''
+      })
+      const browser = agent()
+      await browser.get('/in')
+      for (let round = 1; round <= 2; round++) {
+        for (let index = 0; index < 10; index++) await browser.get('/')
+        assert.equal(calls.touch, round - 1, 'not within the first tenth')
+        await after(210)
+        // At once, so that a touch under way is no reason for another.
+        await Promise.all(Array.from({ length: 10 }, () => browser.get('/')))
+        assert.equal(calls.touch, round, 'once after it, for ten parallel requests')
+      }
+      assert.equal(calls.save, 1)
+    })
+  }
+
+  it('is one for parallel requests even while the store has not answered', async (test) => {
+    const store = steerable()
+    const { agent } = await siteWith(test, { store, cache: false, idleTimeout: 1000 }, (ctx) => {
+      if (ctx.path === '/in') sessionOf(ctx)['user'] = 'alice'
+      ctx.body = ''
+    })
+    const browser = agent()
+    await browser.get('/in')
+    await after(110)
+    store.held.add('touch')
+    await Promise.all(Array.from({ length: 10 }, () => browser.get('/')))
+    store.release()
+    assert.equal(store.arrivals.filter((call) => call === 'touch').length, 1)
+  })
+
+  it('keeps a used session alive beyond the idle timeout, and an unused one not', async (test) => {
+    const { agent } = await siteWith(test, { idleTimeout: 400 }, (ctx) => {
+      if (ctx.path === '/in') sessionOf(ctx)['user'] = 'alice'
+      ctx.body = { ...ctx.session }
+    })
+    const [used, unused] = [agent(), agent()]
+    await Promise.all([used.get('/in'), unused.get('/in')])
+    for (let index = 0; index < 6; index++) {
+      await after(100)
+      assert.equal((await used.get('/')).text, '{"user":"alice"}')
+    }
+    assert.equal((await unused.get('/')).text, '{}')
+  })
+
+  it('carries no data: what another request wrote meanwhile stays, and the version too', async (test) => {
+    const inner = memoryStore()
+    const store = steerable(inner)
+    const { port } = await siteWith(test, { store, cache: false, idleTimeout: 1000 }, (ctx) => {
+      if (ctx.path !== '/') sessionOf(ctx)['page'] = ctx.path
+      ctx.body = { ...ctx.session }
+    })
+    const browser = new Agent(port)
+    await browser.get('/a')
+    await after(110)
+    store.held.add('touch')
+    await browser.get('/')
+    await browser.get('/b')
+    const [key] = await keysOf(inner)
+    const before = await inner.load(key as string)
+    store.release()
+    await after(10)
+    const now = await inner.load(key as string)
+    assert.equal(now?.text, before?.text)
+    assert.equal(now?.version, before?.version)
+    assert.equal((await browser.get('/')).text, '{"page":"/b"}')
+  })
+
+  it('that fails fails no request', async (test) => {
+    const store = steerable()
+    const { agent, sessions } = await siteWith(test, { store, cache: false, idleTimeout: 500 }, (ctx) => {
+      if (ctx.path === '/in') sessionOf(ctx)['user'] = 'alice'
+      ctx.body = { ...ctx.session }
+    })
+    const browser = agent()
+    await browser.get('/in')
+    await after(60)
+    store.failing.add('touch')
+    assert.equal((await browser.get('/')).text, '{"user":"alice"}')
+    await after(1)
+    assert.equal(sessions.stats().errors, 1)
+    store.failing.clear()
+    await browser.get('/')
+    assert.equal(store.arrivals.filter((call) => call === 'touch').length, 2, 'the next request tries again')
+  })
+})

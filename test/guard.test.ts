@@ -1,0 +1,162 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { Diagnostics } from '../src/diagnostics.ts'
+import { SessionError } from '../src/errors.ts'
+import { guarded } from '../src/guard.ts'
+import type { Store } from '../src/store.ts'
+import { memoryStore } from '../src/stores/memory.ts'
+import { recordingStore } from './support/recording-store.ts'
+import { discreet } from './support/secrecy.ts'
+
+const KEY = 'f'.repeat(64)
+const FAR = Date.now() + 3_600_000
+const METHODS = ['load', 'save', 'touch', 'delete'] as const
+const CALLS: Record<(typeof METHODS)[number], (store: Store) => unknown> = {
+  load: (store) => store.load(KEY),
+  save: (store) => store.save(KEY, 'some text', FAR, undefined),
+  touch: (store) => store.touch(KEY, FAR),
+  delete: (store) => store.delete(KEY),
+}
+
+function broken(method: string, work: () => unknown): Store {
+  return { ...memoryStore({ pruneInterval: 0 }), [method]: work } as Store
+}
+
+for (const method of METHODS) {
+  describe(`a store whose ${method} fails`, () => {
+    const ways: [way: string, work: (cause: Error) => unknown][] = [
+      ['throws', (cause) => { throw cause }],
+      ['rejects', (cause) => Promise.reject(cause)],
+      ['rejects later', async (cause) => { await new Promise(setImmediate); throw cause }],
+    ]
+    for (const [way, work] of ways) {
+      it(`is unavailable when it ${way}, and its error is the cause`, async () => {
+        const cause = new Error('connection refused')
+        const diagnostics = new Diagnostics('sid')
+        const store = guarded(broken(method, () => work(cause)), 1000, diagnostics)
+        await assert.rejects(
+          async () => CALLS[method](store),
+          (error: SessionError) => {
+            discreet('ERR_SESSION_STORE_UNAVAILABLE', KEY, 'some text')(error)
+            assert.equal(error.cause, cause)
+            assert.equal(error.status, 503)
+            assert.match(error.message, method === 'load' ? /could not be read/ : /may or may not be stored/)
+            return true
+          },
+        )
+        assert.equal(diagnostics.stats.errors, 1)
+      })
+    }
+
+    it('is unavailable when it says nothing, within the deadline', async () => {
+      const store = guarded(broken(method, () => new Promise(() => {})), 20, new Diagnostics('sid'))
+      const startedAt = performance.now()
+      await assert.rejects(
+        async () => CALLS[method](store),
+        (error: Error) => discreet('ERR_SESSION_STORE_UNAVAILABLE', KEY)(error) && /within 20 ms/.test((error.cause as Error).message),
+      )
+      assert.ok(performance.now() - startedAt < 1000)
+    })
+
+    it('harms nobody when it fails after the deadline', async () => {
+      const recording = recordingStore()
+      const held = recording.hold(method, 'after')
+      const store = guarded(recording, 5, new Diagnostics('sid'))
+      await assert.rejects(async () => CALLS[method](store), discreet('ERR_SESSION_STORE_UNAVAILABLE'))
+      held.release()
+      recording.fail(method, new Error('too late'))
+      await assert.rejects(async () => CALLS[method](store), discreet('ERR_SESSION_STORE_UNAVAILABLE'))
+    })
+
+    it('may say that a record is unreadable or that it is busy, which are no failures', async () => {
+      for (const code of ['ERR_SESSION_UNREADABLE', 'ERR_SESSION_BUSY'] as const) {
+        const own = new SessionError(code, 'in its own words')
+        const diagnostics = new Diagnostics('sid')
+        for (const work of [() => { throw own }, () => Promise.reject(own)]) {
+          const store = guarded(broken(method, work), 1000, diagnostics)
+          await assert.rejects(async () => CALLS[method](store), own)
+        }
+        assert.equal(diagnostics.stats.errors, 0)
+      }
+      const other = new SessionError('ERR_SESSION_OPTION', 'a store that is not made right')
+      const store = guarded(broken(method, () => { throw other }), 1000, new Diagnostics('sid'))
+      await assert.rejects(async () => CALLS[method](store), discreet('ERR_SESSION_STORE_UNAVAILABLE'))
+    })
+  })
+}
+
+describe('a store that works', () => {
+  it('answers at once if it can, and by a promise if it cannot', async () => {
+    const atOnce = guarded(memoryStore({ pruneInterval: 0 }), 1000, new Diagnostics('sid'))
+    assert.equal(atOnce.load(KEY), undefined)
+    assert.equal((atOnce.save(KEY, 'text', FAR, undefined) as { saved: { text: string } }).saved.text, 'text')
+    assert.equal(atOnce.touch(KEY, FAR), true)
+    assert.equal(atOnce.delete(KEY), true)
+    const later = guarded(recordingStore(), 1000, new Diagnostics('sid'))
+    assert.ok(later.load(KEY) instanceof Promise)
+    assert.equal(await later.load(KEY), undefined)
+  })
+
+  it('is counted', async () => {
+    const diagnostics = new Diagnostics('sid')
+    const store = guarded(recordingStore(), 1000, diagnostics)
+    for (const call of Object.values(CALLS)) await call(store)
+    await store.load(KEY)
+    const { loads, saves, touches, destroys, errors } = diagnostics.stats
+    assert.deepEqual({ loads, saves, touches, destroys, errors }, { loads: 2, saves: 1, touches: 1, destroys: 1, errors: 0 })
+  })
+
+  it('leaves no timer behind that keeps the process alive', async () => {
+    const store = guarded(recordingStore(), 60_000, new Diagnostics('sid'))
+    for (const call of Object.values(CALLS)) await call(store)
+    assert.deepEqual(process.getActiveResourcesInfo().filter((resource) => resource === 'Timeout'), [])
+  })
+})
+
+describe('the optional powers of a store', () => {
+  it('stay absent where they are absent', () => {
+    assert.deepEqual(Object.keys(guarded(recordingStore(), 1000, new Diagnostics('sid'))).toSorted(), ['delete', 'load', 'save', 'touch'])
+  })
+
+  it('are called on the store itself', async () => {
+    class Own {
+      closed = false
+      readonly inner = recordingStore({ power: 'watch' })
+      load = this.inner.load
+      save = this.inner.save
+      touch = this.inner.touch
+      delete = this.inner.delete
+      watch(...listener: Parameters<NonNullable<Store['watch']>>): ReturnType<NonNullable<Store['watch']>> {
+        return (this.inner as Required<Store>).watch(...listener)
+      }
+      async *keys(): AsyncIterable<string> {
+        yield String(this.closed)
+      }
+      async prune(): Promise<number> {
+        return this.closed ? 1 : 0
+      }
+      async ping(): Promise<void> {
+        if (this.closed) throw new Error('closed')
+      }
+      async close(): Promise<void> {
+        this.closed = true
+      }
+    }
+    const store = guarded(new Own(), 1000, new Diagnostics('sid')) as Required<Store>
+    await store.ping()
+    assert.equal(await store.prune(), 0)
+    for await (const key of store.keys()) assert.equal(key, 'false')
+    assert.equal(store.watch({ saved() {}, deleted() {} }).linkOf(KEY).generation, 1)
+    await store.close()
+    assert.equal(await store.prune(), 1)
+  })
+
+  it('include isCurrent, which says no where it throws: the load that follows tells what is wrong', async () => {
+    const recording = recordingStore({ power: 'isCurrent' })
+    const found = (await recording.save(KEY, 'text', FAR, undefined)).saved
+    assert.ok(found)
+    assert.equal(guarded(recording, 1000, new Diagnostics('sid')).isCurrent?.(KEY, found), true)
+    const throwing: Store = { ...recording, isCurrent() { throw new Error('no such folder') } }
+    assert.equal(guarded(throwing, 1000, new Diagnostics('sid')).isCurrent?.(KEY, found), false)
+  })
+})

@@ -1,0 +1,215 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import Keygrip from 'keygrip'
+import { checkOptions, type SessionOptions } from '../src/options.ts'
+import { memoryStore } from '../src/stores/memory.ts'
+import { recordingStore } from './support/recording-store.ts'
+import { discreet } from './support/secrecy.ts'
+
+const KEY = 'a secret for signing cookies'
+const store = memoryStore({ pruneInterval: 0 })
+
+function check(options: object): ReturnType<typeof checkOptions> {
+  return checkOptions({ store, ...options } as SessionOptions)
+}
+
+/** Refused, with a message in which the option, the rule and (if it is no secret) the value can be read. */
+function assertRefused(options: unknown, ...said: (RegExp | string)[]): void {
+  assert.throws(
+    () => checkOptions(options as SessionOptions),
+    (error: Error) => {
+      discreet('ERR_SESSION_OPTION', KEY)(error)
+      for (const part of said) assert.match(error.message, typeof part === 'string' ? new RegExp(part.replaceAll('.', '\\.')) : part)
+      return true
+    },
+  )
+}
+
+describe('options that are left out', () => {
+  it('are half an hour, eight hours, a cookie for this host, a cache of 32 MiB for a minute, and 64 KiB a session', () => {
+    const { store: given, ...options } = check({})
+    assert.equal(given, store)
+    assert.deepEqual(options, {
+      keyring: undefined,
+      ownsStore: false,
+      cache: { max: 10_000, maxBytes: 33_554_432, maxAge: 60_000, allowStale: false },
+      idleTimeout: 1_800_000,
+      absoluteTimeout: 28_800_000,
+      cookie: { name: 'sid', path: '/', secure: 'auto', sameSite: 'lax' },
+      encrypt: false,
+      serializer: undefined,
+      skip: undefined,
+      onStoreError: 'throw',
+      maxRecordBytes: 65_536,
+    })
+  })
+
+  it('may be given as undefined, as an environment variable that is not set is', () => {
+    const names = ['keys', 'cache', 'idleTimeout', 'absoluteTimeout', 'cookie', 'encrypt', 'serializer', 'skip', 'onStoreError', 'maxRecordBytes']
+    assert.deepEqual(check(Object.fromEntries(names.map((name) => [name, undefined]))), check({}))
+    const { cookie } = check({ cookie: { name: undefined, path: undefined, domain: undefined, secure: undefined, partitioned: undefined } })
+    assert.deepEqual([cookie.name, cookie.path, cookie.secure, cookie.domain], ['sid', '/', 'auto', undefined])
+  })
+})
+
+describe('options', () => {
+  it('are copied, so that nothing changes them later', () => {
+    const given = { cookie: { name: 'a' }, cache: { max: 5 }, idleTimeout: 5 }
+    const options = check(given)
+    given.cookie.name = 'b'
+    given.cache.max = 6
+    assert.equal(options.cookie.name, 'a')
+    assert.equal(options.cache?.max, 5)
+    assert.throws(() => ((options.cookie as { name: string }).name = 'c'), TypeError)
+  })
+
+  it('of another kind than an object are refused, and not shown: it may be a secret in the wrong place', () => {
+    for (const wrong of [KEY, null, 5, [KEY], () => KEY]) assertRefused(wrong, 'the options must be an object')
+  })
+
+  it('that do not exist are refused by name', () => {
+    assertRefused({ secret: KEY }, /: secret is not an option; there are keys, store/)
+    assertRefused({ cookie: { maxAge: 5 } }, /: cookie\.maxAge is not an option; there are name/)
+    assertRefused({ cookie: { httpOnly: false } }, 'cookie.httpOnly')
+    assertRefused({ cache: { ttl: 5 } }, /: cache\.ttl is not an option; there are max/)
+  })
+})
+
+describe('keys', () => {
+  it('are secrets or a Keygrip', () => {
+    const signature = new Keygrip([KEY], 'sha256').sign('text')
+    assert.equal(check({ keys: [KEY] }).keyring?.sign('text'), signature)
+    assert.equal(check({ keys: new Keygrip([KEY], 'sha256') }).keyring?.sign('text'), signature)
+  })
+
+  it('that are wrong are refused, and not shown', () => {
+    for (const keys of [KEY, [], null, { key: KEY }, [KEY, 'short']]) assertRefused({ keys }, 'keys')
+  })
+})
+
+describe('store', () => {
+  it('is a store, or the address of one, which is then ours to close', async () => {
+    assert.equal(check({ store }).ownsStore, false)
+    const made = check({ store: 'memory:' })
+    assert.equal(made.ownsStore, true)
+    await made.store.close?.()
+  })
+
+  it('that misses a method is refused, with the name of the method', () => {
+    for (const method of ['load', 'save', 'touch', 'delete'] as const) {
+      assertRefused({ store: { ...recordingStore(), [method]: undefined } }, `store must be a URL or a store; it has no method ${method}`)
+    }
+    for (const wrong of [null, 5, true, {}, new Map()]) assertRefused({ store: wrong }, 'store must be')
+  })
+
+  it('is made when all else is right, because nobody would close it', () => {
+    assertRefused({ store: {}, cookie: { name: 'a b' } }, 'cookie.name')
+  })
+})
+
+describe('cache', () => {
+  it('is false, or bounds', () => {
+    assert.equal(check({ cache: false }).cache, undefined)
+    assert.deepEqual(check({ cache: { max: 1, maxBytes: 2, maxAge: 0.5 } }).cache, { max: 1, maxBytes: 2, maxAge: 0.5, allowStale: false })
+  })
+
+  it('serves what may be old only if it was allowed in so many words', () => {
+    assert.equal(check({ cache: { maxAge: 5 } }).cache?.allowStale, false)
+    assert.equal(check({ cache: { allowStale: true } }).cache?.allowStale, true)
+  })
+
+  it('of another kind is refused', () => {
+    for (const cache of [true, null, 5, 'on', []]) assertRefused({ cache }, 'cache must be false or an object')
+    for (const max of [0, -1, 1.5, NaN, Infinity, '5', null]) {
+      assertRefused({ cache: { max } }, `cache.max must be a whole number above 0; it is `)
+      assertRefused({ cache: { maxBytes: max } }, 'cache.maxBytes must be a whole number above 0')
+    }
+    for (const maxAge of [0, -1, NaN, Infinity, '5', null]) assertRefused({ cache: { maxAge } }, 'cache.maxAge must be a number above 0')
+  })
+})
+
+describe('idleTimeout and absoluteTimeout', () => {
+  it('are milliseconds above 0, up to a hundred years', () => {
+    for (const name of ['idleTimeout', 'absoluteTimeout']) {
+      assert.equal(check({ [name]: 0.5 })[name as 'idleTimeout'], 0.5)
+      assert.ok(check({ [name]: 100 * 365 * 24 * 3_600_000 }))
+      for (const wrong of [0, -1, NaN, Infinity, '5', null, 1e15, Number.MAX_SAFE_INTEGER, {}, Object.create(null), 5n]) {
+        assertRefused({ [name]: wrong }, new RegExp(`${name} must be a number of milliseconds above 0.*; it is `))
+      }
+    }
+  })
+})
+
+describe('maxRecordBytes', () => {
+  it('is a number above 0', () => {
+    assert.equal(check({ maxRecordBytes: 1 }).maxRecordBytes, 1)
+    for (const wrong of [0, -1, NaN, Infinity, '64k', null]) assertRefused({ maxRecordBytes: wrong }, 'maxRecordBytes must be a number above 0')
+  })
+})
+
+describe('skip, onStoreError and serializer', () => {
+  it('are a function, one of two words, and a pair of functions', () => {
+    const serializer = { stringify: String, parse: String }
+    const skip = (): boolean => true
+    const options = check({ skip, onStoreError: 'anonymous', serializer })
+    assert.deepEqual([options.skip, options.onStoreError, options.serializer], [skip, 'anonymous', serializer])
+  })
+
+  it('of another kind are refused', () => {
+    for (const skip of [true, '/assets', null, {}]) assertRefused({ skip }, 'skip must be a function; it is')
+    for (const word of ['ignore', true, null]) assertRefused({ onStoreError: word }, 'onStoreError must be one of throw, anonymous; it is')
+    for (const serializer of [null, JSON.stringify, {}, { stringify: String }, { parse: String }, { stringify: 1, parse: 2 }]) {
+      assertRefused({ serializer }, 'serializer must have the functions stringify and parse')
+    }
+  })
+})
+
+describe('cookie', () => {
+  it('of another kind than an object is refused', () => {
+    for (const cookie of ['sid', null, true, [], 5]) assertRefused({ cookie }, 'cookie must be an object')
+  })
+
+  it('has a name and a path that a cookie may have', () => {
+    for (const name of ['sid', 'SID', '__Secret', "a!#$%&'*+-.^_`|~9"]) assert.equal(check({ cookie: { name } }).cookie.name, name)
+    for (const name of ['', 'a b', 'a=b', 'a;b', 'a,b', 'ä', 'a\n', '"a"', 5, null]) assertRefused({ cookie: { name } }, 'cookie.name must be a cookie name')
+    for (const path of ['/', '/a/b c', '/%20']) assert.equal(check({ cookie: { path } }).cookie.path, path)
+    for (const path of ['', 'a', '/a;b', '/a\n', '/ä', 5, null]) assertRefused({ cookie: { path } }, 'cookie.path must begin with /')
+  })
+
+  it('has a domain that is one', () => {
+    for (const domain of ['example.com', '.example.com', 'localhost', 'xn--bcher-kva.example']) {
+      assert.equal(check({ cookie: { domain } }).cookie.domain, domain)
+    }
+    for (const domain of ['', 'a b', 'a;b', 'https://a', 'a/b', 'a\n', 5, null, ['a']]) assertRefused({ cookie: { domain } }, 'cookie.domain must be a host name')
+  })
+
+  it('has attributes that browsers know', () => {
+    const wrong: [name: string, values: unknown[]][] = [
+      ['secure', ['yes', 1, null]],
+      ['sameSite', ['Lax', true, false, null]],
+      ['priority', ['High', true, null]],
+      ['partitioned', ['true', 1, null]],
+      ['persistent', ['true', 1, null]],
+    ]
+    for (const [name, values] of wrong) {
+      for (const value of values) assertRefused({ cookie: { [name]: value } }, new RegExp(`cookie\\.${name} must be one of .*; it is `))
+    }
+    const cookie = { secure: true, sameSite: 'strict', priority: 'low', partitioned: false, persistent: true }
+    assert.deepEqual(check({ cookie }).cookie, { name: 'sid', path: '/', ...cookie })
+  })
+
+  it('is secure in so many words where browsers insist', () => {
+    const insisting = [{ sameSite: 'none' }, { partitioned: true }, { name: '__Host-sid' }, { name: '__Secure-sid' }, { name: '__host-sid' }]
+    for (const cookie of insisting) {
+      for (const secure of [undefined, 'auto', false]) assertRefused({ cookie: { ...cookie, secure } }, /cookie\.secure must be true with /)
+      assert.equal(check({ cookie: { ...cookie, secure: true } }).cookie.secure, true)
+    }
+  })
+
+  it('has no domain and the whole host with the prefix __Host-', () => {
+    const name = '__Host-sid'
+    assertRefused({ cookie: { name, secure: true, path: '/a' } }, 'needs the path / and no domain')
+    assertRefused({ cookie: { name, secure: true, domain: 'example.com' } }, 'needs the path / and no domain')
+    assert.ok(check({ cookie: { name: '__Secure-sid', secure: true, path: '/a', domain: 'example.com' } }))
+  })
+})

@@ -1,0 +1,113 @@
+import assert from 'node:assert/strict'
+import { describe, it, type TestContext } from 'node:test'
+import { Diagnostics } from '../src/diagnostics.ts'
+import type { Link, Listener, Store } from '../src/store.ts'
+import { memoryStore } from '../src/stores/memory.ts'
+import { Watching } from '../src/watching.ts'
+
+const KEY = 'a'.repeat(64)
+const MINUTE = 60_000
+
+/** A store over which one can hear: what it is told to say, for as long as somebody listens. */
+function audibleStore(): { store: Store; say(count: number): void; isHeard(): boolean } {
+  let listener: Listener | undefined
+  const link: Link = { generation: 1, vouches: () => true }
+  const { load, save, touch, delete: remove } = memoryStore({ pruneInterval: 0 })
+  return {
+    store: {
+      load,
+      save,
+      touch,
+      delete: remove,
+      watch(given) {
+        listener = given
+        return {
+          linkOf: () => link,
+          async close() {
+            listener = undefined
+          },
+        }
+      },
+    },
+    say(count) {
+      for (let n = 0; n < count; n++) listener?.saved(KEY, n)
+    },
+    isHeard: () => listener !== undefined,
+  }
+}
+
+function watch(test: TestContext, store: Store, allowStale = false): { watching: Watching; stats: Diagnostics['stats'] } {
+  test.mock.timers.enable({ apis: ['Date'], now: 1_000_000 })
+  const { stats } = new Diagnostics('sid')
+  return { watching: new Watching(store, { saved() {}, deleted() {} }, allowStale, stats), stats }
+}
+
+describe('the cache’s ear at its store', () => {
+  it('stops listening when a minute brought fewer hits than half the messages, and says so', (test) => {
+    const { store, say, isHeard } = audibleStore()
+    const { watching, stats } = watch(test, store)
+    assert.ok(watching.linkOf(KEY).vouches())
+    stats.hits += 99
+    say(199)
+    test.mock.timers.tick(MINUTE)
+    assert.equal(stats.cachePaused, false)
+    say(1)
+    assert.equal(stats.cachePaused, true)
+    assert.equal(isHeard(), false)
+    assert.equal(watching.linkOf(KEY).vouches(), false)
+  })
+
+  it('listens again after five minutes', (test) => {
+    const { store, say, isHeard } = audibleStore()
+    const { watching, stats } = watch(test, store)
+    say(200)
+    test.mock.timers.tick(MINUTE)
+    say(1)
+    test.mock.timers.tick(5 * MINUTE - 1)
+    assert.equal(watching.linkOf(KEY).vouches(), false)
+    test.mock.timers.tick(1)
+    assert.equal(watching.linkOf(KEY).vouches(), true)
+    assert.equal(stats.cachePaused, false)
+    assert.equal(isHeard(), true)
+  })
+
+  it('goes on where it pays, however many messages there are', (test) => {
+    const { store, say } = audibleStore()
+    const { stats } = watch(test, store)
+    for (let minute = 0; minute < 10; minute++) {
+      stats.hits += 5_000
+      say(9_999)
+      test.mock.timers.tick(MINUTE)
+      say(1)
+      assert.equal(stats.cachePaused, false)
+    }
+  })
+
+  it('does not mind a handful of messages without a hit', (test) => {
+    const { store, say } = audibleStore()
+    const { stats } = watch(test, store)
+    say(98)
+    test.mock.timers.tick(MINUTE)
+    say(1)
+    assert.equal(stats.cachePaused, false)
+  })
+
+  it('takes the word of a store that answers for each entry, and no other store’s unless staleness is allowed', (test) => {
+    const { load, save, touch, delete: remove } = memoryStore({ pruneInterval: 0 })
+    const mute: Store = { load, save, touch, delete: remove }
+    assert.equal(watch(test, memoryStore({ pruneInterval: 0 })).watching.linkOf(KEY).vouches(), true)
+    test.mock.timers.reset()
+    assert.equal(watch(test, mute).watching.linkOf(KEY).vouches(), false)
+    test.mock.timers.reset()
+    assert.equal(watch(test, mute, true).watching.linkOf(KEY).vouches(), true)
+  })
+
+  it('allows no staleness on account of a pause', (test) => {
+    const { store, say } = audibleStore()
+    const { watching } = watch(test, store, true)
+    say(200)
+    test.mock.timers.tick(MINUTE)
+    say(1)
+    assert.equal(watching.linkOf(KEY).vouches(), false)
+  })
+})
