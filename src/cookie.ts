@@ -35,7 +35,6 @@ export interface Verified {
 /** Cookies of one name that a browser may send, from several paths or domains or an attacker's subdomain. */
 const MAX_CANDIDATES = 4
 const ID_LENGTH = 43
-const MEMORIZED = 10_000
 const SIGNATURE = /^[A-Za-z0-9_-]+$/
 
 /** What the browser holds: `<name>=<id>.<signature>`. The signature covers the name, so that no cookie stands in for another. */
@@ -47,9 +46,11 @@ export class SessionCookie {
   #valueLength: number
   readonly #assignment: string
   /** Value with signature to what it means: an HMAC costs a request ten times this look-up. */
-  readonly #verified = new LRUCache<string, Verified>({ max: MEMORIZED })
+  readonly #verified: LRUCache<string, Verified>
 
-  constructor(options: CookieOptions & { name: string }, keyring: Keyring, diagnostics: Diagnostics) {
+  /** `remembered`: how many verified cookies are kept in memory, at about half a kilobyte each. */
+  constructor(options: CookieOptions & { name: string }, keyring: Keyring, diagnostics: Diagnostics, remembered = 10_000) {
+    this.#verified = new LRUCache({ max: remembered })
     this.name = options.name
     this.#options = options
     this.#diagnostics = diagnostics
@@ -112,8 +113,9 @@ export class SessionCookie {
       this.#diagnostics.report('suspicious', { reason: 'signature' })
       return undefined
     }
-    const cookie = { id, key: keyOf(id), keyIndex }
-    if (this.#keyring.isFixed) this.#verified.set(value, cookie)
+    // Copies, because a part of a string keeps the whole of it in memory: here, all cookies that the browser sent.
+    const cookie = { id: copyOf(id), key: keyOf(id), keyIndex }
+    if (this.#keyring.isFixed) this.#verified.set(copyOf(value), cookie)
     return cookie
   }
 
@@ -137,6 +139,10 @@ export class SessionCookie {
       `; SameSite=${capitalized(sameSite)}${partitioned ? '; Partitioned' : ''}${priority ? `; Priority=${capitalized(priority)}` : ''}`
     )
   }
+}
+
+function copyOf(text: string): string {
+  return Buffer.from(text, 'latin1').toString('latin1')
 }
 
 function lengthOfValues(keyring: Keyring): number {

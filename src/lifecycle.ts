@@ -74,12 +74,14 @@ export class Lifecycle {
   /** A session that is not stored before something is put into it. */
   create(actions: SessionActions, terms?: Partial<Terms>): SessionState {
     const { idleTimeout, absoluteTimeout, persistent, codec } = this.#options
-    return new SessionState(newRecord(Date.now(), { idleTimeout, absoluteTimeout, persistent, ...terms }), codec, actions)
+    // Spread only where there is something to spread: it costs more than all the rest of an empty session.
+    const own = { idleTimeout, absoluteTimeout, persistent }
+    return new SessionState(newRecord(Date.now(), terms ? { ...own, ...terms } : own), codec, actions)
   }
 
   /** A session over what was loaded. */
   open(actions: SessionActions, key: Key, found: Found, id?: string): SessionState {
-    return new SessionState(recordOf(found), this.#options.codec, actions, { key, found, ...(id !== undefined && { id }) })
+    return new SessionState(recordOf(found), this.#options.codec, actions, { id, key, found })
   }
 
   /**

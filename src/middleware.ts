@@ -82,7 +82,7 @@ export function session<Data extends object = SessionData>(options: SessionOptio
     }
     services = {
       lifecycle,
-      cookie: new SessionCookie(cookieOptions, keyring, diagnostics),
+      cookie: new SessionCookie(cookieOptions, keyring, diagnostics, checked.cache?.max),
       diagnostics,
       secure: cookieOptions.secure,
       onStoreError: checked.onStoreError,

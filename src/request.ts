@@ -189,9 +189,12 @@ export class RequestSession implements Holder, SessionActions {
   }
 
   #touch(): void {
-    const found = this.#state ? this.#state.found : this.#found
-    const key = this.#state?.key ?? this.#cookie?.key
-    if (found && key && (this.#state?.phase ?? 'open') === 'open') this.#services.lifecycle.touch(key, found)
+    const state = this.#state
+    const found = state ? state.found : this.#found
+    // Without a record there is nothing to extend, and asking for the key would make an id for nobody.
+    if (!found || (state && state.phase !== 'open')) return
+    const key = state?.key ?? this.#cookie?.key
+    if (key !== undefined) this.#services.lifecycle.touch(key, found)
   }
 
   #sendCookieIfDue(): void {

@@ -57,7 +57,7 @@ export class SessionState {
     record: SessionRecord,
     codec: Codec,
     actions: SessionActions,
-    stored?: { readonly id?: string; readonly key: Key; readonly found: Found | undefined },
+    stored?: { readonly id?: string | undefined; readonly key: Key; readonly found: Found | undefined },
   ) {
     this.record = record
     this.codec = codec

@@ -1,0 +1,64 @@
+import { createServer } from 'node:http'
+import express from 'express'
+import session from 'express-session'
+import { CONSTANT, KEY, NEXT_KEY, countKeys, fill, gate, options, param, serve, sleep } from './common.mjs'
+
+const app = express()
+const keys = [KEY]
+
+/** The store of each variant; `undefined` is the library's own in memory, `null` is no session at all. */
+const stores = {
+  'express-bare': async () => null,
+  'express-session-memory': async () => undefined,
+  'express-session-redis': async () => {
+    const { createClient } = await import('redis')
+    const { RedisStore } = await import('connect-redis')
+    const client = createClient({ url: `redis://127.0.0.1:${options.redisPort}` })
+    await client.connect()
+    return new RedisStore({ client, prefix: 'express:' })
+  },
+  'express-session-file': async () => {
+    const { default: fileStore } = await import('session-file-store')
+    return new (fileStore(session))({ path: options.directory, retries: 0, reapInterval: -1, logFn() {} })
+  },
+}
+
+const store = await stores[options.variant]()
+// The options that its documentation recommends; its defaults write for every visitor.
+if (store !== null) app.use(session({ secret: keys, resave: false, saveUninitialized: false, ...(store && { store }) }))
+const sessionOf = store === null ? () => CONSTANT : (request) => request.session
+
+app.get('/anonymous', (request, response) => void response.json({ value: 'user-0' }))
+app.get('/read', (request, response) => void response.json({ value: sessionOf(request).userId ?? null }))
+app.get('/object', (request, response) => void response.json({ value: sessionOf(request).user?.name ?? null }))
+app.get(
+  '/write',
+  (request, response) => void response.json({ value: (sessionOf(request).last = param(request.url, 'n')) }),
+)
+app.get('/set', async (request, response) => {
+  const wait = param(request.url, 'wait')
+  if (wait) await sleep(Number(wait))
+  response.json({ value: (sessionOf(request)[param(request.url, 'key')] = param(request.url, 'n')) })
+})
+app.get('/count', (request, response) => void response.json({ value: countKeys(sessionOf(request)) }))
+app.get('/login', (request, response, next) => {
+  const user = param(request.url, 'user')
+  function renewed(error) {
+    if (error) return next(error)
+    fill(store === null ? {} : request.session, user, Number(param(request.url, 'size')))
+    response.json({ value: user })
+  }
+  if (store === null) renewed()
+  else request.session.regenerate(renewed)
+})
+app.get('/slow', async (request, response) => {
+  const { userId } = sessionOf(request)
+  await gate()
+  sessionOf(request).late = true
+  response.json({ value: userId })
+})
+app.get('/logout', (request, response, next) => {
+  request.session.destroy((error) => (error ? next(error) : response.json({ value: null })))
+})
+
+serve(createServer(app), { rotate: () => void keys.unshift(NEXT_KEY) })

@@ -1,0 +1,139 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { createServer } from 'node:http'
+import Koa from 'koa'
+import { CONSTANT, DAY, KEY, NEXT_KEY, countKeys, fill, gate, options, param, pathOf, serve, sleep } from './common.mjs'
+
+const app = new Koa()
+app.keys = [KEY]
+app.silent = true
+
+/** Of each variant: how it is installed, and what its users write. */
+const variants = {
+  'koa-bare': async () => ({ session: () => CONSTANT, fresh: () => ({}) }),
+
+  'koa-als': async () => {
+    const storage = new AsyncLocalStorage()
+    app.use((ctx, next) => storage.run(CONSTANT, next))
+    return { session: () => storage.getStore(), fresh: () => ({}) }
+  },
+
+  'ours-memory': async () => ours(({ memoryStore }) => memoryStore()),
+  'ours-file': async () => ours(({ fileStore }) => fileStore({ directory: options.directory })),
+  'ours-redis': async () =>
+    ours(({ redisStore }) => redisStore(`redis://127.0.0.1:${options.redisPort}`, { prefix: 'ours:' })),
+
+  'koa-session-cookie': async () => koaSession(undefined),
+  'koa-session-map': async () => {
+    const records = new Map()
+    return koaSession({
+      get: async (key) => records.get(key),
+      set: async (key, value) => void records.set(key, value),
+      destroy: async (key) => void records.delete(key),
+    })
+  },
+  'koa-session-redis': async () => {
+    const { Redis } = await import('ioredis')
+    const redis = new Redis(options.redisPort, '127.0.0.1')
+    const prefix = 'koa-session:'
+    return koaSession({
+      async get(key) {
+        const text = await redis.get(prefix + key)
+        return text === null ? undefined : JSON.parse(text)
+      },
+      set: (key, value, maxAge) => redis.set(prefix + key, JSON.stringify(value), 'PX', maxAge),
+      destroy: (key) => redis.del(prefix + key),
+    })
+  },
+
+  'koa-generic-session': async () => {
+    const { default: session } = await import('koa-generic-session')
+    const { default: redisStore } = await import('koa-redis')
+    app.use(session({ store: redisStore({ host: '127.0.0.1', port: options.redisPort }), prefix: 'generic:' }))
+    return {
+      session: (ctx) => ctx.session,
+      renew: (ctx) => ctx.regenerateSession(),
+      logout: async (ctx) => void (ctx.session = null),
+    }
+  },
+}
+
+async function ours(storeOf) {
+  const library = await import('../../dist/src/index.js')
+  // Not by URL, so that a benchmark of one store does not depend on the others.
+  const { redisStore } = await import('../../dist/src/stores/redis.js')
+  const sessions = library.session({
+    keys: [KEY],
+    store: storeOf({ ...library, redisStore }),
+    ...(options.cache && { cache: { max: options.cache, maxBytes: 2 ** 28 } }),
+  })
+  app.use(sessions)
+  return {
+    session: () => library.getSession(),
+    renew: () => library.getSession().regenerate(),
+    logout: () => library.getSession().destroy(),
+    rotate: () => sessions.rotate([NEXT_KEY, KEY]),
+  }
+}
+
+async function koaSession(store) {
+  const { default: session } = await import('koa-session')
+  app.use((session.default ?? session)({ maxAge: DAY, ...(store && { store }) }, app))
+  return {
+    session: (ctx) => ctx.session,
+    renew: (ctx) => ctx.session.regenerate(),
+    logout: async (ctx) => void (ctx.session = null),
+  }
+}
+
+const variant = await variants[options.variant]()
+
+app.use(async (ctx) => {
+  const { url } = ctx
+  switch (pathOf(url)) {
+    case '/anonymous':
+      ctx.body = { value: 'user-0' }
+      return
+    case '/read':
+      ctx.body = { value: variant.session(ctx).userId ?? null }
+      return
+    case '/object':
+      ctx.body = { value: variant.session(ctx).user?.name ?? null }
+      return
+    case '/write':
+      ctx.body = { value: (variant.session(ctx).last = param(url, 'n')) }
+      return
+    case '/set':
+      await setKey(ctx, url)
+      return
+    case '/count':
+      ctx.body = { value: countKeys(variant.session(ctx)) }
+      return
+    case '/login':
+      if (variant.renew) await variant.renew(ctx)
+      fill(variant.fresh?.() ?? variant.session(ctx), param(url, 'user'), Number(param(url, 'size')))
+      ctx.body = { value: param(url, 'user') }
+      return
+    case '/slow': {
+      const session = variant.session(ctx)
+      const { userId } = session
+      await gate()
+      session.late = true
+      ctx.body = { value: userId }
+      return
+    }
+    case '/logout':
+      await variant.logout(ctx)
+      ctx.body = { value: null }
+  }
+})
+
+async function setKey(ctx, url) {
+  const session = variant.session(ctx)
+  const wait = param(url, 'wait')
+  if (wait) await sleep(Number(wait))
+  ctx.body = { value: (session[param(url, 'key')] = param(url, 'n')) }
+}
+
+serve(createServer(app.callback()), {
+  rotate: variant.rotate ?? (() => void (app.keys = [NEXT_KEY, KEY])),
+})

@@ -1,0 +1,22 @@
+import type { Context } from 'koa'
+import type { Html } from './views/html.ts'
+
+/** Answers with a page. Nobody keeps a copy: a page may show who is signed in, and its forms carry a secret. */
+export function show(ctx: Context, page: Html, status = 200): void {
+  ctx.status = status
+  ctx.set('Cache-Control', 'no-store')
+  ctx.type = 'html'
+  ctx.body = page.text
+}
+
+/** After a form: the browser gets that page, and a reload of it does not send the form again. */
+export function seeOther(ctx: Context, path: string): void {
+  ctx.status = 303
+  ctx.redirect(path)
+}
+
+/** What was typed into a field of the form; the empty string if it was not sent. */
+export function field(ctx: Context, name: string): string {
+  const value = (ctx.request.body as Record<string, unknown> | undefined)?.[name]
+  return typeof value === 'string' ? value : ''
+}

@@ -1,0 +1,69 @@
+/**
+ * Starts the site. From the environment:
+ * - PORT (default 3000) and HOST (default localhost)
+ * - SESSION_STORE: where sessions are kept, as a URL (default: files in ./.sessions)
+ * - SESSION_KEY: the secret that signs the session cookie (default: one that is made at the first start, and kept), and
+ *   SESSION_KEY_OLD: the one before it, while cookies that it signed are still about
+ * - BEHIND_HTTPS=1: visitors come through a proxy that speaks https with them
+ */
+import { once } from 'node:events'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { isSessionError } from 'koa-server-session'
+import { createApp } from './app.ts'
+import { keptSigningKey } from './signing-key.ts'
+
+const KEY_FILE = '.sessions/signing-key'
+/** How long the requests under way may still take when the process is asked to end, in milliseconds. */
+const PATIENCE = 10_000
+
+async function main(): Promise<void> {
+  const { PORT = '3000', HOST = 'localhost', SESSION_STORE, SESSION_KEY, SESSION_KEY_OLD, BEHIND_HTTPS } = process.env
+  const kept = SESSION_KEY ? undefined : keptSigningKey(KEY_FILE)
+  const { app, sessions } = createApp({
+    keys: [SESSION_KEY || kept?.key, SESSION_KEY_OLD],
+    store: SESSION_STORE,
+    isBehindHttps: BEHIND_HTTPS === '1',
+  })
+
+  const server = createServer(app.callback())
+  server.listen(Number(PORT), HOST)
+  await once(server, 'listening')
+
+  console.log(`The example is at http://${HOST}:${(server.address() as AddressInfo).port}`)
+  console.log(
+    SESSION_STORE
+      ? 'Sessions are kept where SESSION_STORE says.'
+      : 'Sessions are kept in .sessions; in Redis with: SESSION_STORE=redis://127.0.0.1:6379 npm start',
+  )
+  if (kept?.isNew) {
+    console.log(`Made a key to sign cookies with, in ${KEY_FILE}; on a server, set SESSION_KEY to a secret of your own.`)
+  }
+
+  await Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')])
+  await closed(server)
+  await sessions.close() // last, because requests under way still save their sessions
+}
+
+/** Lets the requests under way finish, and takes no new ones. */
+async function closed(server: Server): Promise<void> {
+  const impatience = setTimeout(() => server.closeAllConnections(), PATIENCE)
+  // Browsers keep connections open; each goes as soon as it has nothing more to do.
+  const tidying = setInterval(() => server.closeIdleConnections(), 50)
+  server.close()
+  await once(server, 'close')
+  clearTimeout(impatience)
+  clearInterval(tidying)
+}
+
+main().catch((error: unknown) => {
+  console.error(explained(error))
+  process.exitCode = 1
+})
+
+/** Mistakes in the settings in one sentence, anything else whole. */
+function explained(error: unknown): unknown {
+  if (isSessionError(error, 'ERR_SESSION_OPTION')) return error.message
+  if ((error as NodeJS.ErrnoException).code === 'EADDRINUSE') return 'This port is taken. Choose another: PORT=3001 npm start'
+  return error
+}

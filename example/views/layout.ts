@@ -1,0 +1,48 @@
+import type { Visitor } from '../services/visitor.ts'
+import { form } from './form.ts'
+import { html, type Html } from './html.ts'
+
+export interface PageParts {
+  title: string
+  /** `undefined`: a page that uses no session. */
+  visitor?: Visitor | undefined
+  body: Html
+}
+
+export function layout({ title, visitor, body }: PageParts): Html {
+  return html`<!doctype html>
+<html lang="en">
+<head>
+  <meta charset="utf-8">
+  <meta name="viewport" content="width=device-width, initial-scale=1">
+  <title>${title} · Leaf &amp; Kettle</title>
+  <link rel="icon" href="data:,">
+  <link rel="stylesheet" href="/style.css">
+</head>
+<body>
+  <header class="bar">
+    <a class="brand" href="/">Leaf &amp; Kettle</a>
+    ${visitor && navigation(visitor)}
+  </header>
+  <main>
+    ${visitor?.notice && html`<p class="notice ${visitor.notice.kind}" role="status">${visitor.notice.text}</p>`}
+    ${body}
+  </main>
+  <footer>
+    The example of <strong>koa-server-session</strong>: plain HTML, no script. Nothing is sold here.
+  </footer>
+</body>
+</html>
+`
+}
+
+function navigation({ user, cartSize }: Visitor): Html {
+  return html`<nav aria-label="Your pages">
+      <a href="/cart">Cart${cartSize > 0 ? html` <span class="count">${cartSize}</span>` : undefined}</a>
+      ${
+        user
+          ? html`<a href="/profile">${user.name}</a> ${form('/sign-out', 'inline', html`<button class="quiet">Sign out</button>`)}`
+          : html`<a href="/sign-in">Sign in</a>`
+      }
+    </nav>`
+}

@@ -1,0 +1,23 @@
+import type { Session } from 'koa-server-session'
+import type { User } from '../services/users.ts'
+import type { Visitor } from '../services/visitor.ts'
+import { html, type Html } from './html.ts'
+import { layout } from './layout.ts'
+
+const TIME = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'medium' })
+
+export function profilePage(visitor: Visitor, user: User, session: Session): Html {
+  return layout({
+    title: 'Profile',
+    visitor,
+    body: html`<h1>${user.name}</h1>
+    <p>This page is for signed-in visitors only.</p>
+    <dl class="panel">
+      <dt>User</dt><dd>${user.id}</dd>
+      <dt>Visits</dt><dd>${session.visits ?? 0}</dd>
+      <dt>Session began</dt><dd>${TIME.format(session.createdAt)}</dd>
+      <dt>Ends, if not used</dt><dd>${TIME.format(session.expiresAt)}</dd>
+      <dt>Its public id</dt><dd><code>${session.id.slice(0, 12)}…</code></dd>
+    </dl>`,
+  })
+}

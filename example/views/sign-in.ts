@@ -1,0 +1,34 @@
+import { DEMO_SIGN_INS } from '../services/users.ts'
+import type { Visitor } from '../services/visitor.ts'
+import { form } from './form.ts'
+import { html, type Html } from './html.ts'
+import { layout } from './layout.ts'
+
+export function signInPage(visitor: Visitor): Html {
+  return layout({
+    title: 'Sign in',
+    visitor,
+    body: html`<div class="narrow">
+    <h1>Sign in</h1>
+    ${form(
+      '/sign-in',
+      'panel',
+      html`<label>Name <input name="name" autocomplete="username" autocapitalize="none" required></label>
+      <label>Password <input type="password" name="password" autocomplete="current-password" required></label>
+      <label class="check"><input type="checkbox" name="remember" value="yes"> Remember me on this device for 30 days</label>
+      <button>Sign in</button>`,
+    )}
+    <p class="hint">To try: ${DEMO_SIGN_INS.map(({ id, password }) => html`<br><code>${id}</code> with <code>${password}</code>`)}</p>
+    </div>`,
+  })
+}
+
+/** Uses no session: the visitor has none any more, and gets none for this page. */
+export function signedOutPage(): Html {
+  return layout({
+    title: 'Signed out',
+    body: html`<h1>You are signed out</h1>
+    <p>Your session has ended on the server, and the browser has forgotten its cookie.</p>
+    <p><a class="button" href="/">Back to the teas</a> <a href="/sign-in">Sign in again</a></p>`,
+  })
+}

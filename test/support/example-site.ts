@@ -1,0 +1,63 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+const SERVER = join(import.meta.dirname, '../../example/server.js')
+/** Ends the site with the process that tests it, however that ends: its end of the pipe closes. */
+const END_WITH_PARENT = 'data:text/javascript,process.stdin.on("end",()=>process.exit(1)).resume().unref()'
+
+/** `node dist/example/server.js` in a folder of its own, on a free port. */
+export interface ExampleSite {
+  readonly url: string
+  readonly directory: string
+  /** What it has printed so far. */
+  readonly output: () => string
+  /** Asks it to end, and resolves to its exit code. */
+  stop(): Promise<number | null>
+}
+
+export interface ExampleOptions {
+  /** Where it runs, and keeps its sessions; see `newDirectory`. */
+  directory: string
+  env?: Record<string, string>
+}
+
+export async function startExample({ directory, env }: ExampleOptions): Promise<ExampleSite> {
+  const child = spawn(process.execPath, ['--import', END_WITH_PARENT, SERVER], {
+    cwd: directory,
+    env: { PATH: process.env['PATH'], HOST: '127.0.0.1', PORT: '0', ...env },
+    stdio: ['pipe', 'pipe', 'pipe'],
+  })
+  let output = ''
+  const hear = (text: string): void => void (output += text)
+  child.stdout.setEncoding('utf8').on('data', hear)
+  child.stderr.setEncoding('utf8').on('data', hear)
+  const exited = once(child, 'exit') as Promise<[number | null]>
+  let url: string | undefined
+  while (url === undefined) {
+    const hasEnded = await Promise.race([once(child.stdout, 'data').then(() => false), exited.then(() => true)])
+    if (hasEnded) throw new Error(`The example has ended. It said:\n${output}`)
+    url = /http:\/\/\S+/.exec(output)?.[0]
+  }
+  return {
+    url,
+    directory,
+    output: () => output,
+    async stop() {
+      child.kill('SIGTERM')
+      const [code] = await exited
+      return code
+    },
+  }
+}
+
+/** A folder that `removeDirectory` takes away again. */
+export function newDirectory(): string {
+  return mkdtempSync(join(tmpdir(), 'example-site-'))
+}
+
+export function removeDirectory(directory: string): void {
+  rmSync(directory, { recursive: true, force: true })
+}
