@@ -77,6 +77,11 @@ export function cached(store: Store, options: Required<CacheOptions>, diagnostic
         if (entry && entry.found.version < version) drop(key)
       },
       deleted: forget,
+      deaf() {
+        for (const key of tokens.keys()) heard(key, NEVER)
+        entries.clear()
+        measure()
+      },
     },
     options.allowStale,
     stats,

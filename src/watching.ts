@@ -14,6 +14,12 @@ const OWN_WORD: Link = { generation: 0, vouches: () => true }
 /** A store that can say nothing about its entries: they only save the decoding of what is read anyway. */
 const NO_WORD: Link = { generation: 0, vouches: () => false }
 
+/** What the cache hears. */
+export interface Ear extends Listener {
+  /** From here on messages are missed: nothing that is held, or under way, may be believed any more. */
+  deaf(): void
+}
+
 /**
  * The cache's ear at its store, while listening pays. With many processes and many writes, most messages are about
  * sessions that this process will not be asked for: with fewer hits than half the messages over a minute it stops
@@ -21,6 +27,7 @@ const NO_WORD: Link = { generation: 0, vouches: () => false }
  */
 export class Watching {
   readonly #store: Store
+  readonly #ear: Ear
   readonly #listener: Listener
   readonly #fallback: Link
   readonly #stats: SessionStats
@@ -31,17 +38,18 @@ export class Watching {
   #resumesAt: Instant = 0
 
   /** `allowStale`: a hit may be as old as `maxAge`, where the store has no way to vouch for it. */
-  constructor(store: Store, listener: Listener, allowStale: boolean, stats: SessionStats) {
+  constructor(store: Store, ear: Ear, allowStale: boolean, stats: SessionStats) {
     this.#store = store
     this.#fallback = store.isCurrent || (allowStale && !store.watch) ? OWN_WORD : NO_WORD
     this.#stats = stats
+    this.#ear = ear
     this.#listener = {
       saved: (key, version) => {
-        listener.saved(key, version)
+        ear.saved(key, version)
         this.#heard()
       },
       deleted: (key) => {
-        listener.deleted(key)
+        ear.deleted(key)
         this.#heard()
       },
     }
@@ -84,6 +92,8 @@ export class Watching {
   #pause(now: Instant): void {
     this.#stats.cachePaused = true
     this.#resumesAt = now + PAUSE
+    // The store's link may go on for others who listen to it, and vouch.
+    this.#ear.deaf()
     // A connection that does not end well is the store's to report.
     this.close().catch(() => {})
   }

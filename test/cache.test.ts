@@ -471,6 +471,25 @@ describe('a key that is in the cache', () => {
   })
 })
 
+describe('two caches over one store', () => {
+  it('are apart: one that stops listening believes nothing that it holds, though the other keeps the link alive', async (test) => {
+    mockDate(test)
+    const { store, cache, isHit, writeElsewhere } = cachedStore()
+    cached(store, { max: 100, maxBytes: 1_000_000, maxAge: 60_000, allowStale: false }, new Diagnostics('other'))
+    await cache.load('b'.repeat(64))
+    for (let messages = 0; messages < 200; messages++) for (const listener of store.listeners) listener.deleted('c'.repeat(64))
+    test.mock.timers.tick(59_000)
+    await cache.load(KEY)
+    test.mock.timers.tick(1_000)
+    assert.equal(await isHit(), true)
+    for (const listener of store.listeners) listener.deleted('c'.repeat(64)) // too many for too few hits
+    const { text } = writeElsewhere()
+    assert.equal((await cache.load(KEY))?.text, text)
+    test.mock.timers.tick(300_000)
+    assert.equal((await cache.load(KEY))?.text, text)
+  })
+})
+
 describe('a store that can say nothing about what is cached', () => {
   const bare = (store: RecordingStore): Store => ({ load: store.load, save: store.save, touch: store.touch, delete: store.delete })
 

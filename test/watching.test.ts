@@ -39,7 +39,7 @@ function audibleStore(): { store: Store; say(count: number): void; isHeard(): bo
 function watch(test: TestContext, store: Store, allowStale = false): { watching: Watching; stats: Diagnostics['stats'] } {
   test.mock.timers.enable({ apis: ['Date'], now: 1_000_000 })
   const { stats } = new Diagnostics('sid')
-  return { watching: new Watching(store, { saved() {}, deleted() {} }, allowStale, stats), stats }
+  return { watching: new Watching(store, { saved() {}, deleted() {}, deaf() {} }, allowStale, stats), stats }
 }
 
 describe('the cache’s ear at its store', () => {

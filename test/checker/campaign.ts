@@ -61,6 +61,11 @@ export async function campaign(options: CampaignOptions): Promise<Report> {
   const history = join(directory, 'history')
   mkdirSync(history)
   const crowd = new Crowd(options, history)
+  const clear = (): void => {
+    crowd.kill()
+    if (!options.keep) rmSync(directory, { recursive: true, force: true, maxRetries: 3 })
+  }
+  process.once('exit', clear)
   let environment: Environment | undefined
   try {
     environment = await environmentFor(options.store, {
@@ -87,7 +92,8 @@ export async function campaign(options: CampaignOptions): Promise<Report> {
   } finally {
     crowd.kill()
     await environment?.stop()
-    if (!options.keep) rmSync(directory, { recursive: true, force: true, maxRetries: 3 })
+    clear()
+    process.off('exit', clear)
   }
 }
 
@@ -206,7 +212,6 @@ class Crowd {
   }
 
   async start(environment: Environment): Promise<void> {
-    process.once('exit', this.kill)
     await Promise.all(Array.from({ length: this.size }, (_, place) => this.#spawn(environment, place, 0)))
   }
 
@@ -264,7 +269,6 @@ class Crowd {
 
   readonly kill = (): void => {
     this.#isStopping = true
-    process.off('exit', this.kill)
     for (const { child } of this.#places) child.kill('SIGKILL')
   }
 

@@ -1,6 +1,6 @@
 import type { Version } from '../../src/units.ts'
 import type { Content, Operation } from './history.ts'
-import type { Complain, Life } from './verify.ts'
+import { ENDS, type Complain, type Life } from './life.ts'
 
 /** What was seen at one version, and by whom first. */
 interface Observation {
@@ -10,6 +10,7 @@ interface Observation {
 }
 
 const COUNTER = 'counter'
+const WRITES = new Set(['set', 'delete', 'increment'])
 
 /**
  * Whether each version holds what the writes acknowledged up to it left, and nothing else. From one observed version to
@@ -19,16 +20,11 @@ const COUNTER = 'counter'
 export function checkContents({ operations }: Life, complain: Complain): void {
   const observations = observe(operations, complain)
   const writes = operations
-    .filter(
-      ({ kind, outcome, version }) =>
-        outcome === 'done' && version !== undefined && (kind === 'set' || kind === 'delete' || kind === 'increment'),
-    )
+    .filter(({ kind, outcome, version }) => outcome === 'done' && version !== undefined && WRITES.has(kind))
     // Of one version: one group of one process, in the order in which it asked.
     .toSorted((a, b) => a.version! - b.version! || a.number - b.number)
   const unknown = new Set(
-    operations.filter(
-      ({ kind, outcome }) => outcome === 'unknown' && (kind === 'set' || kind === 'delete' || kind === 'increment'),
-    ),
+    operations.filter((operation) => WRITES.has(operation.kind) && mayBeSeen(operation, operations)),
   )
   let before: Observation | undefined
   let next = 0
@@ -39,6 +35,16 @@ export function checkContents({ operations }: Life, complain: Complain): void {
     if (before) checkStep(before, observation, between, unknown, complain)
     before = observation
   }
+}
+
+/**
+ * Whether others may see this write although it was not acknowledged: its outcome is unknown, or it was told that the
+ * session is gone, which ended while the write was under way. Before that end it may have been there.
+ */
+function mayBeSeen({ outcome, begun, ended }: Operation, operations: readonly Operation[]): boolean {
+  if (outcome === 'unknown') return true
+  if (outcome !== 'absent') return false
+  return operations.some((other) => ENDS.has(other.kind) && other.begun <= ended && other.ended >= begun)
 }
 
 function observe(operations: readonly Operation[], complain: Complain): Observation[] {

@@ -30,7 +30,13 @@ export class CheckedNode {
   constructor(store: Store, deadline: Milliseconds, name: string, history: HistoryWriter) {
     const cache = { max: 10_000, maxBytes: 32 * 1024 * 1024, maxAge: 60_000, allowStale: false }
     this.#store = cached(guarded(store, deadline, this.diagnostics), cache, this.diagnostics)
-    const options = { idleTimeout: HOUR, absoluteTimeout: 8 * HOUR, persistent: false, maxRecordBytes: 65_536, codec: new Codec() }
+    const options = {
+      idleTimeout: HOUR,
+      absoluteTimeout: 8 * HOUR,
+      persistent: false,
+      maxRecordBytes: 65_536,
+      codec: new Codec(),
+    }
     this.#lifecycle = new Lifecycle(this.#store, options, this.diagnostics)
     this.#history = history
     this.#name = name

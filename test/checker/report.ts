@@ -1,8 +1,10 @@
+import type { Milliseconds } from '../../src/units.ts'
 import type { FaultMade, Report } from './campaign.ts'
 import type { Operation } from './history.ts'
 import type { Violation } from './verify.ts'
 
 const SHOWN = 5
+const SHORTLY: Milliseconds = 3000
 
 /** The verdict for people: a table, and the first violations of each rule with what happened around them. */
 export function describe(report: Report): string {
@@ -34,7 +36,7 @@ export function describe(report: Report): string {
       `VIOLATED: ${rule} (${its.length})`,
       ...its.slice(0, SHOWN).map(explain),
     ]),
-    ...(violations.length > 0 ? ['', 'Faults:', ...faults.map(when)] : []),
+    ...(violations.length > 0 ? ['', 'Faults before these:', ...faultsBefore(violations, faults).map(when)] : []),
   ].join('\n')
 }
 
@@ -43,6 +45,14 @@ function total(faults: Report['faults']): string {
   for (const { name } of faults) counts.set(name, (counts.get(name) ?? 0) + 1)
   const each = [...counts].map(([name, count]) => `${count} ${name}`)
   return each.length === 0 ? '0' : `${faults.length}: ${each.join(', ')}`
+}
+
+/** Those that were going on, or had been shortly before one of the violations that are shown. */
+function faultsBefore(violations: readonly Violation[], faults: Report['faults']): FaultMade[] {
+  const shown = [...byRule(violations).values()].flatMap((its) => its.slice(0, SHOWN))
+  return faults.filter(({ from, to }) =>
+    shown.some(({ operation: { begun, ended } }) => from < Math.min(ended, begun + SHORTLY) && to > begun - SHORTLY),
+  )
 }
 
 function when({ name, from, to }: FaultMade): string {

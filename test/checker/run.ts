@@ -39,6 +39,7 @@ const options: CampaignOptions = {
   ...(values.mutant !== undefined && { mutant: values.mutant as MutantName }),
   ...(values.only !== undefined && { only: values.only.split(',') }),
 }
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130))
 console.log(`store ${options.store}, seed ${options.seed}, ${options.seconds} s`)
 const report = await campaign(options)
 console.log(describe(report))

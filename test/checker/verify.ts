@@ -2,21 +2,7 @@ import type { Key, Milliseconds, Version } from '../../src/units.ts'
 import { checkContents } from './contents.ts'
 import type { Doubt } from './environments/environment.ts'
 import type { History, Operation } from './history.ts'
-
-/** What must never be seen. */
-export type Rule =
-  | 'one version has one content'
-  | 'one version is acknowledged to one process'
-  | 'every acknowledged write is there, and nothing else'
-  | 'counters are exact'
-  | 'a read is no older than the bound'
-  | 'a process sees its own writes, and never goes back'
-  | 'a destroyed session is served no longer than the bound'
-  | 'nothing is acknowledged after a destroy'
-  | 'a destroyed session is not in the store'
-  | 'no session ends without a cause'
-  | 'one regenerate wins'
-  | 'no error but the documented ones'
+import { ENDS, type Complain, type Life, type Rule } from './life.ts'
 
 export interface Violation {
   readonly rule: Rule
@@ -57,19 +43,8 @@ export interface Terms {
   readonly doubts: readonly Doubt[]
 }
 
-/** The history of one session. */
-export interface Life {
-  readonly session: Key
-  readonly operations: readonly Operation[]
-  /** Who made it: a `create`, or a `regenerate` of another session. */
-  readonly birth: Operation | undefined
-}
-
-export type Complain = (rule: Rule, operation: Operation, what: string) => void
-
 /** Operations that bring a version of their own when they are acknowledged. */
 const BRINGS_VERSION = new Set(['create', 'set', 'increment'])
-const ENDS = new Set(['destroy', 'regenerate', 'flush'])
 const EXCERPT = 6
 
 export function verify({ operations: all, statistics }: History, { bound, doubts }: Terms): Verdict {
