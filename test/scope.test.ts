@@ -1,0 +1,207 @@
+import assert from 'node:assert/strict'
+import { EventEmitter } from 'node:events'
+import { describe, it, type TestContext } from 'node:test'
+import { Readable } from 'node:stream'
+import Koa from 'koa'
+import { bindSession, getSession, runWithSession, session, tryGetSession } from '../src/index.ts'
+import { currentHolder, enter, holderOf, runInContext, type Holder } from '../src/scope.ts'
+import { listen } from './support/listen.ts'
+import { discreet } from './support/secrecy.ts'
+import { visits } from './support/visit.ts'
+
+const KEYS = ['a secret for signing cookies']
+
+/** A session that nobody stores, and another one at every call. */
+const aSession = () => visits().stranger().session
+
+describe('getSession() outside of a request', () => {
+  it('throws, with the likely reasons', () => {
+    assert.throws(
+      () => getSession(),
+      (error: Error) => discreet('ERR_SESSION_NO_CONTEXT')(error) && /runWithSession.*skips.*bindSession/.test(error.message),
+    )
+  })
+
+  it('is asked in vain by tryGetSession()', () => {
+    assert.equal(tryGetSession(), undefined)
+  })
+})
+
+describe('runWithSession(session, fn)', () => {
+  it('makes it the session of all that fn begins, and gives what fn returns', async () => {
+    const one = aSession()
+    const [sync, later, timer, emitted] = runWithSession(one, () => {
+      const emitter = new EventEmitter()
+      let heard: unknown
+      emitter.on('event', () => (heard = getSession()))
+      emitter.emit('event')
+      return [
+        getSession(),
+        (async () => (await Promise.resolve(), getSession()))(),
+        new Promise((resolve) => setTimeout(() => resolve(getSession()), 1)),
+        heard,
+      ] as const
+    })
+    assert.equal(sync, one)
+    assert.equal(await later, one)
+    assert.equal(await timer, one)
+    assert.equal(emitted, one)
+    assert.equal(tryGetSession(), undefined)
+  })
+
+  it('keeps those that run at once apart, and may stand inside another', async () => {
+    const [one, two] = [aSession(), aSession()]
+    const seen = await Promise.all(
+      [one, two].map((session) =>
+        runWithSession(session, async () => {
+          await new Promise(setImmediate)
+          return [getSession(), runWithSession(one, getSession), getSession()]
+        }),
+      ),
+    )
+    assert.deepEqual(seen.map((three) => three.map((found) => found === one)), [[true, true, true], [false, true, false]])
+  })
+
+  it('passes on what fn throws', () => {
+    assert.throws(() => runWithSession(aSession(), () => { throw new Error('of the function') }), /of the function/)
+    assert.equal(tryGetSession(), undefined)
+  })
+})
+
+describe('bindSession(fn)', () => {
+  it('binds the session of the place where it is bound, and leaves this, arguments and result', () => {
+    const one = aSession()
+    const bound = runWithSession(one, () =>
+      bindSession(function (this: { own: number }, a: number, b: number) {
+        return [getSession() === one, this.own, a, b]
+      }),
+    )
+    assert.deepEqual(bound.call({ own: 1 }, 2, 3), [true, 1, 2, 3])
+    assert.deepEqual(runWithSession(aSession(), () => bound.call({ own: 1 }, 2, 3)), [true, 1, 2, 3])
+  })
+
+  it('binds to no session where there is none', () => {
+    const bound = bindSession(() => tryGetSession())
+    assert.equal(runWithSession(aSession(), bound), undefined)
+  })
+})
+
+describe('holderOf(ctx, owner)', () => {
+  it('finds the innermost, or the one of this owner', () => {
+    const ctx = {} as Koa.Context
+    assert.equal(holderOf(ctx), undefined)
+    assert.equal(holderOf(undefined), undefined)
+    const [outerOwner, innerOwner] = [{}, {}]
+    const outer: Holder = { session: aSession(), owner: outerOwner }
+    const inner: Holder = { session: aSession(), owner: innerOwner, outer }
+    enter(ctx, outer)
+    assert.equal(holderOf(ctx, innerOwner), undefined)
+    enter(ctx, inner)
+    assert.equal(holderOf(ctx), inner)
+    assert.equal(holderOf(ctx, outerOwner), outer)
+    assert.equal(holderOf(ctx, {}), undefined)
+    assert.equal(currentHolder(), undefined)
+  })
+})
+
+describe('a request of a Koa application', () => {
+  /** An application where every request has a session of its own from here, and the places in which it was looked for. */
+  async function placed(test: TestContext, handler: (ctx: Koa.Context, look: (place: string) => void) => unknown) {
+    const app = new Koa()
+    const found = new Map<string, (unknown)[]>()
+    app.use(async (ctx, next) => {
+      ctx.res.once('close', () => setImmediate(() => app.emit('request over')))
+      enter(ctx, { session: aSession() })
+      ctx.state['own'] = holderOf(ctx)?.session
+      await runInContext(ctx, next)
+    })
+    app.use(async (ctx) => {
+      const look = (place: string): void => {
+        found.set(place, [...(found.get(place) ?? []), tryGetSession() === ctx.state['own']])
+      }
+      await handler(ctx, look)
+    })
+    app.on('error', (_error: unknown, ctx: Koa.Context | undefined) => {
+      found.set('the error of the application', [...(found.get('the error of the application') ?? []), tryGetSession() === ctx?.state['own']])
+    })
+    return { address: await listen(test, app), found, app }
+  }
+
+  const places: Record<string, (ctx: Koa.Context, look: () => void) => unknown> = {
+    'after an await': async (_, look) => (await new Promise(setImmediate), look()),
+    'in a microtask': (_, look) => new Promise<void>((resolve) => queueMicrotask(() => resolve(look()))),
+    'in a body stream': (ctx, look) => {
+      ctx.body = Readable.from((async function* () {
+        await new Promise(setImmediate)
+        look()
+        yield 'text'
+      })())
+    },
+    'in _read of a body stream': (ctx, look) => {
+      ctx.body = new Readable({
+        read() {
+          look()
+          this.push(null)
+        },
+      })
+    },
+    'in pull of a web stream': (ctx, look) => {
+      ctx.body = new ReadableStream({
+        pull(controller) {
+          look()
+          controller.close()
+        },
+      })
+    },
+    'when the response is finished': (ctx, look) => void ctx.res.once('finish', look),
+    'when the response is closed': (ctx, look) => void ctx.res.once('close', look),
+    'in the error of the application': (ctx) => ctx.throw(500),
+    'in the error of a body stream': (ctx) => {
+      ctx.body = new Readable({
+        read() {
+          this.destroy(new Error('of the stream'))
+        },
+      })
+    },
+  }
+
+  for (const [place, handler] of Object.entries(places)) {
+    it(`has its own session ${place}: the first one, and all that come at once later`, async (t) => {
+      const { address, found, app } = await placed(t, (ctx, look) => handler(ctx, () => look(place)))
+      async function ask(count: number): Promise<void> {
+        const over = new Promise<void>((resolve) => {
+          let left = count
+          app.on('request over', () => --left === 0 && resolve())
+        })
+        await Promise.all(Array.from({ length: count }, () => fetch(address).then((response) => response.text()).catch(() => {})))
+        await over
+      }
+      await ask(1)
+      await ask(20)
+      const answers = [...found.values()].flat()
+      assert.ok(answers.length >= 21, `${answers.length} answers`)
+      assert.ok(answers.every(Boolean))
+    })
+  }
+
+  it('leaves no session to what runs after it', async (t) => {
+    const { address } = await placed(t, (ctx) => (ctx.body = 'text'))
+    await fetch(address).then((response) => response.text())
+    assert.equal(tryGetSession(), undefined)
+  })
+
+  it('finds nothing before the middleware and in a request that it skips', async (t) => {
+    const app = new Koa()
+    const seen: unknown[] = []
+    app.use((_, next) => (seen.push(tryGetSession()), next()))
+    app.use(session({ keys: KEYS, store: 'memory:', skip: (ctx) => ctx.path === '/skipped' }))
+    app.use((ctx) => {
+      seen.push(ctx.session === tryGetSession(), ctx.session === undefined)
+    })
+    const address = await listen(t, app)
+    await fetch(address)
+    await fetch(`${address}/skipped`)
+    await fetch(`${address}/skipped`)
+    assert.deepEqual(seen, [undefined, true, false, undefined, true, true, undefined, true, true])
+  })
+})
