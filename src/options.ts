@@ -62,7 +62,8 @@ export interface CheckedOptions {
 
 const MINUTE: Milliseconds = 60_000
 const DEFAULT_STORE = 'file:.sessions'
-const OPTIONS = new Set([
+/** The names of all options. */
+export const OPTION_NAMES: readonly (keyof SessionOptions)[] = [
   'keys',
   'store',
   'cache',
@@ -74,13 +75,13 @@ const OPTIONS = new Set([
   'skip',
   'onStoreError',
   'maxRecordBytes',
-])
+]
 const CACHE_OPTIONS = new Set(['max', 'maxBytes', 'maxAge', 'allowStale'])
 const COOKIE_OPTIONS = new Set(['name', 'path', 'domain', 'secure', 'sameSite', 'partitioned', 'priority', 'persistent'])
 
 /** Throws `ERR_SESSION_OPTION`, which names the option, the rule and (unless it is secret) the value. */
 export function checkOptions(options: SessionOptions): CheckedOptions {
-  known(options, OPTIONS)
+  known(options, new Set<string>(OPTION_NAMES))
   const { keys, store, cache, idleTimeout = 30 * MINUTE, absoluteTimeout = 480 * MINUTE, serializer, skip } = options
   const { onStoreError = 'throw', maxRecordBytes = 65_536, encrypt = false } = options
   assertTimeout('idleTimeout', idleTimeout)
