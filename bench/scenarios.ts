@@ -53,7 +53,7 @@ export const SCENARIOS: readonly Scenario[] = [
     ...USUAL,
     name: 'many-users',
     title: '20 000 users in turn',
-    means: 'the warm read, each request by another user',
+    means: 'the warm read, each request by another user; a cache (where there is one) that holds all of them',
     path: '/read',
     users: 20_000,
     cache: 25_000,

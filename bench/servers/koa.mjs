@@ -64,7 +64,8 @@ async function ours(storeOf) {
   const sessions = library.session({
     keys: [KEY],
     store: storeOf({ ...library, redisStore }),
-    ...(options.cache && { cache: { max: options.cache, maxBytes: 2 ** 28 } }),
+    // Bounded by the number alone: an hour, because the servers wait for each other for minutes.
+    ...(options.cache && { cache: { max: options.cache, maxBytes: 2 ** 28, maxAge: 3_600_000 } }),
   })
   app.use(sessions)
   return {
