@@ -18,7 +18,7 @@ import { Codec } from './value.ts'
 
 /** A Koa middleware, and the operations that belong to no single request. */
 export interface Sessions<Data extends object = SessionData> {
-  (ctx: Koa.Context, next: Koa.Next): Promise<void>
+  (ctx: Koa.ParameterizedContext, next: Koa.Next): Promise<void>
   /** This very middleware's session of the request in which it is called; throws like `getSession`. */
   get(): Session<Data>
   /**
@@ -90,7 +90,7 @@ export function session<Data extends object = SessionData>(options: SessionOptio
     return services
   }
 
-  async function middleware(ctx: Koa.Context, next: Koa.Next): Promise<void> {
+  async function middleware(ctx: Koa.ParameterizedContext, next: Koa.Next): Promise<void> {
     if (skip?.(ctx) || holderOf(ctx, middleware)) return next()
     exposeSession(ctx.app)
     const request = new RequestSession(servicesFor(ctx.app), ctx, middleware, holderOf(ctx))

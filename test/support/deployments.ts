@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import type { SessionOptions } from '../../src/index.ts'
 import { KEY, serve } from './http.ts'
+import { redisServer, type RedisServer } from './redis-server.ts'
 import { testSite } from './site.ts'
 
 /** An empty directory that is removed when the test ends. */
@@ -43,11 +44,19 @@ async function stopAll(children: ChildProcess[]): Promise<void> {
   )
 }
 
-/** The two kinds of deployment that most guarantees are tried on: ports that share their sessions. */
+/** A Redis of this test alone. */
+export async function privateRedis(test: TestContext): Promise<RedisServer> {
+  const server = await redisServer()
+  test.after(() => server.stop())
+  return server
+}
+
+/** The kinds of deployment that most guarantees are tried on: ports that share their sessions. */
 export const DEPLOYMENTS: Record<string, (test: TestContext) => Promise<number[]>> = {
   'one process on memory': async (test) => [await startHere(test, { store: 'memory:' })],
   'one process on files': async (test) => [await startHere(test, { store: `file:${temporaryDirectory(test)}` })],
   'two processes on files': (test) => startProcesses(test, 2),
+  'two processes on one Redis': async (test) => startProcesses(test, 2, { store: (await privateRedis(test)).url }),
 }
 
 /** The test site in this process. */

@@ -123,16 +123,26 @@ export async function siteWith(
   return { ...(await serve(test, app)), sessions }
 }
 
-/** Sends text over a bare socket and resolves to all that comes back until `isComplete`, or until the other side ends. */
-export async function overSocket(port: number, text: string, isComplete: (received: string) => boolean): Promise<string> {
+/** Sends one GET after another over one socket, many at a time, each with its own cookie; rejects unless all get 200. */
+export async function pipelined(port: number, path: string, cookies: readonly string[], batch = 200): Promise<void> {
   const socket = connect(port, '127.0.0.1')
-  socket.setEncoding('utf8')
-  socket.write(text)
-  let received = ''
-  for await (const piece of socket) {
-    received += piece as string
-    if (isComplete(received)) break
+  socket.setEncoding('latin1')
+  try {
+    for (let first = 0; first < cookies.length; first += batch) {
+      const part = cookies.slice(first, first + batch)
+      socket.write(part.map((cookie) => `GET ${path} HTTP/1.1\r\nHost: a\r\nCookie: ${cookie}\r\n\r\n`).join(''))
+      let received = ''
+      while (received.split('HTTP/1.1 ').length <= part.length || !received.endsWith(END)) {
+        const [piece] = (await once(socket, 'data')) as [string]
+        received += piece
+      }
+      const good = received.split('HTTP/1.1 200').length - 1
+      if (good !== part.length) throw new Error(`${good} of ${part.length} answers are good`)
+    }
+  } finally {
+    socket.destroy()
   }
-  socket.destroy()
-  return received
 }
+
+/** How each answer to `pipelined` has to end. */
+export const END: string = '<end>'

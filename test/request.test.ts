@@ -1,0 +1,482 @@
+import assert from 'node:assert/strict'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { once } from 'node:events'
+import { request, type IncomingMessage } from 'node:http'
+import { PassThrough } from 'node:stream'
+import { describe, it, type TestContext } from 'node:test'
+import { setTimeout as after } from 'node:timers/promises'
+import Koa from 'koa'
+import { getSession, memoryStore, session, type DiagnosticMessage, type SessionOptions } from '../src/index.ts'
+import { currentSession, KEY, serve, sessionOf, siteWith, type Agent, type AnySession } from './support/http.ts'
+import { keysOf } from './support/stores.ts'
+
+type Handlers = Record<string, (ctx: Koa.Context, session: AnySession) => unknown>
+
+/** A site with a handler for each path; `/in` signs alice in, `/` answers with the data. */
+async function site(test: TestContext, handlers: Handlers, options: SessionOptions = {}) {
+  const store = memoryStore()
+  const errors: (Error & { code?: string })[] = []
+  const started = await siteWith(test, { store, ...options }, async (ctx) => {
+    if (ctx.path === '/in') sessionOf(ctx)['user'] = 'alice'
+    const handler = handlers[ctx.path]
+    if (handler) await handler(ctx, sessionOf(ctx))
+    if (ctx.respond !== false) ctx.body ??= { ...ctx.session }
+  })
+  started.app.on('error', (error) => errors.push(error))
+  const browser = started.agent()
+  await browser.get('/in')
+  return { ...started, store, errors, browser }
+}
+
+function reports(test: TestContext, name: string): DiagnosticMessage[] {
+  const heard: DiagnosticMessage[] = []
+  const listen = (message: unknown): void => void heard.push(message as DiagnosticMessage)
+  subscribe(`koa-server-session:${name}`, listen)
+  test.after(() => unsubscribe(`koa-server-session:${name}`, listen))
+  return heard
+}
+
+const data = async (browser: Agent): Promise<unknown> => (await browser.get('/')).json()
+
+describe('ctx.session = …', () => {
+  it('null ends the session and clears the cookie, also for undefined', async (test) => {
+    for (const nothing of [null, undefined]) {
+      const { browser, store } = await site(test, {
+        '/out': (ctx) => {
+          ctx.session = nothing
+          assert.equal(sessionOf(ctx)['user'], undefined)
+          assert.throws(() => (sessionOf(ctx)['user'] = 'bob'), { code: 'ERR_SESSION_ENDED' })
+        },
+      })
+      const { cookies, text } = await browser.get('/out')
+      assert.match(cookies[0] ?? '', /^sid=; Max-Age=0/)
+      assert.equal(text, '{}')
+      assert.deepEqual(await keysOf(store), [])
+    }
+  })
+
+  it('an object replaces the data and keeps the id', async (test) => {
+    const { browser } = await site(test, {
+      '/set': (ctx, old) => {
+        old['nested'] = { a: 1 }
+        const { id } = old
+        ctx.session = { theme: 'dark', list: [1] }
+        assert.equal(ctx.session.id, id)
+      },
+    })
+    const { cookies } = await browser.get('/set')
+    assert.deepEqual(cookies, [])
+    assert.deepEqual(await data(browser), { theme: 'dark', list: [1] })
+  })
+
+  it('the session itself changes nothing, a copy of it with a change does', async (test) => {
+    const { browser, sessions } = await site(test, {
+      '/same': (ctx) => (ctx.session = ctx.session),
+      '/copy': (ctx) => (ctx.session = { ...ctx.session, more: 1 }),
+    })
+    const { saves } = sessions.stats()
+    await browser.get('/same')
+    assert.equal(sessions.stats().saves, saves)
+    await browser.get('/copy')
+    assert.deepEqual(await data(browser), { user: 'alice', more: 1 })
+  })
+
+  it('null and then an object is a new session under a new id', async (test) => {
+    const { browser, store } = await site(test, {
+      '/swap': (ctx) => {
+        ctx.session = null
+        ctx.session = { user: 'bob' }
+      },
+    })
+    const old = browser.cookieHeader
+    const { cookies } = await browser.get('/swap')
+    assert.equal(cookies.length, 1)
+    assert.notEqual(browser.cookieHeader, old)
+    assert.deepEqual(await data(browser), { user: 'bob' })
+    assert.equal((await keysOf(store)).length, 1)
+  })
+
+  it('anything else is a TypeError, a reserved name ERR_SESSION_RESERVED_KEY, and the old data stay', async (test) => {
+    const { browser } = await site(test, {
+      '/set': (ctx) => {
+        for (const wrong of ['text', 1, true, [1], Symbol('s'), () => {}]) {
+          assert.throws(() => (ctx.session = wrong as never), TypeError)
+        }
+        assert.throws(() => (ctx.session = { theme: 'dark', save: 1 }), { code: 'ERR_SESSION_RESERVED_KEY' })
+      },
+    })
+    assert.equal((await browser.get('/set')).status, 200)
+    assert.deepEqual(await data(browser), { user: 'alice' })
+  })
+})
+
+describe('skip', () => {
+  it('leaves ctx.session undefined, refuses to set it, and touches neither store nor cookie', async (test) => {
+    const { browser, sessions } = await site(
+      test,
+      {},
+      {
+        skip: (ctx) => {
+          if (ctx.path !== '/asset') return false
+          assert.equal(ctx.session, undefined)
+          assert.throws(() => (ctx.session = {}), { code: 'ERR_SESSION_NO_CONTEXT' })
+          return true
+        },
+      },
+    )
+    const { loads, hits } = sessions.stats()
+    const { cookies, headers } = await browser.get('/asset')
+    assert.deepEqual([cookies, headers.vary], [[], undefined])
+    assert.deepEqual([sessions.stats().loads, sessions.stats().hits], [loads, hits])
+  })
+})
+
+describe('a response that Koa does not send (ctx.respond = false)', () => {
+  const send = (ctx: Koa.Context): void => {
+    ctx.respond = false
+    ctx.res.writeHead(200)
+    ctx.res.end('by hand')
+  }
+
+  it('carries the cookie of a new session after save()', async (test) => {
+    const { agent } = await site(test, {
+      '/raw': async (ctx, session) => {
+        session['user'] = 'carol'
+        await session.save()
+        send(ctx)
+      },
+    })
+    const browser = agent()
+    assert.equal((await browser.get('/raw')).cookies.length, 1)
+    assert.deepEqual(await data(browser), { user: 'carol' })
+  })
+
+  it('without save() still commits a session that there was, and says so', async (test) => {
+    const heard = reports(test, 'error')
+    const { browser } = await site(test, {
+      '/raw': (ctx, session) => {
+        session['late'] = 1
+        send(ctx)
+      },
+    })
+    assert.equal((await browser.get('/raw')).status, 200)
+    await after(5)
+    assert.deepEqual(await data(browser), { user: 'alice', late: 1 })
+    assert.deepEqual(heard.map(({ reason }) => reason), ['committed after the headers'])
+  })
+
+  it('without save() loses a new session, says so, and leaves no record', async (test) => {
+    const heard = reports(test, 'error')
+    const { agent, store } = await site(test, {
+      '/raw': (ctx, session) => {
+        session['late'] = 1
+        send(ctx)
+      },
+    })
+    assert.deepEqual((await agent().get('/raw')).cookies, [])
+    await after(5)
+    assert.deepEqual(heard.map(({ error }) => (error as { code: string }).code), ['ERR_SESSION_HEADERS_SENT'])
+    assert.equal((await keysOf(store)).length, 1, "alice's")
+  })
+})
+
+describe('once the headers have left', () => {
+  it('a new session cannot be made: assignment, save, update and regenerate say ERR_SESSION_HEADERS_SENT', async (test) => {
+    const codes: Record<string, unknown> = {}
+    const codeOf = (error: { code: string }): string => error.code
+    const { agent, store } = await site(test, {
+      '/stream': async (ctx, session) => {
+        session['early'] = 1
+        ctx.status = 200
+        ctx.flushHeaders()
+        assert.throws(() => (session['late'] = 1), { code: 'ERR_SESSION_HEADERS_SENT' })
+        codes['save'] = await session.save().catch(codeOf)
+        codes['update'] = await session.update(() => 1).catch(codeOf)
+        codes['regenerate'] = await session.regenerate().catch(codeOf)
+        ctx.body = 'x'
+      },
+    })
+    await agent().get('/stream')
+    assert.deepEqual(codes, { save: 'ERR_SESSION_HEADERS_SENT', update: 'ERR_SESSION_HEADERS_SENT', regenerate: 'ERR_SESSION_HEADERS_SENT' })
+    assert.equal((await keysOf(store)).length, 1, "alice's")
+  })
+
+  it('an old session is read-only but for update() and destroy(): server-sent events', async (test) => {
+    const { browser } = await site(test, {
+      '/events': async (ctx, session) => {
+        const events = new PassThrough()
+        ctx.type = 'text/event-stream'
+        ctx.status = 200
+        ctx.body = events
+        ctx.flushHeaders()
+        setTimeout(async () => {
+          assert.equal(currentSession()['user'], 'alice')
+          assert.throws(() => (currentSession()['user'] = 'bob'), { code: 'ERR_SESSION_COMMITTED', message: /update/ })
+          events.write(`data: ${await session.update((fresh) => (fresh['seen'] = Number(fresh['seen'] ?? 0) + 1))}\n\n`)
+          events.end('data: done\n\n')
+        }, 5)
+      },
+    })
+    assert.equal((await browser.get('/events')).text, 'data: 1\n\ndata: done\n\n')
+    assert.equal((await browser.get('/events')).text, 'data: 2\n\ndata: done\n\n')
+    assert.deepEqual(await data(browser), { user: 'alice', seen: 2 })
+  })
+
+  it('update() works after the response, and reads what others wrote', async (test) => {
+    const finished = Promise.withResolvers ? Promise.withResolvers<unknown>() : undefined
+    let done: (value: unknown) => void = () => {}
+    const result = finished?.promise ?? new Promise((resolve) => (done = resolve))
+    const { browser } = await site(test, {
+      '/job': (ctx, session) => {
+        ctx.res.once('finish', async () => {
+          await browser.get('/write')
+          const seen = await session.update((fresh) => {
+            fresh['job'] = 'done'
+            return { ...fresh }
+          })
+          ;(finished?.resolve ?? done)(seen)
+        })
+      },
+      '/write': (_, session) => (session['other'] = 1),
+    })
+    await browser.get('/job')
+    assert.deepEqual(await result, { user: 'alice', other: 1, job: 'done' })
+    assert.deepEqual(await data(browser), { user: 'alice', other: 1, job: 'done' })
+  })
+})
+
+describe('failures', () => {
+  it('ctx.status = 500 without a throw commits', async (test) => {
+    const { browser } = await site(test, {
+      '/sorry': (ctx, session) => {
+        session['tries'] = 1
+        ctx.status = 500
+        ctx.body = 'sorry'
+      },
+    })
+    assert.equal((await browser.get('/sorry')).status, 500)
+    assert.deepEqual(await data(browser), { user: 'alice', tries: 1 })
+  })
+
+  it('a thrown error of the file system is no answer of 404 or a commit', async (test) => {
+    const { browser } = await site(test, {
+      '/file': (_, session) => {
+        session['tries'] = 1
+        throw Object.assign(new Error('no such file'), { code: 'ENOENT' })
+      },
+    })
+    assert.equal((await browser.get('/file')).status, 500)
+    assert.deepEqual(await data(browser), { user: 'alice' })
+  })
+
+  it('what a failed request dropped is not brought back by a later update of it', async (test) => {
+    let later: Promise<unknown> | undefined
+    const { browser } = await site(test, {
+      '/fail': (ctx, session) => {
+        session['dropped'] = 1
+        ctx.res.once('finish', () => (later = session.update((fresh) => (fresh['counted'] = 1))))
+        throw new Error('as it happens')
+      },
+    })
+    await browser.get('/fail')
+    await later
+    assert.deepEqual(await data(browser), { user: 'alice', counted: 1 })
+  })
+
+  it('a request whose visitor has gone away commits like any other', async (test) => {
+    let committed: () => void = () => {}
+    const done = new Promise<void>((resolve) => (committed = resolve))
+    const { browser, app, port } = await site(test, {
+      '/slow': async (ctx, session) => {
+        await once(ctx.res, 'close')
+        session['aborted'] = true
+        setTimeout(committed, 20)
+      },
+    })
+    app.silent = true
+    const asked = request({ host: '127.0.0.1', port, path: '/slow', headers: { cookie: browser.cookieHeader } })
+    asked.on('error', () => {})
+    asked.end()
+    setTimeout(() => asked.destroy(), 20)
+    await done
+    assert.deepEqual(await data(browser), { user: 'alice', aborted: true })
+  })
+
+  it('HEAD, 204 and 304 carry the cookie', async (test) => {
+    const { agent } = await site(test, {
+      '/204': (ctx, session) => {
+        session['n'] = 1
+        ctx.status = 204
+      },
+      '/304': (ctx, session) => {
+        session['n'] = 1
+        ctx.status = 304
+      },
+      '/head': (_, session) => (session['n'] = 1),
+    })
+    for (const path of ['/204', '/304', '/head']) assert.equal((await agent().get(path, { method: path === '/head' ? 'HEAD' : 'GET' })).cookies.length, 1, path)
+  })
+
+  it('an upgrade that a handler does not take is no failure', async (test) => {
+    const { port, browser } = await site(test, {})
+    const asked = request({ host: '127.0.0.1', port, path: '/', headers: { cookie: browser.cookieHeader, connection: 'Upgrade', upgrade: 'x' } })
+    asked.end()
+    const [response] = (await once(asked, 'response')) as [IncomingMessage]
+    response.resume()
+    assert.equal(response.statusCode, 200)
+  })
+})
+
+describe('keys', () => {
+  it('without any, the first request fails with what to do', async (test) => {
+    const app = new Koa()
+    const errors: Error[] = []
+    app.on('error', (error) => errors.push(error))
+    app.use(session({ store: 'memory:' }))
+    app.use((ctx) => (ctx.body = 'x'))
+    const { agent } = await serve(test, app)
+    assert.equal((await agent().get('/')).status, 500)
+    assert.equal((errors[0] as Error & { code: string }).code, 'ERR_SESSION_OPTION')
+    assert.match(errors[0]?.message ?? '', /keys.*app\.keys.*randomBytes/s)
+  })
+
+  it('those of the application are used if there is no option', async (test) => {
+    const app = new Koa()
+    app.keys = [KEY]
+    app.use(session({ store: 'memory:' }))
+    app.use((ctx) => {
+      sessionOf(ctx)['n'] = Number(sessionOf(ctx)['n'] ?? 0) + 1
+      ctx.body = `${sessionOf(ctx)['n']}`
+    })
+    const { agent } = await serve(test, app)
+    const browser = agent()
+    await browser.get('/')
+    assert.equal((await browser.get('/')).text, '2')
+  })
+})
+
+describe('destroy()', () => {
+  it('leaves an ended session: reads are undefined, writes throw, a new one may be begun', async (test) => {
+    const { browser, store } = await site(test, {
+      '/out': async (ctx, session) => {
+        await session.destroy()
+        assert.equal(session['user'], undefined)
+        assert.deepEqual(Object.keys(session), [])
+        assert.equal('user' in session, false)
+        assert.throws(() => (session['user'] = 'bob'), { code: 'ERR_SESSION_ENDED' })
+        await assert.rejects(async () => session.update(() => 1), { code: 'ERR_SESSION_ENDED' })
+        await session.destroy()
+        assert.equal(ctx.session, session)
+        ctx.session = { user: 'carol' }
+      },
+    })
+    const old = browser.cookieHeader
+    const { cookies } = await browser.get('/out')
+    assert.equal(cookies.length, 1)
+    assert.notEqual(browser.cookieHeader, old)
+    assert.deepEqual(await data(browser), { user: 'carol' })
+    assert.equal((await keysOf(store)).length, 1)
+  })
+
+  it('reload() and update() of a session that was ended elsewhere reject with ERR_SESSION_GONE', async (test) => {
+    const { browser } = await site(test, {
+      '/slow': async (ctx, session) => {
+        await browser.get('/out')
+        await assert.rejects(async () => (ctx.query['reload'] ? session.reload() : session.update((fresh) => (fresh['n'] = 1))), {
+          code: 'ERR_SESSION_GONE',
+          status: 409,
+        })
+        assert.equal(session['user'], undefined)
+      },
+      '/out': (_, session) => session.destroy(),
+    })
+    for (const query of ['', '?reload=1']) {
+      await browser.get('/in')
+      const cookie = browser.cookieHeader
+      const reply = await browser.get(`/slow${query}`, { cookie })
+      assert.deepEqual([reply.status, reply.cookies], [200, []])
+    }
+  })
+})
+
+describe('code that calls back, as passport does', () => {
+  it('signs in with regenerate(callback) and save(callback), merging what it held before', async (test) => {
+    const { browser } = await site(test, {
+      '/login': (ctx) =>
+        new Promise<void>((resolve, reject) => {
+          const previous = getSession() as AnySession
+          getSession().regenerate((error) => {
+            if (error) return reject(error as Error)
+            const fresh = sessionOf(ctx)
+            for (const [key, value] of Object.entries(previous)) fresh[key] ??= value
+            fresh['passport'] = { user: 7 }
+            ctx.session.save((failure) => (failure ? reject(failure as Error) : resolve()))
+          })
+        }),
+      '/logout': (ctx) =>
+        new Promise<void>((resolve, reject) => {
+          delete sessionOf(ctx)['passport']
+          ctx.session.save((error) => {
+            if (error) return reject(error as Error)
+            sessionOf(ctx).regenerate((failure) => (failure ? reject(failure as Error) : resolve()))
+          })
+        }),
+    })
+    const old = browser.cookieHeader
+    await browser.get('/login')
+    assert.notEqual(browser.cookieHeader, old)
+    assert.deepEqual(await data(browser), { user: 'alice', passport: { user: 7 } })
+    assert.equal((await browser.get('/', { cookie: old })).text, '{}')
+    await browser.get('/logout')
+    assert.deepEqual(await data(browser), {})
+  })
+
+  it('is told of a failure in its callback', async (test) => {
+    const { browser } = await site(test, {
+      '/slow': async (ctx, session) => {
+        await browser.get('/out')
+        ctx.body = await new Promise((resolve) => session.regenerate((error) => resolve((error as { code: string }).code)))
+      },
+      '/out': (_, session) => session.destroy(),
+    })
+    assert.equal((await browser.get('/slow')).text, 'ERR_SESSION_GONE')
+  })
+})
+
+describe('flash', () => {
+  it('is seen by the next request that uses the session, and then gone', async (test) => {
+    const { browser } = await site(test, {
+      '/set': (ctx, session) => {
+        session.flash('note', { text: 'saved' })
+        ctx.body = [session.flash('note') ?? null, Object.keys(session)]
+      },
+      '/unused': (ctx) => (ctx.body = 'x'),
+      '/get': (ctx, session) => (ctx.body = [session.flash('note') ?? null, Object.keys(session)]),
+    })
+    assert.equal((await browser.get('/set')).text, '[null,["user"]]')
+    assert.equal((await browser.get('/get')).text, '[{"text":"saved"},["user"]]')
+    assert.equal((await browser.get('/get')).text, '[null,["user"]]')
+  })
+})
+
+describe('nothing is stored for nothing', () => {
+  it('reading, {}, and keys set and deleted make no record; flash, remember and regenerate do', async (test) => {
+    const { agent, store } = await site(test, {
+      '/read': (_, session) => [session['a'], { ...session }, session.id],
+      '/empty': (ctx) => (ctx.session = {}),
+      '/undone': (_, session) => {
+        session['a'] = 1
+        delete session['a']
+      },
+      '/reload': (_, session) => session.reload(),
+      '/save': (_, session) => session.save(),
+      '/flash': (_, session) => session.flash('note', 1),
+      '/remember': (_, session) => session.remember(),
+      '/regenerate': (_, session) => session.regenerate(),
+    })
+    for (const path of ['/read', '/empty', '/undone', '/reload', '/save']) assert.deepEqual((await agent().get(path)).cookies, [], path)
+    assert.equal((await keysOf(store)).length, 1, "alice's")
+    for (const path of ['/flash', '/remember', '/regenerate']) assert.equal((await agent().get(path)).cookies.length, 1, path)
+    assert.equal((await keysOf(store)).length, 4)
+  })
+})
