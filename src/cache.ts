@@ -151,10 +151,12 @@ export function cached(store: Store, options: Required<CacheOptions>, diagnostic
     stats.cacheBytes = entries.calculatedSize
   }
 
-  function keep(key: Key, found: Found, { minVersion, link, generation }: Token): void {
-    if (found.version < minVersion || link.generation !== generation) return
+  /** Whether it may be kept. */
+  function keep(key: Key, found: Found, { minVersion, link, generation }: Token): boolean {
+    if (found.version < minVersion || link.generation !== generation) return false
     entries.set(key, { found, readAt: Date.now(), link, generation })
     measure()
+    return true
   }
 
   function hit(key: Key): Found | undefined {
@@ -231,9 +233,11 @@ export function cached(store: Store, options: Required<CacheOptions>, diagnostic
             const found = result.saved ?? result.conflict
             heard(key, found.version)
             const known = entries.peek(key)?.found
-            // What is older goes in any case, also where the new one may not be kept.
-            if (known && known.version < found.version) entries.delete(key)
-            if (!known || known.version <= found.version) keep(key, found, token)
+            if (!known || known.version <= found.version) {
+              // What is older goes in any case. Replaced in place where that may be, because a delete and a set cost
+              // twice as much, and lru-cache empties all its tables when its only entry goes.
+              if (!keep(key, found, token) && known && known.version < found.version) drop(key)
+            }
           }
           return result
         },
