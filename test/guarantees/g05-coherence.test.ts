@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
-import { describe, it } from 'node:test'
+import { describe, it, type TestContext } from 'node:test'
+import { privateRedis, startProcesses } from '../support/deployments.ts'
 import { Agent } from '../support/http.ts'
-import { startProcesses } from '../support/deployments.ts'
+import { until, type RedisServer } from '../support/redis-server.ts'
+import { tcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
 
 describe('G5: with files, every process sees at once', () => {
   it('what another one has written, also where its cache is warm', async (test) => {
@@ -27,6 +29,112 @@ describe('G5: with files, every process sees at once', () => {
       for (const port of ports) assert.deepEqual((await agent.at(port).get('/read')).json()['result'], { user: 'alice' })
       await agent.at(there).get('/logout')
       for (const port of ports) assert.deepEqual((await new Agent(port).get('/read', { cookie })).json()['result'], {})
+    }
+  })
+})
+
+const BOUND = 300
+
+/** Two processes with warm caches on one Redis, the second one behind a cable that can be cut, and a visitor of both. */
+async function onRedis(test: TestContext, query = ''): Promise<{ redis: RedisServer; cable: TcpProxy; here: Agent; there: Agent }> {
+  const redis = await privateRedis(test)
+  const cable = await tcpProxy(redis.port)
+  test.after(() => cable.close())
+  const url = (port: number): string => `redis://127.0.0.1:${port}?bound=${BOUND}${query}`
+  const [[one], [other]] = (await Promise.all([
+    startProcesses(test, 1, { store: url(redis.port) }),
+    startProcesses(test, 1, { store: url(cable.port) }),
+  ])) as [[number], [number]]
+  const here = new Agent(one)
+  return { redis, cable, here, there: here.at(other) }
+}
+
+async function valueAt(agent: Agent): Promise<unknown> {
+  const reply = await agent.get('/read')
+  return reply.status === 200 ? (reply.json()['result'] as { n?: string }).n : reply.status
+}
+
+/** Reads until the cache answers, so that a stale answer would come from there. */
+async function warm(agent: Agent): Promise<void> {
+  const hits = async (): Promise<number> => (await agent.get('/stats')).json<{ result: { hits: number } }>().result.hits
+  const before = await hits()
+  await until(async () => {
+    await agent.get('/read')
+    return (await hits()) > before
+  })
+}
+
+for (const [protocol, query] of [
+  ['RESP3', ''],
+  ['RESP2', '&protocol=2'],
+] as const) {
+  describe(`G5: with Redis over ${protocol}, a write is seen everywhere within ${BOUND} ms`, () => {
+    it('also where a warm cache held the old one', async (test) => {
+      const { here, there } = await onRedis(test, query)
+      await here.get('/write?key=n&value=0')
+      let longest = 0
+      for (let n = 1; n <= 100; n++) {
+        await warm(there)
+        await here.get(`/write?key=n&value=${n}`)
+        const written = performance.now()
+        for (;;) {
+          const asked = performance.now()
+          const isNew = (await valueAt(there)) === String(n)
+          if (isNew) break
+          longest = Math.max(longest, asked - written)
+          assert.ok(asked - written <= BOUND, `served ${asked - written} ms after it was overwritten`)
+        }
+      }
+      console.log(`# the longest that an overwritten value was served over ${protocol}: ${longest.toFixed(1)} ms`)
+    })
+
+    it('and so is a logout; a process that is cut off serves nothing from its cache after that', async (test) => {
+      const { cable, here, there } = await onRedis(test, query)
+      await here.get('/write?key=n&value=1')
+      await warm(there)
+      cable.blackHole()
+      const cookie = here.cookieHeader
+      assert.equal((await here.get('/logout')).status, 200)
+      const ended = performance.now()
+      for (;;) {
+        const asked = performance.now()
+        const { status, text } = await there.get('/read', { cookie })
+        if (status === 503) break
+        assert.match(text, /"n":"1"/)
+        assert.ok(asked - ended <= BOUND, `served ${asked - ended} ms after the logout`)
+      }
+      cable.heal()
+      await until(async () => (await there.get('/read', { cookie })).status === 200)
+      assert.deepEqual((await there.get('/read', { cookie })).json()['result'], {})
+    })
+
+    it('also when the server forgets everything, and when it is restarted empty', async (test) => {
+      const { redis, here, there } = await onRedis(test, query)
+      for (const loss of [() => redis.cli('FLUSHALL'), () => redis.kill().then(() => redis.restart())]) {
+        await here.get('/write?key=n&value=1')
+        await warm(there)
+        const cookie = here.cookieHeader
+        await loss()
+        const lost = performance.now()
+        for (;;) {
+          const asked = performance.now()
+          const { status, text } = await there.get('/read', { cookie })
+          if (status === 200 && text.includes('"result":{}')) break
+          if (status === 200) assert.ok(asked - lost <= BOUND, `served ${asked - lost} ms after it was lost`)
+        }
+      }
+    })
+  })
+}
+
+describe('G5: with Redis and a bound of 0', () => {
+  it('every hit is validated at the server, so that a write is seen at once', async (test) => {
+    const redis = await privateRedis(test)
+    const [one, other] = (await startProcesses(test, 2, { store: `${redis.url}?bound=0` })) as [number, number]
+    const here = new Agent(one)
+    for (let n = 0; n < 100; n++) {
+      await here.get(`/write?key=n&value=${n}`)
+      assert.equal(await valueAt(here.at(other)), String(n))
     }
   })
 })

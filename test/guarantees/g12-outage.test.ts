@@ -1,14 +1,16 @@
 import assert from 'node:assert/strict'
-import { describe, it } from 'node:test'
+import { describe, it, type TestContext } from 'node:test'
 import { memoryStore } from '../../src/index.ts'
-import { currentSession, sessionOf, siteWith } from '../support/http.ts'
+import { currentSession, KEY, serve, sessionOf, siteWith, type Agent } from '../support/http.ts'
+import { redisServer, until, type RedisServer } from '../support/redis-server.ts'
+import { testSite } from '../support/site.ts'
 import { keysOf, steerable, type Call } from '../support/stores.ts'
 
 const READING: Call[] = ['load']
 const WRITING: Call[] = ['save', 'touch', 'delete']
 
 describe('G12: while the store is down', () => {
-  const down = async (test: import('node:test').TestContext, calls: Call[], hangs = false) => {
+  const down = async (test: TestContext, calls: Call[], hangs = false) => {
     const inner = memoryStore()
     const store = steerable(inner)
     const site = await siteWith(test, { store, cache: false }, async (ctx) => {
@@ -146,5 +148,168 @@ describe('G12: a write of which nobody knows the outcome', () => {
     assert.equal((await browser.get('/count')).status, 200)
     assert.equal(saves, 2)
     assert.equal((await browser.get('/')).text, '{"user":"alice","count":1,"after":true}')
+  })
+})
+
+describe('G12: while Redis is in trouble', () => {
+  /** A signed-in visitor of a site on a Redis of its own; what goes wrong comes afterwards. */
+  async function siteOnRedis(test: TestContext, args: readonly string[] = []): Promise<{ redis: RedisServer; visitor: Agent; url: string }> {
+    const redis = await redisServer({ args })
+    test.after(() => redis.stop())
+    const { app, sessions } = testSite({ keys: [KEY], store: `${redis.url}?bound=100` })
+    test.after(() => sessions.close())
+    const visitor = (await serve(test, app)).agent()
+    await visitor.get('/write?key=user&value=alice')
+    return { redis, visitor, url: redis.url }
+  }
+
+  /** What is true of every outage: a page without a session works, one with it is 503 in time, and nobody is logged out. */
+  async function assertOutage(visitor: Agent, path = '/write?key=late&value=1'): Promise<void> {
+    await until(async () => (await visitor.get(path)).status === 503)
+    const began = performance.now()
+    const { status, cookies } = await visitor.get(path)
+    assert.deepEqual([status, cookies], [503, []])
+    assert.ok(performance.now() - began < 2_500, 'within the deadline')
+    const plain = await visitor.get('/plain')
+    assert.deepEqual([plain.status, plain.cookies], [200, []])
+  }
+
+  async function assertHealed(visitor: Agent): Promise<void> {
+    await until(async () => (await visitor.get('/read')).status === 200)
+    assert.equal((await visitor.get('/read')).json<{ result: { user?: string } }>().result.user, 'alice')
+    assert.equal((await visitor.get('/write?key=healed&value=1')).status, 200)
+  }
+
+  it('stopped and started again with its data', async (test) => {
+    const { redis, visitor } = await siteOnRedis(test, ['--appendonly', 'yes', '--appendfsync', 'always'])
+    await redis.kill()
+    await assertOutage(visitor)
+    await redis.restart('--appendonly', 'yes')
+    await assertHealed(visitor)
+  })
+
+  it('hung: after the first requests have waited in vain, the next ones are answered at once', async (test) => {
+    const { redis, visitor } = await siteOnRedis(test)
+    redis.freeze()
+    await assertOutage(visitor)
+    const began = performance.now()
+    await visitor.get('/plain')
+    assert.ok(performance.now() - began < 1_000, 'a page without a session does not wait for the store')
+    redis.thaw()
+    await assertHealed(visitor)
+  })
+
+  it('a replica that takes no writes', async (test) => {
+    const { redis, visitor } = await siteOnRedis(test)
+    const master = await redisServer()
+    test.after(() => master.stop())
+    await redis.cli('CONFIG', 'SET', 'replica-serve-stale-data', 'yes')
+    const key = (await redis.cli('--scan', '--pattern', 'session:?*')).split('\n').find((name) => /:[0-9a-f]{64}$/.test(name)) as string
+    const value = await redis.cli('GET', key)
+    await redis.cli('REPLICAOF', '127.0.0.1', '1')
+    await assertOutage(visitor)
+    await redis.cli('REPLICAOF', 'NO', 'ONE')
+    assert.equal(await redis.cli('GET', key), value)
+    await assertHealed(visitor)
+  })
+
+  it('out of memory with noeviction: reading goes on, a write is 503', async (test) => {
+    const { redis, visitor } = await siteOnRedis(test)
+    await redis.cli('CONFIG', 'SET', 'maxmemory', '1')
+    await assertOutage(visitor)
+    await redis.cli('CONFIG', 'SET', 'maxmemory', '0')
+    await assertHealed(visitor)
+  })
+
+  it('a password that changed', async (test) => {
+    const { redis, visitor } = await siteOnRedis(test)
+    await redis.cli('CONFIG', 'SET', 'requirepass', 'another')
+    await redis.cli('-a', 'another', '--no-auth-warning', 'CLIENT', 'KILL', 'TYPE', 'normal')
+    await redis.cli('-a', 'another', '--no-auth-warning', 'CLIENT', 'KILL', 'TYPE', 'pubsub')
+    await assertOutage(visitor)
+    await redis.cli('-a', 'another', '--no-auth-warning', 'CONFIG', 'SET', 'requirepass', '')
+    await assertHealed(visitor)
+  })
+
+  it('killed connections and forgotten scripts heal without an error that stays', async (test) => {
+    const { redis, visitor } = await siteOnRedis(test)
+    await redis.cli('SCRIPT', 'FLUSH')
+    assert.equal((await visitor.get('/write?key=late&value=1')).status, 200)
+    await redis.cli('CLIENT', 'KILL', 'TYPE', 'normal')
+    await redis.cli('CLIENT', 'KILL', 'TYPE', 'pubsub')
+    await assertHealed(visitor)
+  })
+
+  it('emptied: the visitor is anonymous and may sign in again', async (test) => {
+    const { redis, visitor } = await siteOnRedis(test)
+    await redis.cli('FLUSHALL')
+    await until(async () => (await visitor.get('/read')).text.includes('"result":{}'))
+    assert.equal((await visitor.get('/write?key=user&value=bob')).cookies.length, 1)
+    assert.equal((await visitor.get('/read')).json<{ result: { user?: string } }>().result.user, 'bob')
+  })
+
+  it('somebody else’s value in the place of the session: anonymous, and the value stays', async (test) => {
+    for (const [kind, ...command] of [
+      ['string', 'SET', 'KEY', 'garbage'],
+      ['string', 'SET', 'KEY', '1999999999999|1|{"format":99}'],
+      ['list', 'RPUSH', 'KEY', 'x'],
+    ] as const) {
+      const { redis, visitor } = await siteOnRedis(test)
+      const key = (await redis.cli('--scan', '--pattern', 'session:*')).split('\n').find((name) => /:[0-9a-f]{64}$/.test(name)) as string
+      await redis.cli('DEL', key)
+      await redis.cli(...command.map((word) => (word === 'KEY' ? key : word)))
+      const dump = await redis.cli('DEBUG', 'DIGEST-VALUE', key)
+      await redis.cli('CLIENT', 'KILL', 'TYPE', 'pubsub')
+      await until(async () => (await visitor.get('/read')).text.includes('"result":{}'))
+      assert.equal((await visitor.get('/write?key=user&value=bob')).cookies.length, 1)
+      assert.equal((await visitor.get('/read')).json<{ result: { user?: string } }>().result.user, 'bob')
+      assert.deepEqual([await redis.cli('TYPE', key), await redis.cli('DEBUG', 'DIGEST-VALUE', key)], [kind, dump])
+    }
+  })
+})
+
+describe('round trips to Redis', () => {
+  it('warm read 0, changed 1, created 1, anonymous 0, touch 1 for a tenth of the idle timeout', async (test) => {
+    const redis = await redisServer()
+    test.after(() => redis.stop())
+    const { app, sessions } = testSite({ keys: [KEY], store: `${redis.url}?bound=60000`, idleTimeout: 20_000 })
+    test.after(() => sessions.close())
+    const { agent } = await serve(test, app)
+    interface Calls {
+      /** Each one a round trip. */
+      scripts: number
+      /** Round trips too, but for the one that the script of a save runs inside the server. */
+      gets: number
+    }
+    const count = async (): Promise<Calls> => {
+      const stats = await redis.cli('INFO', 'commandstats')
+      const callsOf = (name: string): number => Number(new RegExp(`cmdstat_${name}:calls=(\\d+)`).exec(stats)?.[1] ?? 0)
+      return { scripts: callsOf('evalsha') + callsOf('eval'), gets: callsOf('get') }
+    }
+    const costOf = async (work: () => Promise<unknown>): Promise<Calls> => {
+      const before = await count()
+      await work()
+      const { scripts, gets } = await count()
+      return { scripts: scripts - before.scripts, gets: gets - before.gets }
+    }
+    const NOTHING: Calls = { scripts: 0, gets: 0 }
+    const SAVE: Calls = { scripts: 1, gets: 1 }
+    const TOUCH: Calls = { scripts: 1, gets: 0 }
+    const visitor = agent()
+    await visitor.get('/write?key=n&value=0') // scripts are loaded, the link is up
+    await until(async () => (await visitor.get('/read')) && sessions.stats().hits > 0)
+    await visitor.get('/write?key=n&value=1')
+    await visitor.get('/read')
+    assert.deepEqual(await costOf(() => visitor.get('/read')), NOTHING, 'warm read')
+    assert.deepEqual(await costOf(() => visitor.get('/write?key=n&value=2')), SAVE, 'changed')
+    assert.deepEqual(await costOf(() => agent().get('/read')), NOTHING, 'anonymous')
+    assert.deepEqual(await costOf(() => agent().get('/write?key=n&value=3')), SAVE, 'created')
+    test.mock.timers.enable({ apis: ['Date'], now: Date.now() + 2_100 })
+    await visitor.get('/read') // the server learns the script of a touch
+    test.mock.timers.tick(1_900)
+    assert.deepEqual(await costOf(() => visitor.get('/read')), NOTHING, 'not yet a tenth')
+    test.mock.timers.tick(200)
+    assert.deepEqual(await costOf(() => visitor.get('/read')), TOUCH, 'touched')
+    assert.deepEqual(await costOf(() => visitor.get('/read')), NOTHING, 'touched already')
   })
 })

@@ -31,6 +31,7 @@ export function testSite(options: SessionOptions): { app: Koa; sessions: Session
       gates.delete(gate)
     },
     '/stats': () => sessions.stats(),
+    '/plain': () => 'no session needed',
     '/read': (ctx) => ({ ...ctx.session }),
     '/write': (ctx, { key = '', value }) => {
       sessionOf(ctx)[key] = value
