@@ -77,6 +77,7 @@ export function cached(store: Store, options: Required<CacheOptions>, diagnostic
         if (entry && entry.found.version < version) drop(key)
       },
       deleted: forget,
+      isOwn: (key, version) => tokens.has(key) || (version !== undefined && entries.peek(key)?.found.version === version),
       deaf() {
         for (const key of tokens.keys()) heard(key, NEVER)
         entries.clear()

@@ -1,6 +1,6 @@
 import type { SessionStats } from './diagnostics.ts'
 import type { Link, Listener, Store, Watch } from './store.ts'
-import type { Instant, Key, Milliseconds } from './units.ts'
+import type { Instant, Key, Milliseconds, Version } from './units.ts'
 
 /** How long hits and messages are counted before they are compared. */
 const WINDOW: Milliseconds = 60_000
@@ -18,6 +18,8 @@ const NO_WORD: Link = { generation: 0, vouches: () => false }
 export interface Ear extends Listener {
   /** From here on messages are missed: nothing that is held, or under way, may be believed any more. */
   deaf(): void
+  /** Whether this is an echo of what this process does itself: it says nothing about what the others do. */
+  isOwn(key: Key, version?: Version): boolean
 }
 
 /**
@@ -45,12 +47,14 @@ export class Watching {
     this.#ear = ear
     this.#listener = {
       saved: (key, version) => {
+        const isOwn = ear.isOwn(key, version)
         ear.saved(key, version)
-        this.#heard()
+        if (!isOwn) this.#heard()
       },
       deleted: (key) => {
+        const isOwn = ear.isOwn(key)
         ear.deleted(key)
-        this.#heard()
+        if (!isOwn) this.#heard()
       },
     }
     this.#start()

@@ -7,9 +7,11 @@ import { Watching } from '../src/watching.ts'
 
 const KEY = 'a'.repeat(64)
 const MINUTE = 60_000
+/** The version under which this process is taken to have written. */
+const OWN = 1_000_000
 
 /** A store over which one can hear: what it is told to say, for as long as somebody listens. */
-function audibleStore(): { store: Store; say(count: number): void; isHeard(): boolean } {
+function audibleStore(): { store: Store; say(count: number): void; sayOwn(count: number): void; isHeard(): boolean } {
   let listener: Listener | undefined
   const link: Link = { generation: 1, vouches: () => true }
   const { load, save, touch, delete: remove } = memoryStore({ pruneInterval: 0 })
@@ -32,6 +34,9 @@ function audibleStore(): { store: Store; say(count: number): void; isHeard(): bo
     say(count) {
       for (let n = 0; n < count; n++) listener?.saved(KEY, n)
     },
+    sayOwn(count) {
+      for (let n = 0; n < count; n++) listener?.saved(KEY, OWN)
+    },
     isHeard: () => listener !== undefined,
   }
 }
@@ -39,7 +44,7 @@ function audibleStore(): { store: Store; say(count: number): void; isHeard(): bo
 function watch(test: TestContext, store: Store, allowStale = false): { watching: Watching; stats: Diagnostics['stats'] } {
   test.mock.timers.enable({ apis: ['Date'], now: 1_000_000 })
   const { stats } = new Diagnostics('sid')
-  return { watching: new Watching(store, { saved() {}, deleted() {}, deaf() {} }, allowStale, stats), stats }
+  return { watching: new Watching(store, { saved() {}, deleted() {}, deaf() {}, isOwn: (_, version) => version === OWN }, allowStale, stats), stats }
 }
 
 describe('the cache’s ear at its store', () => {
@@ -81,6 +86,15 @@ describe('the cache’s ear at its store', () => {
       say(1)
       assert.equal(stats.cachePaused, false)
     }
+  })
+
+  it('does not count the echo of what this process writes itself', (test) => {
+    const { store, say, sayOwn } = audibleStore()
+    const { stats } = watch(test, store)
+    sayOwn(10_000)
+    test.mock.timers.tick(MINUTE)
+    say(1)
+    assert.equal(stats.cachePaused, false)
   })
 
   it('does not mind a handful of messages without a hit', (test) => {
