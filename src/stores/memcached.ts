@@ -1,0 +1,170 @@
+import type { Found, Saved, Store } from '../store.ts'
+import type { Instant, Key, Milliseconds, Version } from '../units.ts'
+import { parseAddress, wrong } from './memcached/address.ts'
+import { loadDriver, makerFromClient } from './memcached/driver.ts'
+import { placement } from './memcached/placement.ts'
+import { Server, type Mark, type Until } from './memcached/server.ts'
+import { expiryForServer, firstVersion, formatValue, keptInstant, parseValue } from './memcached/value.ts'
+
+/** A client of memcache-client 1. */
+export interface MemcachedClient {
+  readonly options: object
+  xsend(...args: never[]): unknown
+}
+
+export interface MemcachedStoreOptions {
+  /** What the names of the store's keys begin with: up to 186 printable ASCII characters, no blanks. Default `session:`. */
+  readonly prefix?: string
+  /** Within which every operation settles, whatever the servers do. Default 2000. */
+  readonly deadline?: Milliseconds
+}
+
+const DEFAULT_PREFIX = 'session:'
+const DEFAULT_DEADLINE: Milliseconds = 2000
+const LONGEST: Milliseconds = 2 ** 31 - 1
+/** The server's limit of 250 bytes, less the 64 of a key. */
+const LONGEST_PREFIX = 186
+
+/** What is known of a record, and the mark by which it can be replaced without being read again. */
+interface Marked extends Found {
+  readonly mark?: Mark
+}
+
+/**
+ * Sessions in memcached 1.4.8 or later, through memcache-client 1 (`npm i memcache-client`).
+ *
+ * The address is a URL, `memcached://host:11211,host:11211?prefix=…&deadline=…`, or a client of the application's with
+ * one server, which is only copied, never used. An argument goes before what stands in the URL. A wrong address or
+ * option, and a missing memcache-client, throw `ERR_SESSION_OPTION` here. Nothing connects before the first use.
+ *
+ * Of several servers each keeps a part of the sessions, found by rendezvous hashing. While one is down, whoever has a
+ * session there gets errors; no other server stands in, because the sessions would come back with the first one, from
+ * before their logouts. Changing the list of servers ends a part of the sessions.
+ *
+ * Memcached is a cache: it forgets everything at a restart, and old sessions when its memory is full (`-M` makes it
+ * refuse new ones instead). It tells nobody of changes, so this library keeps no copies of its own either, unless
+ * `cache.allowStale` accepts that they are old. memcache-client cannot sign in (SASL, `-Y`) and knows no IPv6 addresses.
+ *
+ * A record is the value `<expiresAt>|<version>|<text>` at the key `<prefix><key>`. Round trips: load 1; create 1; save
+ * of what was loaded 1, of what was saved before 2; touch 2, because it writes the record anew where nothing has
+ * changed meanwhile; delete 2; each race that is lost 2 more.
+ */
+export function memcachedStore(urlOrClient: string | MemcachedClient, options: MemcachedStoreOptions = {}): Store {
+  const { servers, prefix } = settle(urlOrClient, options)
+  const serverOf = placement(servers)
+
+  /** What is there, alive or expired. */
+  async function read(server: Server, key: Key, until: Until): Promise<(Found & { readonly mark: Mark }) | undefined> {
+    const item = await server.read(prefix + key, until)
+    return item && { ...parseValue(item.value), parsed: undefined, mark: item.mark }
+  }
+
+  function replace(server: Server, key: Key, found: Found, mark: Mark, until: Until): ReturnType<Server['replace']> {
+    return server.replace(prefix + key, formatValue(found), expiryForServer(found.expiresAt), mark, until)
+  }
+
+  async function create(key: Key, text: string, expiresAt: Instant): Promise<Saved> {
+    const server = serverOf(key)
+    const { until } = server
+    const created = { text, version: firstVersion(), expiresAt }
+    for (;;) {
+      const expiry = expiryForServer(expiresAt)
+      if (await server.add(prefix + key, formatValue(created), expiry, until)) return { saved: created }
+      const there = await read(server, key, until)
+      if (there === undefined) continue
+      if (isLive(there)) return { conflict: there }
+      // The server has yet to notice that this one has expired.
+      const anew = { ...created, version: Math.max(created.version, there.version + 1) }
+      if ((await replace(server, key, anew, there.mark, until)) === 'STORED') return { saved: anew }
+    }
+  }
+
+  async function update(key: Key, text: string, expiresAt: Instant, expected: Marked): Promise<Saved> {
+    const server = serverOf(key)
+    const { until } = server
+    const updated = { text, version: expected.version + 1, expiresAt }
+    // A touch may have moved the end since; only the server knows.
+    let mark = isLive(expected) ? expected.mark : undefined
+    for (;;) {
+      if (mark !== undefined) {
+        const outcome = await replace(server, key, updated, mark, until)
+        if (outcome === 'STORED') return { saved: updated }
+        if (outcome === 'NOT_FOUND') return { gone: true }
+      }
+      const there = await read(server, key, until)
+      if (there === undefined || !isLive(there)) return { gone: true }
+      if (there.version !== expected.version) return { conflict: there }
+      mark = there.mark
+    }
+  }
+
+  return {
+    async load(key: Key): Promise<Found | undefined> {
+      const server = serverOf(key)
+      const there = await read(server, key, server.until)
+      return there && isLive(there) ? there : undefined
+    },
+
+    save(key: Key, text: string, expiresAt: Instant, expected: Found | undefined): Promise<Saved> {
+      const end = keptInstant(expiresAt)
+      return expected === undefined ? create(key, text, end) : update(key, text, end, expected)
+    },
+
+    // Not by memcached's own touch, which would leave the old end in the value; and a touch that finds the record
+    // changed under it looks again, so that it never puts back what it has read.
+    async touch(key: Key, expiresAt: Instant): Promise<boolean> {
+      const server = serverOf(key)
+      const { until } = server
+      for (;;) {
+        const there = await read(server, key, until)
+        if (there === undefined || !isLive(there)) return false
+        const touched = { ...there, expiresAt: keptInstant(expiresAt) }
+        const outcome = await replace(server, key, touched, there.mark, until)
+        if (outcome !== 'EXISTS') return outcome === 'STORED'
+      }
+    },
+
+    // Reads first, so that what is not ours stays.
+    async delete(key: Key): Promise<boolean> {
+      const server = serverOf(key)
+      const { until } = server
+      const there = await read(server, key, until)
+      return there !== undefined && (await server.delete(prefix + key, until)) && isLive(there)
+    },
+
+    async ping(): Promise<void> {
+      await Promise.all([...servers.values()].map((server) => server.ping()))
+    },
+
+    async close(): Promise<void> {
+      for (const server of servers.values()) server.close()
+    },
+  }
+}
+
+function isLive({ expiresAt }: { readonly expiresAt: Instant; readonly version: Version }): boolean {
+  return expiresAt > Date.now()
+}
+
+function settle(
+  urlOrClient: string | MemcachedClient,
+  options: MemcachedStoreOptions,
+): { servers: ReadonlyMap<string, Server>; prefix: string } {
+  const { prefix: givenPrefix, deadline: givenDeadline, ...unknown } = options
+  const [stranger] = Object.keys(unknown)
+  if (stranger !== undefined) throw wrong(`there is no option "${stranger}"; known are prefix, deadline`)
+  const address = typeof urlOrClient === 'string' ? parseAddress(urlOrClient) : undefined
+  const prefix = givenPrefix ?? address?.query.get('prefix') ?? DEFAULT_PREFIX
+  const inUrl = address?.query.get('deadline')
+  const deadline = givenDeadline ?? (inUrl === undefined ? DEFAULT_DEADLINE : inUrl === '' ? NaN : Number(inUrl))
+  if (typeof prefix !== 'string' || !/^[\x21-\x7e]*$/.test(prefix) || prefix.length > LONGEST_PREFIX) {
+    throw wrong(`prefix must be at most ${LONGEST_PREFIX} printable ASCII characters without blanks`)
+  }
+  if (!(deadline >= 1 && deadline <= LONGEST)) throw wrong('deadline must be a number of milliseconds, from 1 up')
+
+  const { names, make } = address
+    ? { names: address.servers, make: loadDriver() }
+    : ((pattern) => ({ names: [pattern.server], make: pattern.make }))(makerFromClient(urlOrClient))
+  const servers = new Map(names.map((name) => [name, new Server(name, make(name, deadline), deadline)]))
+  return { servers, prefix }
+}

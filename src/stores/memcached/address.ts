@@ -1,0 +1,51 @@
+import { SessionError } from '../../errors.ts'
+
+/** What a store URL says. */
+export interface Address {
+  /** One or more servers, each as `host:port`. */
+  readonly servers: readonly string[]
+  /** What followed the `?`. */
+  readonly query: ReadonlyMap<string, string>
+}
+
+const FORM = /^memcached:\/\/(?:([^@/?#]*)@)?([^@/?#]*)\/?(?:\?([^#]*))?$/i
+const SERVER = /^([^:[\]\s]+)(?::(\d{1,5}))?$/
+const USUAL_PORT = 11211
+const IN_QUERY = ['prefix', 'deadline']
+
+/** Reads a store URL. No message repeats any part of it, since somebody may have put a password there. */
+export function parseAddress(url: string): Address {
+  const parts = FORM.exec(url)
+  if (!parts) throw wrong('the URL is not of the known form: memcached://host:11211,host:11211')
+  const [, login, hosts = '', search = ''] = parts
+  if (login !== undefined) {
+    throw wrong(
+      'memcache-client cannot sign in to a server; leave out what stands before the @, and let only your own hosts reach it',
+    )
+  }
+  const query = new Map(new URLSearchParams(search))
+  if ([...query.keys()].some((name) => !IN_QUERY.includes(name))) {
+    throw wrong(`the URL has an unknown option; known are ${IN_QUERY.join(', ')}`)
+  }
+  return { servers: distinct(hosts.split(',').map(parseServer)), query }
+}
+
+/** `host:port`, always with the port and in one spelling, because which server keeps a key follows from this name. */
+export function parseServer(text: string): string {
+  if (text === '') return `127.0.0.1:${USUAL_PORT}`
+  if (text.includes('[')) throw wrong('memcache-client cannot connect to an IPv6 address; give the host a name')
+  const parts = SERVER.exec(text)
+  const port = parts?.[2] === undefined ? USUAL_PORT : Number(parts[2])
+  if (!parts || port < 1 || port > 65535)
+    throw wrong('a server must be written host:port, as in memcached://host:11211')
+  return `${parts[1]!.toLowerCase()}:${port}`
+}
+
+function distinct(servers: string[]): string[] {
+  if (new Set(servers).size < servers.length) throw wrong('a server is listed twice')
+  return servers
+}
+
+export function wrong(rule: string, cause?: unknown): SessionError {
+  return new SessionError('ERR_SESSION_OPTION', `store memcached: ${rule}`, cause === undefined ? undefined : { cause })
+}

@@ -1,0 +1,90 @@
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import type { MemcacheClient, MemcacheClientOptions } from 'memcache-client'
+import type { Milliseconds } from '../../units.ts'
+import { parseServer, wrong } from './address.ts'
+
+type Client = new (options: MemcacheClientOptions) => MemcacheClient
+
+/** Makes a client for one server, `host:port`, which connects when it is first used. */
+export type Maker = (server: string, deadline: Milliseconds) => MemcacheClient
+
+/** A value that memcache-client would have to decompress: no record of ours. */
+export class Compressed extends Error {}
+
+/**
+ * The package memcache-client, loaded synchronously, so that its absence is an error where the store is made and not a
+ * failed request later.
+ */
+export function loadDriver(): Maker {
+  // A linked package resolves from its real place, where the application's packages are out of sight.
+  for (const place of [import.meta.url, join(process.cwd(), 'index.js')]) {
+    const require = createRequire(place)
+    try {
+      require.resolve('memcache-client')
+    } catch {
+      continue
+    }
+    let driver: { readonly MemcacheClient?: Client }
+    try {
+      driver = require('memcache-client') as typeof driver
+    } catch (cause) {
+      // It may be tslib, which memcache-client's own parser uses and does not ask npm for.
+      const missing = /^Cannot find module '([^']+)'/.exec((cause as Error).message)?.[1]
+      throw wrong(
+        missing === undefined
+          ? 'the package memcache-client cannot be loaded; see the cause'
+          : `the package memcache-client cannot be loaded, because it misses ${missing}; npm i ${missing}`,
+        cause,
+      )
+    }
+    if (typeof driver.MemcacheClient !== 'function')
+      throw wrong('memcache-client is older than 1; npm i memcache-client@1')
+    return makerOf(driver.MemcacheClient, {})
+  }
+  throw wrong('needs the package memcache-client 1; npm i memcache-client')
+}
+
+/** The application's client is only a pattern for ours: its class, its one server, and how TLS is to be done. */
+export function makerFromClient(client: unknown): { server: string; make: Maker } {
+  const shape = client as Partial<MemcacheClient> | null | undefined
+  if (typeof shape !== 'object' || shape === null || typeof shape.xsend !== 'function' || !shape.options?.server) {
+    throw wrong('give it a memcached:// URL or a client of the package memcache-client; this is neither')
+  }
+  const { server, tls, keepAlive } = shape.options
+  const given = { ...(tls === undefined ? {} : { tls }), ...(keepAlive === undefined ? {} : { keepAlive }) }
+  return { server: parseServer(onlyServerOf(server)), make: makerOf(shape.constructor as Client, given) }
+}
+
+function onlyServerOf(server: MemcacheClientOptions['server']): string {
+  if (typeof server === 'string') return server
+  // What the types call `server` of a whole definition is a `servers` list beside its `config`.
+  const entry = server as { server?: unknown; servers?: { server: string }[] }
+  if (typeof entry.server === 'string') return entry.server
+  const [first, second] = entry.servers ?? []
+  if (first && !second) return first.server
+  throw wrong(
+    'memcache-client asks a random one of its servers each time, where a session would be found by luck only; ' +
+      'pass the URL memcached://host,host instead, with which each session has one server',
+  )
+}
+
+function makerOf(Client: Client, given: Partial<MemcacheClientOptions>): Maker {
+  return (server, deadline) =>
+    new Client({
+      ...given,
+      // More connections would not keep the order in which commands are sent.
+      server: { server, maxConnections: 1 },
+      noDelay: true,
+      // A server that hangs sends no event; this is what ends its connection.
+      cmdTimeout: deadline,
+      connectTimeout: deadline,
+      ignoreNotStored: false,
+      compressor: { compressSync: refuse, decompressSync: refuse },
+      Promise,
+    })
+}
+
+function refuse(): never {
+  throw new Compressed('the value is compressed')
+}

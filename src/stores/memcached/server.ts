@@ -1,0 +1,214 @@
+import type { Socket as NetSocket } from 'node:net'
+import type { MemcacheClient } from 'memcache-client'
+import { SessionError } from '../../errors.ts'
+import type { Milliseconds } from '../../units.ts'
+import { Compressed } from './driver.ts'
+import { unreadable } from './value.ts'
+
+/** The server's mark of one state of one item, and the connection over which it was read. */
+export interface Mark {
+  readonly unique: string
+  /** A server that was restarted counts its marks from the beginning, but over another connection. */
+  readonly connection: number
+}
+
+/** What an item holds. */
+export interface Item {
+  readonly value: unknown
+  readonly mark: Mark
+}
+
+/** When an operation must have settled, as `performance.now()` counts. */
+export type Until = number
+
+type Socket = Pick<NetSocket, 'write'>
+type Answers = Partial<Record<string, { readonly casUniq: string; readonly value: unknown }>>
+
+const connections = new WeakMap<object, number>()
+let lastConnection = 0
+
+/** One memcached server: single commands, none of which is ever repeated or sent elsewhere. */
+export class Server {
+  readonly #client: MemcacheClient
+  readonly #name: string
+  readonly #deadline: Milliseconds
+  /** Set while the server owes an answer that is overdue. */
+  #silence: Error | undefined
+  #isProbed = false
+  #isClosed = false
+
+  constructor(name: string, client: MemcacheClient, deadline: Milliseconds) {
+    this.#name = name
+    this.#client = client
+    this.#deadline = deadline
+  }
+
+  /** By when an operation that begins now must have settled, however many commands it takes. */
+  get until(): Until {
+    return performance.now() + this.#deadline
+  }
+
+  async read(name: string, until: Until): Promise<Item | undefined> {
+    let connection = 0
+    try {
+      const answers = await this.#run<Answers>(until, (socket) => {
+        connection = connectionOf(socket)
+        socket.write(`gets ${name}\r\n`)
+      })
+      const answer = answers[name]
+      return answer && { value: answer.value, mark: { unique: answer.casUniq, connection } }
+    } catch (error) {
+      // The client itself turns values into numbers and objects where somebody else has marked them so.
+      throw error instanceof Compressed || error instanceof SyntaxError ? unreadable(error) : error
+    }
+  }
+
+  /** `false`: there is an item already. */
+  async add(name: string, value: string, expiry: number, until: Until): Promise<boolean> {
+    return (await this.#write(`add ${name} 0 ${expiry}`, '', value, until)) === 'STORED'
+  }
+
+  /** Writes if the item is still in the state of this mark, as far as can be known. */
+  async replace(
+    name: string,
+    value: string,
+    expiry: number,
+    mark: Mark,
+    until: Until,
+  ): Promise<'STORED' | 'EXISTS' | 'NOT_FOUND'> {
+    const answer = await this.#write(`cas ${name} 0 ${expiry}`, ` ${mark.unique}`, value, until, mark.connection)
+    return answer as 'STORED' | 'EXISTS' | 'NOT_FOUND'
+  }
+
+  /** `false`: there was none. */
+  async delete(name: string, until: Until): Promise<boolean> {
+    return (await this.#outcome(until, (socket) => void socket.write(`delete ${name}\r\n`))) === 'DELETED'
+  }
+
+  async ping(): Promise<void> {
+    await this.#run(this.until, (socket) => void socket.write('version\r\n'))
+  }
+
+  close(): void {
+    this.#isClosed = true
+    this.#client.shutdown()
+  }
+
+  #write(command: string, end: string, value: string, until: Until, connection?: number): Promise<string> {
+    const block = Buffer.from(value)
+    return this.#outcome(until, (socket) => {
+      if (connection !== undefined && connection !== connectionOf(socket)) throw new StaleMark()
+      const head = Buffer.from(`${command} ${block.length}${end}\r\n`)
+      socket.write(Buffer.concat([head, block, LINE_END]))
+    })
+  }
+
+  /** The first word of the answer, where it is one that says what became of the command. */
+  async #outcome(until: Until, write: (socket: Socket) => void): Promise<string> {
+    try {
+      const [word] = await this.#run<string[]>(until, write)
+      return word as string
+    } catch (error) {
+      if (error instanceof StaleMark) return 'EXISTS'
+      const word = answerOf(error)?.[0]
+      if (word === 'NOT_STORED' || word === 'EXISTS' || word === 'NOT_FOUND') return word
+      throw error
+    }
+  }
+
+  /**
+   * Sends one command and settles by `until`, whatever the server does. Once it has not answered in time, one command
+   * at a time finds out whether it does again; the others reject at once instead of waiting with it.
+   */
+  async #run<Answer>(until: Until, write: (socket: Socket) => void): Promise<Answer> {
+    if (this.#isClosed) throw new Error('the store is closed')
+    const isProbe = this.#silence !== undefined
+    if (isProbe && this.#isProbed) throw this.#failure('does not answer', this.#silence)
+    if (isProbe) this.#isProbed = true
+    try {
+      const answer = await this.#send<Answer>(until, write)
+      this.#silence = undefined
+      return answer
+    } catch (error) {
+      if (answerOf(error)) this.#silence = undefined
+      throw this.#explained(error)
+    } finally {
+      if (isProbe) this.#isProbed = false
+    }
+  }
+
+  #send<Answer>(until: Until, write: (socket: Socket) => void): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      let isOver = false
+      const timer = setTimeout(() => {
+        isOver = true
+        this.#silence = this.#failure(`did not answer within ${this.#deadline} ms`)
+        reject(this.#silence)
+      }, until - performance.now())
+      const end = (settle: () => void): void => {
+        clearTimeout(timer)
+        settle()
+      }
+      try {
+        this.#client
+          .send<Answer>((socket) => {
+            // Whoever asked has been told that it failed: it must not happen after that, or to nobody's connection.
+            if (isOver || !socket) throw new Error('the connection was lost')
+            write(socket)
+          })
+          .then(
+            (answer) => end(() => resolve(answer)),
+            (error: unknown) => end(() => reject(error)),
+          )
+      } catch (error) {
+        end(() => reject(error))
+      }
+    })
+  }
+
+  #explained(error: unknown): unknown {
+    const answer = answerOf(error)
+    if (answer?.join(' ').includes('object too large')) {
+      return new SessionError(
+        'ERR_SESSION_TOO_LARGE',
+        'store memcached: the record is larger than the server takes (1 MB, if it was not started with another -I); ' +
+          'nothing was stored. Keep less in the session, or start memcached with a larger -I',
+        { cause: error },
+      )
+    }
+    if (answer?.join(' ').includes('unauthenticated')) {
+      return this.#failure('wants a sign-in, which memcache-client cannot do', error)
+    }
+    // What the server said, and what never reached it, speaks for itself.
+    if (
+      answer ||
+      error === this.#silence ||
+      !(error instanceof Error) ||
+      PASSED.some((kind) => error instanceof kind)
+    ) {
+      return error
+    }
+    return this.#failure('cannot be reached, or the connection to it was lost', error)
+  }
+
+  #failure(what: string, cause?: unknown): Error {
+    return new Error(`memcached at ${this.#name} ${what}`, cause === undefined ? undefined : { cause })
+  }
+}
+
+/** The connection over which a mark was read is no more, so that nobody knows what it would mean now. */
+class StaleMark extends Error {}
+
+const PASSED = [StaleMark, Compressed, SyntaxError]
+const LINE_END = Buffer.from('\r\n')
+
+function connectionOf(socket: Socket): number {
+  let connection = connections.get(socket)
+  if (connection === undefined) connections.set(socket, (connection = ++lastConnection))
+  return connection
+}
+
+/** The words of a server that said no; undefined if the error is anything else. */
+function answerOf(error: unknown): readonly string[] | undefined {
+  return error instanceof Error ? (error as Error & { cmdTokens?: string[] }).cmdTokens : undefined
+}
