@@ -1,0 +1,212 @@
+import assert from 'node:assert/strict'
+import { after, afterEach, before, describe, it } from 'node:test'
+import { inspect } from 'node:util'
+import type { Found, Store } from '../../src/store.ts'
+import { memcachedStore } from '../../src/stores/memcached.ts'
+import { memcachedServer, type MemcachedServer } from '../support/memcached-server.ts'
+import { until } from '../support/redis-server.ts'
+import { later, newKey, rejection, savedOf } from '../support/records.ts'
+import { tcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
+
+const DEADLINE = 600
+// A busy machine may run a timer late; a hang would be seconds.
+const LATE = 400
+
+describe('memcachedStore in an outage', () => {
+  let server: MemcachedServer
+  let neighbour: MemcachedServer
+  let proxy: TcpProxy
+  const stores: Store[] = []
+
+  before(async () => {
+    ;[server, neighbour] = await Promise.all([memcachedServer(), memcachedServer()])
+    proxy = await tcpProxy(server.port)
+  })
+  afterEach(async () => {
+    await Promise.all(stores.splice(0).map((store) => store.close!()))
+  })
+  after(async () => {
+    await proxy.close()
+    await Promise.all([server.stop(), neighbour.stop()])
+  })
+
+  function open(url: string = server.url): Store {
+    const store = memcachedStore(url, { deadline: DEADLINE })
+    stores.push(store)
+    return store
+  }
+
+  /** Every operation on the key rejects within the deadline, and says something that matches. */
+  async function everythingFails(store: Store, reason: RegExp, key = newKey()): Promise<void> {
+    const known: Found = { text: '', version: 1, expiresAt: later() }
+    const failures = await Promise.all(
+      [
+        store.load(key),
+        store.save(key, '{}', later(), undefined),
+        store.save(key, '{}', later(), known),
+        store.touch(key, later()),
+        store.delete(key),
+        store.ping!(),
+      ].map((operation) => rejection(Promise.resolve<unknown>(operation))),
+    )
+    for (const { error, after: waited } of failures) {
+      assert.ok(waited < DEADLINE + LATE, `after ${waited} ms: ${inspect(error)}`)
+      assert.match(inspect(error, { depth: 9 }), reason)
+    }
+  }
+
+  async function failsAtOnce(store: Store): Promise<void> {
+    const { after: waited } = await rejection(Promise.resolve(store.load(newKey())))
+    assert.ok(waited < DEADLINE / 3, `after ${waited} ms`)
+  }
+
+  async function heals(store: Store): Promise<void> {
+    await until(async () => {
+      try {
+        await store.ping!()
+        return true
+      } catch {
+        return false
+      }
+    }, 8000)
+    const key = newKey()
+    const first = savedOf(await store.save(key, '1', later(), undefined))
+    savedOf(await store.save(key, '2', later(), first))
+    assert.equal((await store.load(key))?.text, '2')
+  }
+
+  it('rejects at once while the server is down, from the first operation on, and heals', async () => {
+    await server.kill()
+    const store = open()
+    await everythingFails(store, /cannot be reached[^]*ECONNREFUSED/)
+    await failsAtOnce(store)
+    await server.restart()
+    await heals(store)
+  })
+
+  it('rejects what was under way when the server dies, and heals when it is back, empty', async () => {
+    const store = open()
+    const key = newKey()
+    const found = savedOf(await store.save(key, '{}', later(), undefined))
+    server.freeze()
+    const underWay = rejection(Promise.resolve(store.load(key)))
+    await server.kill()
+    assert.match((await underWay).error.message, /the connection to it was lost/)
+    await everythingFails(store, /ECONNREFUSED/)
+    await server.restart()
+    await heals(store)
+    assert.equal(await store.load(key), undefined)
+    assert.deepEqual(await store.save(key, '{}', later(), found), { gone: true })
+  })
+
+  it('rejects by the deadline while the server hangs, then at once, and heals', async () => {
+    const store = open()
+    await store.ping!()
+    server.freeze()
+    try {
+      await everythingFails(store, /did not answer within 600 ms/)
+      // One finds out whether it answers again; whoever comes meanwhile does not wait with it.
+      const probe = rejection(Promise.resolve(store.load(newKey())))
+      for (let round = 0; round < 5; round++) await failsAtOnce(store)
+      const { after: waited } = await probe
+      assert.ok(waited < DEADLINE + LATE, `after ${waited} ms`)
+    } finally {
+      server.thaw()
+    }
+    await heals(store)
+  })
+
+  it('keeps its deadline for what queues behind a command that hangs', async () => {
+    const store = open()
+    await store.ping!()
+    server.freeze()
+    try {
+      const first = rejection(Promise.resolve(store.load(newKey())))
+      await new Promise((resolve) => setTimeout(resolve, DEADLINE / 2))
+      const second = await rejection(Promise.resolve(store.load(newKey())))
+      assert.ok(second.after < DEADLINE + LATE, `after ${second.after} ms`)
+      await first
+    } finally {
+      server.thaw()
+    }
+    await heals(store)
+  })
+
+  it('rejects by the deadline when the way to the server swallows everything, and heals', async () => {
+    const store = open(`memcached://127.0.0.1:${proxy.port}`)
+    proxy.blackHole()
+    try {
+      await everythingFails(store, /did not answer within 600 ms/)
+    } finally {
+      proxy.heal()
+    }
+    await heals(store)
+  })
+
+  it('rejects what was under way when the connection is cut, and never sends it again', async () => {
+    const store = open(`memcached://127.0.0.1:${proxy.port}`)
+    const key = newKey()
+    savedOf(await store.save(key, '1', later(), undefined))
+    const found = await store.load(key)
+    const writes = await server.stat('cmd_set')
+    proxy.swallowAnswers()
+    const underWay = rejection(Promise.resolve(store.save(key, '2', later(), found)))
+    await until(async () => (await server.stat('cmd_set')) > writes)
+    proxy.cut()
+    const { error, after: waited } = await underWay
+    assert.match(error.message, /the connection to it was lost/)
+    assert.ok(waited < DEADLINE, `after ${waited} ms`)
+    assert.equal((await store.load(key))?.text, '2', 'it had arrived')
+    assert.equal(await server.stat('cmd_set'), writes + 1)
+  })
+
+  it('fails for the sessions of a server that is down, and for no others', async () => {
+    const store = open(`memcached://${server.address},${neighbour.address}`)
+    const { here, there } = await spread(store)
+    await server.kill()
+    for (const key of here) await everythingFails(store, /ECONNREFUSED/, key)
+    for (const key of there) {
+      const found = await store.load(key)
+      assert.equal(found?.text, 'before')
+      savedOf(await store.save(key, 'meanwhile', later(), found))
+    }
+    const items = await neighbour.stat('curr_items')
+    await server.restart()
+    await heals(store)
+    for (const key of here) assert.equal(await store.load(key), undefined, 'lost with its server, and nowhere else')
+    for (const key of there) assert.equal((await store.load(key))?.text, 'meanwhile')
+    assert.ok((await neighbour.stat('curr_items')) <= items + 1, 'nothing has moved to the neighbour')
+  })
+
+  it('keeps nobody waiting for a server that hangs but those whose sessions it has', async () => {
+    const store = open(`memcached://${server.address},${neighbour.address}`)
+    const { here, there } = await spread(store)
+    server.freeze()
+    try {
+      const stuck = here.map((key) => rejection(Promise.resolve(store.load(key))))
+      const start = performance.now()
+      for (const key of there) assert.equal((await store.load(key))?.text, 'before')
+      const waited = performance.now() - start
+      assert.ok(waited < DEADLINE / 2, `after ${waited} ms`)
+      await Promise.all(stuck)
+    } finally {
+      server.thaw()
+    }
+    await heals(store)
+    for (const key of here) assert.equal((await store.load(key))?.text, 'before')
+  })
+
+  /** Three sessions on the server, and three on its neighbour. */
+  async function spread(store: Store): Promise<{ here: string[]; there: string[] }> {
+    const here: string[] = []
+    const there: string[] = []
+    while (here.length < 3 || there.length < 3) {
+      const key = newKey()
+      savedOf(await store.save(key, 'before', later(), undefined))
+      const isHere = (await server.ask(`get session:${key}`)).length > 1
+      const list = isHere ? here : there
+      if (list.length < 3) list.push(key)
+    }
+    return { here, there }
+  }
+})
