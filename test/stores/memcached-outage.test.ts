@@ -23,7 +23,7 @@ describe('memcachedStore in an outage', () => {
     proxy = await tcpProxy(server.port)
   })
   afterEach(async () => {
-    await Promise.all(stores.splice(0).map((store) => store.close!()))
+    await Promise.all(stores.splice(0).map(async (store) => store.close?.()))
   })
   after(async () => {
     await proxy.close()

@@ -26,7 +26,7 @@ describe('memcachedStore', () => {
     server = await memcachedServer()
   })
   afterEach(async () => {
-    await Promise.all(opened.splice(0).map((store) => store.close?.()))
+    await Promise.all(opened.splice(0).map(async (store) => store.close?.()))
   })
   after(() => server.stop())
 
@@ -421,7 +421,7 @@ describe('memcachedStore', () => {
       const before = await connections()
       const store = open(own.url)
       assert.equal(await connections(), before)
-      await Promise.all(Array.from({ length: 20 }, () => store.load(newKey())))
+      await Promise.all(Array.from({ length: 20 }, async () => store.load(newKey())))
       assert.equal(await connections(), before + 1)
       await store.close!()
       assert.match((await rejection(Promise.resolve(store.load(newKey())))).error.message, /closed/)

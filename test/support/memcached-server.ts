@@ -30,7 +30,7 @@ export async function memcachedServer(...args: string[]): Promise<MemcachedServe
   const port = await freePort()
   const directory = mkdtempSync(join(tmpdir(), 'memcached-server-'))
   const user = process.getuid?.() === 0 ? ['-u', 'root'] : []
-  const command = ['memcached', ...['-l', '127.0.0.1', '-p', `${port}`, '-U', '0', '-m', '64'], ...user, ...args]
+  const command = ['memcached', '-l', '127.0.0.1', '-p', `${port}`, '-U', '0', '-m', '64', ...user, ...args]
   let running = await startServer({ command, directory, port })
   const address = `127.0.0.1:${port}`
   return {

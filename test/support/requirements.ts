@@ -13,6 +13,8 @@ interface Requirement {
 const REQUIREMENTS: readonly Requirement[] = [
   { commands: ['redis-server'], debianPackage: 'redis-server' },
   { commands: ['memcached'], debianPackage: 'memcached' },
+  // Its own commands are in a directory of its version, which is on nobody's path.
+  { commands: ['initdb', 'pg_ctlcluster'], debianPackage: 'postgresql' },
   { commands: ['chromium', 'chromium-browser', 'google-chrome'], debianPackage: 'chromium' },
 ]
 

@@ -41,9 +41,12 @@ export function expiryForServer(expiresAt: Instant): number {
   return absolute <= LATEST_ABSOLUTE ? absolute : NEVER
 }
 
+let lastFirst: Version = 0
+
 /** The first version of a record: microseconds, so that versions also grow over a delete and a new create. */
 export function firstVersion(): Version {
-  return Date.now() * 1000 + Math.floor(Math.random() * 1000)
+  lastFirst = Math.max(lastFirst + 1000, Date.now() * 1000)
+  return lastFirst
 }
 
 export function unreadable(cause?: unknown): SessionError {

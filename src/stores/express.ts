@@ -1,0 +1,176 @@
+import { SessionError } from '../errors.ts'
+import type { Found, Saved, Store } from '../store.ts'
+import type { Instant, Key, Milliseconds } from '../units.ts'
+import { ask, type Until } from './express/ask.ts'
+import { formatSession, parseSession } from './express/session.ts'
+import { sharedOf } from './express/shared.ts'
+import { refuseUnknown } from './timer.ts'
+
+/** What is needed of a store for express-session. One of any package for express-session has these methods. */
+export interface ExpressSessionStore {
+  get(id: string, callback: (error?: unknown, session?: unknown) => void): unknown
+  set(id: string, session: unknown, callback?: (error?: unknown) => void): unknown
+  destroy(id: string, callback?: (error?: unknown) => void): unknown
+}
+
+/** A store whose steps are atomic within one process only. */
+export interface OneProcessStore extends Store {
+  /** How far the guarantees G1 to G4 reach. */
+  readonly atomicWithin: 'process'
+}
+
+/** How `fromExpressStore` behaves. */
+export interface ExpressStoreOptions {
+  /** Within which every operation settles, also if the store never calls back. Default: 2000. */
+  readonly deadline?: Milliseconds
+}
+
+const DEFAULT_DEADLINE: Milliseconds = 2000
+const LONGEST: Milliseconds = 2 ** 31 - 1
+
+/**
+ * Sessions in a store that was written for express-session, such as connect-pg-simple or connect-mongo.
+ *
+ * **Fit for one process.** Such a store can only overwrite, not compare and set, so what would be one step there is
+ * several here. Within this process they run one after another for each key, and all guarantees hold. Another process
+ * on the same data may write between a read and a write of this one, some milliseconds or less: then one of the two
+ * changes is lost (G1, G2), and a session that was destroyed in between comes back (G3), also if this process only
+ * extended its idle timeout (G4). A warning says so, once per store (`SESSION_STORE_ONE_PROCESS`); for several
+ * processes take `redisStore`, or write a `Store`. The library's cache works if `cache.allowStale` is set.
+ *
+ * The store gets the session `{ cookie, record, version, expiresAt }` under the key; the record is one text. It is
+ * read by `get`, and written by `set` also when only its end moves: `touch` of these stores moves the end where no
+ * `get` sees it (connect-redis, connect-pg-simple), and may create (session-file-store). A session of another kind
+ * under a key is `ERR_SESSION_UNREADABLE` and stays. What was destroyed here is dead to this process for ten minutes,
+ * even if another or a late `set` brings it back, and is destroyed again when seen.
+ *
+ * Round trips: load 1, save 2, touch 2, delete 2. The store stays the application's: `close` is not offered.
+ */
+export function fromExpressStore(store: ExpressSessionStore, options: ExpressStoreOptions = {}): OneProcessStore {
+  const { deadline = DEFAULT_DEADLINE, ...unknown } = options
+  refuseUnknown('fromExpressStore', unknown)
+  if (!(deadline >= 1 && deadline <= LONGEST)) throw wrong('deadline must be a number of milliseconds, from 1 up')
+  refuseStranger(store)
+  const { shared, isNew } = sharedOf(store)
+  if (isNew) warn()
+
+  /** What is there, alive or expired. */
+  async function read(key: Key, until: Until): Promise<Found | undefined> {
+    try {
+      const session = await ask<unknown>(until, (callback) => store.get(key, callback))
+      return session === undefined || session === null || session === false ? undefined : parseSession(session)
+    } catch (error) {
+      // Of a store in files, which takes what is absent for a failure.
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+      throw error
+    }
+  }
+
+  async function readLive(key: Key, until: Until): Promise<Found | undefined> {
+    const found = await read(key, until)
+    return found && found.expiresAt > Date.now() ? found : undefined
+  }
+
+  async function write(key: Key, found: Found, until: Until): Promise<void> {
+    // Not every store would take an end in the past for an end.
+    if (found.expiresAt <= Date.now()) return erase(key, until)
+    const destroyIfBuried = (): void => {
+      if (shared.isBuried(key)) erase(key, untilNow()).catch(() => {})
+    }
+    await ask(until, (callback) => store.set(key, formatSession(found), callback), destroyIfBuried)
+  }
+
+  async function erase(key: Key, until: Until): Promise<void> {
+    try {
+      await ask(until, (callback) => store.destroy(key, callback))
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    }
+  }
+
+  function untilNow(): Until {
+    return performance.now() + deadline
+  }
+
+  async function create(key: Key, text: string, expiresAt: Instant, until: Until): Promise<Saved> {
+    const there = await read(key, until)
+    if (there && there.expiresAt > Date.now() && !shared.isBuried(key)) return { conflict: there }
+    const version = Math.max(shared.firstVersion(), (there?.version ?? 0) + 1)
+    const created = { text, version, expiresAt }
+    shared.unbury(key)
+    await write(key, created, until)
+    return { saved: created }
+  }
+
+  async function update(key: Key, text: string, expiresAt: Instant, expected: Found, until: Until): Promise<Saved> {
+    const there = shared.isBuried(key) ? undefined : await readLive(key, until)
+    if (there === undefined) return { gone: true }
+    if (there.version !== expected.version) return { conflict: there }
+    const updated = { text, version: there.version + 1, expiresAt }
+    await write(key, updated, until)
+    return { saved: updated }
+  }
+
+  return {
+    atomicWithin: 'process',
+
+    async load(key: Key): Promise<Found | undefined> {
+      const until = untilNow()
+      if (!shared.isBuried(key)) return readLive(key, until)
+      await shared.inTurn(key, () => (shared.isBuried(key) ? erase(key, until) : Promise.resolve()))
+      return undefined
+    },
+
+    save(key: Key, text: string, expiresAt: Instant, expected: Found | undefined): Promise<Saved> {
+      const until = untilNow()
+      return shared.inTurn(key, () =>
+        expected === undefined ? create(key, text, expiresAt, until) : update(key, text, expiresAt, expected, until),
+      )
+    },
+
+    touch(key: Key, expiresAt: Instant): Promise<boolean> {
+      const until = untilNow()
+      return shared.inTurn(key, async () => {
+        const there = shared.isBuried(key) ? undefined : await readLive(key, until)
+        if (there === undefined) return false
+        await write(key, { ...there, expiresAt }, until)
+        return true
+      })
+    },
+
+    delete(key: Key): Promise<boolean> {
+      const until = untilNow()
+      return shared.inTurn(key, async () => {
+        const wasBuried = shared.isBuried(key)
+        const there = await readLive(key, until)
+        // Before the store answers, which it may do too late or not at all.
+        shared.bury(key)
+        await erase(key, until)
+        return there !== undefined && !wasBuried
+      })
+    },
+  }
+}
+
+function refuseStranger(store: ExpressSessionStore): void {
+  const shape = store as Partial<ExpressSessionStore> | null | undefined
+  if (['get', 'set', 'destroy'].every((name) => typeof shape?.[name as keyof ExpressSessionStore] === 'function'))
+    return
+  throw wrong(
+    typeof store === 'function'
+      ? 'this is a class or a function; give it a store that is made of it, such as new RedisStore({ client })'
+      : 'give it a store for express-session, with the methods get, set and destroy',
+  )
+}
+
+function warn(): void {
+  process.emitWarning(
+    'fromExpressStore: a store for express-session cannot compare and set, so parallel requests are safe within one ' +
+      'process only. With several processes, changes are lost and destroyed sessions can come back; take redisStore',
+    { code: 'SESSION_STORE_ONE_PROCESS' },
+  )
+}
+
+function wrong(rule: string): SessionError {
+  return new SessionError('ERR_SESSION_OPTION', `fromExpressStore: ${rule}`)
+}

@@ -1,0 +1,42 @@
+/** When an operation must have settled, as `performance.now()` counts. */
+export type Until = number
+
+/**
+ * Makes one call of a callback-style store and settles by `until`: with what the first callback says, or with what the
+ * call throws or its promise rejects with. `late` is told of a callback that comes when nobody waits for it any more.
+ */
+export function ask<Answer>(
+  until: Until,
+  call: (callback: (error?: unknown, answer?: Answer) => void) => unknown,
+  late?: () => void,
+): Promise<Answer | undefined> {
+  const left = until - performance.now()
+  const tooLate = (): Error => new Error('the express-session store did not call back in time')
+  // Whoever waits for it has been told that it failed, so it must not happen now.
+  if (left <= 0) return Promise.reject(tooLate())
+  return new Promise((resolve, reject) => {
+    let isOver = false
+    const timer = setTimeout(() => {
+      isOver = true
+      reject(tooLate())
+    }, left)
+    const fail = (error: unknown): void => {
+      clearTimeout(timer)
+      reject(
+        error instanceof Error ? error : new Error('the express-session store failed; see the cause', { cause: error }),
+      )
+    }
+    const callback = (error?: unknown, answer?: Answer): void => {
+      if (isOver) return late?.()
+      if (error !== undefined && error !== null && error !== false) return fail(error)
+      clearTimeout(timer)
+      resolve(answer)
+    }
+    try {
+      // A store whose methods are async functions may reject instead of calling back.
+      Promise.resolve(call(callback)).catch(fail)
+    } catch (error) {
+      fail(error)
+    }
+  })
+}

@@ -1,0 +1,68 @@
+import type { Instant, Key, Milliseconds, Version } from '../../units.ts'
+
+/** How long a destroyed key is remembered: longer than any save that was on its way when it was destroyed. */
+const REMEMBERED: Milliseconds = 10 * 60_000
+
+/**
+ * What this process knows of one express-session store, shared by all who use it: whose turn it is to write a key, and
+ * which keys were destroyed lately.
+ */
+export class Shared {
+  readonly #turns = new Map<Key, Promise<void>>()
+  readonly #destroyed = new Map<Key, Instant>()
+  #lastFirst: Version = 0
+
+  /** Runs the step when all steps for this key that came before have settled. */
+  async inTurn<Answer>(key: Key, step: () => Promise<Answer>): Promise<Answer> {
+    const before = this.#turns.get(key)
+    const answer = before === undefined ? step() : before.then(step)
+    const settled = answer.then(
+      () => {},
+      () => {},
+    )
+    this.#turns.set(key, settled)
+    try {
+      return await answer
+    } finally {
+      if (this.#turns.get(key) === settled) this.#turns.delete(key)
+    }
+  }
+
+  /** From now on the key is destroyed, whatever the store says of it. */
+  bury(key: Key): void {
+    const now = Date.now()
+    this.#destroyed.delete(key)
+    this.#destroyed.set(key, now + REMEMBERED)
+    // The oldest come first.
+    for (const [oldest, until] of this.#destroyed) {
+      if (until > now) break
+      this.#destroyed.delete(oldest)
+    }
+  }
+
+  isBuried(key: Key): boolean {
+    return (this.#destroyed.get(key) ?? 0) > Date.now()
+  }
+
+  /** Where the versions of a new record begin: by the clock, so that they also grow over a delete and a new create. */
+  firstVersion(): Version {
+    this.#lastFirst = Math.max(this.#lastFirst + 1000, Date.now() * 1000)
+    return this.#lastFirst
+  }
+
+  /** The key is created anew, which only a create may do. */
+  unbury(key: Key): void {
+    this.#destroyed.delete(key)
+  }
+}
+
+const states = new WeakMap<object, Shared>()
+
+/** What is shared about this store; `isNew` for who asks first. */
+export function sharedOf(store: object): { shared: Shared; isNew: boolean } {
+  const known = states.get(store)
+  if (known) return { shared: known, isNew: false }
+  const shared = new Shared()
+  states.set(store, shared)
+  return { shared, isNew: true }
+}

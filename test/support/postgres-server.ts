@@ -1,0 +1,78 @@
+import { execFile } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { existsSync } from 'node:fs'
+import { promisify } from 'node:util'
+import { freePort } from './redis-server.ts'
+import { startServer } from './server-process.ts'
+
+const run = promisify(execFile)
+
+/** A PostgreSQL cluster of its own on a free loopback port. It ends with the test process, however that ends. */
+export interface PostgresServer {
+  /** For `pg`, and for psql: no password is needed. */
+  readonly url: string
+  /** Ends it for good and removes its directory. */
+  stop(): Promise<void>
+}
+
+/** Nothing here has to outlive the machine, and little runs at once. */
+const SETTINGS = [
+  'listen_addresses=127.0.0.1',
+  'unix_socket_directories=',
+  'fsync=off',
+  'synchronous_commit=off',
+  'full_page_writes=off',
+  'shared_buffers=16MB',
+]
+
+export async function postgresServer(): Promise<PostgresServer> {
+  const bin = binaries()
+  const port = await freePort()
+  const directory = mkdtempSync(join(tmpdir(), 'postgres-server-'))
+  const data = join(directory, 'data')
+  mkdirSync(data, { mode: 0o700 })
+  // PostgreSQL refuses to run as root; the Debian package brings a user for it.
+  const isRoot = process.getuid?.() === 0
+  const asUser = isRoot ? ['setpriv', '--reuid=postgres', '--regid=postgres', '--clear-groups', '--'] : []
+  if (isRoot) await run('chown', ['-R', 'postgres:postgres', directory])
+  const initdb = [
+    join(bin, 'initdb'),
+    '-D',
+    data,
+    '-U',
+    'tests',
+    '-A',
+    'trust',
+    '-E',
+    'UTF8',
+    '--locale=C',
+    '--no-sync',
+  ]
+  const [first, ...rest] = [...asUser, ...initdb]
+  await run(first!, rest, { cwd: directory })
+
+  const settings = SETTINGS.flatMap((setting) => ['-c', setting])
+  const command = [...asUser, join(bin, 'postgres'), '-D', data, '-p', `${port}`, ...settings]
+  // Killed, it would leave its shared memory behind; told to quit at once, it does so too.
+  const running = await startServer({ command, directory, port, signal: 'QUIT' })
+  return {
+    url: `postgres://tests@127.0.0.1:${port}/postgres`,
+    async stop() {
+      await running.kill()
+      rmSync(directory, { recursive: true, force: true, maxRetries: 10 })
+    },
+  }
+}
+
+/** On the path, or where Debian puts each version's; the newest of them. */
+function binaries(): string {
+  const onPath = (process.env['PATH'] ?? '').split(delimiter)
+  const debian = '/usr/lib/postgresql'
+  const versions = existsSync(debian) ? readdirSync(debian).toSorted((a, b) => Number(b) - Number(a)) : []
+  const candidates = [...versions.map((version) => join(debian, version, 'bin')), ...onPath]
+  const bin = candidates.find((place) => existsSync(join(place, 'initdb')) && existsSync(join(place, 'postgres')))
+  if (bin === undefined) throw new Error('PostgreSQL is not installed: apt-get install -y postgresql')
+  return bin
+}
