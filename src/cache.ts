@@ -77,7 +77,8 @@ export function cached(store: Store, options: Required<CacheOptions>, diagnostic
         if (entry && entry.found.version < version) drop(key)
       },
       deleted: forget,
-      isOwn: (key, version) => tokens.has(key) || (version !== undefined && entries.peek(key)?.found.version === version),
+      isOwn: (key, version) =>
+        tokens.has(key) || (version !== undefined && entries.peek(key)?.found.version === version),
       deaf() {
         for (const key of tokens.keys()) heard(key, NEVER)
         entries.clear()
@@ -206,7 +207,11 @@ export function cached(store: Store, options: Required<CacheOptions>, diagnostic
       (found) => filled(key, found, token),
     )
     if (!isPromise(answer)) return answer
-    const current: Fill = { token, startedAt, answer: answer.finally(() => fills.get(key) === current && fills.delete(key)) }
+    const current: Fill = {
+      token,
+      startedAt,
+      answer: answer.finally(() => fills.get(key) === current && fills.delete(key)),
+    }
     fills.set(key, current)
     return current.answer
   }

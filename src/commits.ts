@@ -126,7 +126,10 @@ export class Commits {
       this.#diagnostics.stats.conflicts++
       this.#diagnostics.report('conflict')
       if (Date.now() - startedAt > MAX_CONFLICT_TIME) {
-        throw new SessionError('ERR_SESSION_BUSY', 'Too many writers of one session at once; the change was not stored. Try again.')
+        throw new SessionError(
+          'ERR_SESSION_BUSY',
+          'Too many writers of one session at once; the change was not stored. Try again.',
+        )
       }
       base = result.conflict
       isNewest = true
@@ -191,6 +194,7 @@ export function recordOf(found: Found): SessionRecord {
 
 function newestOf(known: Found | undefined, group: Waiting[]): Found | undefined {
   let newest = known
-  for (const { write } of group) if (write.found && (!newest || write.found.version > newest.version)) newest = write.found
+  for (const { write } of group)
+    if (write.found && (!newest || write.found.version > newest.version)) newest = write.found
   return newest
 }

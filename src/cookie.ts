@@ -49,7 +49,12 @@ export class SessionCookie {
   readonly #verified: LRUCache<string, Verified>
 
   /** `remembered`: how many verified cookies are kept in memory, at about half a kilobyte each. */
-  constructor(options: CookieOptions & { name: string }, keyring: Keyring, diagnostics: Diagnostics, remembered = 10_000) {
+  constructor(
+    options: CookieOptions & { name: string },
+    keyring: Keyring,
+    diagnostics: Diagnostics,
+    remembered = 10_000,
+  ) {
     this.#verified = new LRUCache({ max: remembered })
     this.name = options.name
     this.#options = options

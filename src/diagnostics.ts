@@ -96,7 +96,11 @@ export class Diagnostics {
   trace<Result>(name: Timed, work: () => Awaitable<Result>): Awaitable<Result> {
     const { start, end, asyncStart, asyncEnd, error } = timed[name]
     const isHeard =
-      start.hasSubscribers || end.hasSubscribers || asyncStart.hasSubscribers || asyncEnd.hasSubscribers || error.hasSubscribers
+      start.hasSubscribers ||
+      end.hasSubscribers ||
+      asyncStart.hasSubscribers ||
+      asyncEnd.hasSubscribers ||
+      error.hasSubscribers
     if (!isHeard) return work()
     // Node publishes what the promise resolves to, and that is somebody's data: so it resolves to nothing.
     let answer: Awaitable<Result>

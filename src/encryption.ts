@@ -52,7 +52,9 @@ export function encrypted(store: Store): EncryptedStore {
     if (!sealed || !secret) throw unreadable(sealed ? 'none of the keys encrypted it' : 'it is not encrypted')
     try {
       const data = Buffer.from(sealed.data, 'base64url')
-      const decipher = createDecipheriv(CIPHER, secret, Buffer.from(sealed.nonce, 'base64url'), { authTagLength: TAG_BYTES })
+      const decipher = createDecipheriv(CIPHER, secret, Buffer.from(sealed.nonce, 'base64url'), {
+        authTagLength: TAG_BYTES,
+      })
       decipher.setAAD(Buffer.from(key)).setAuthTag(data.subarray(-TAG_BYTES))
       return decipher.update(data.subarray(0, -TAG_BYTES), undefined, 'utf8') + decipher.final('utf8')
     } catch {
@@ -86,7 +88,8 @@ function nameOf(key: KeyObject): string {
 function sealedOf(text: string): Sealed | undefined {
   try {
     const { encrypted, nonce, data } = JSON.parse(text) as Partial<Sealed>
-    if (typeof encrypted === 'string' && typeof nonce === 'string' && typeof data === 'string') return { encrypted, nonce, data }
+    if (typeof encrypted === 'string' && typeof nonce === 'string' && typeof data === 'string')
+      return { encrypted, nonce, data }
   } catch {} // reported by the caller, without the text
   return undefined
 }

@@ -116,4 +116,3 @@ function optionalPowers(store: Store): Partial<Store> {
   if (store.close) powers.close = store.close.bind(store)
   return powers
 }
-

@@ -1,7 +1,14 @@
 export { SessionError, isSessionError, type SessionErrorCode } from './errors.ts'
 export { session, session as default, type Sessions } from './middleware.ts'
 export { bindSession, getSession, runWithSession, tryGetSession } from './scope.ts'
+export {
+  fromExpressStore,
+  type ExpressSessionStore,
+  type ExpressStoreOptions,
+  type OneProcessStore,
+} from './stores/express.ts'
 export { fileStore, type FileStoreOptions } from './stores/file.ts'
+export { memcachedStore, type MemcachedClient, type MemcachedStoreOptions } from './stores/memcached.ts'
 export { memoryStore, type MemoryStoreOptions } from './stores/memory.ts'
 export { nullStore } from './stores/null.ts'
 export { redisStore, type RedisClient, type RedisStoreOptions } from './stores/redis.ts'

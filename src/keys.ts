@@ -52,13 +52,17 @@ export function keyringOf(keys: Keys): Keyring {
     sign: (text) => (signers[0] as Keygrip).sign(text),
     indexOf: (text, signature) => signers.findIndex((signer) => isEqual(signer.sign(text), signature)),
     derive: (purpose) =>
-      secrets.map((secret) => createSecretKey(Buffer.from(hkdfSync('sha256', secret, '', `koa-server-session ${purpose}`, 32)))),
+      secrets.map((secret) =>
+        createSecretKey(Buffer.from(hkdfSync('sha256', secret, '', `koa-server-session ${purpose}`, 32))),
+      ),
   }
 }
 
 /** What to say when there is neither the option nor `app.keys`. */
 export function noKeys(): SessionError {
-  return wrong(`there are no keys to sign the session cookie with. Pass session({ keys: [secret] }), or set app.keys. ${HOW_TO_MAKE_ONE}`)
+  return wrong(
+    `there are no keys to sign the session cookie with. Pass session({ keys: [secret] }), or set app.keys. ${HOW_TO_MAKE_ONE}`,
+  )
 }
 
 function isKeygrip(keys: Keys): keys is Keygrip {

@@ -47,7 +47,12 @@ export class Lifecycle {
   /** What the store has under this key; an unreadable record is reported and then as good as none. */
   load(key: Key): Awaitable<Found | undefined> {
     const found = this.#store.load(key)
-    return isPromise(found) ? found.then((late) => this.#readable(late), (error: unknown) => this.#unreadable(error)) : this.#readable(found)
+    return isPromise(found)
+      ? found.then(
+          (late) => this.#readable(late),
+          (error: unknown) => this.#unreadable(error),
+        )
+      : this.#readable(found)
   }
 
   #readable(found: Found | undefined): Found | undefined {
@@ -124,7 +129,11 @@ export class Lifecycle {
     return changes || !state.found ? this.#alone(state, write) : write()
   }
 
-  async #update<Result>(state: SessionState, changes: Changes | undefined, change: (session: Session) => Result): Promise<Result> {
+  async #update<Result>(
+    state: SessionState,
+    changes: Changes | undefined,
+    change: (session: Session) => Result,
+  ): Promise<Result> {
     let outcome: { result: Result; names: Iterable<string> } | undefined
     const apply = (record: SessionRecord): SessionRecord => {
       const { record: next, ...rest } = applyUpdate(state, changes ? merge(record, changes) : record, change)
@@ -186,7 +195,15 @@ export class Lifecycle {
       const touched = this.#store.touch(key, expiresAt)
       if (!isPromise(touched)) return
       // The guard has counted and reported a failure already.
-      this.#touching.set(key, touched.then(() => {}, () => {}).finally(() => this.#touching.delete(key)))
+      this.#touching.set(
+        key,
+        touched
+          .then(
+            () => {},
+            () => {},
+          )
+          .finally(() => this.#touching.delete(key)),
+      )
     } catch {}
   }
 
@@ -204,7 +221,11 @@ export class Lifecycle {
     return this.#diagnostics.trace('regenerate', () => this.#regenerate(state, keep, actions))
   }
 
-  async #regenerate(state: SessionState, keep: RegenerateOptions['keep'], actions: SessionActions): Promise<SessionState> {
+  async #regenerate(
+    state: SessionState,
+    keep: RegenerateOptions['keep'],
+    actions: SessionActions,
+  ): Promise<SessionState> {
     // A record that is only just being made must be there before it can be deleted.
     if (!state.found) await state.writing
     if (state.phase !== 'open') throw ended()
@@ -265,9 +286,15 @@ export class Lifecycle {
 
 /** What is said of a session that was ended while it was in use. */
 export function gone(): SessionError {
-  return new SessionError('ERR_SESSION_GONE', 'The session was ended elsewhere meanwhile (a logout, a revoke, its timeout); nothing was stored.')
+  return new SessionError(
+    'ERR_SESSION_GONE',
+    'The session was ended elsewhere meanwhile (a logout, a revoke, its timeout); nothing was stored.',
+  )
 }
 
 function ended(): SessionError {
-  return new SessionError('ERR_SESSION_ENDED', 'This session has ended. Take the current one from getSession() or ctx.session.')
+  return new SessionError(
+    'ERR_SESSION_ENDED',
+    'This session has ended. Take the current one from getSession() or ctx.session.',
+  )
 }

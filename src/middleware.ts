@@ -111,10 +111,12 @@ export function session<Data extends object = SessionData>(options: SessionOptio
     get: () => (currentHolder(middleware)?.session ?? noSessionHere()) as Session<Data>,
     list: (subject) => subjects.list(subject, currentHolder(middleware)?.session.id),
     revoke: async (id) => {
-      if (!isKey(id)) throw new SessionError('ERR_SESSION_OPTION', 'sessions.revoke takes the public id of a session: session.id.')
+      if (!isKey(id))
+        throw new SessionError('ERR_SESSION_OPTION', 'sessions.revoke takes the public id of a session: session.id.')
       return front.delete(id)
     },
-    revokeAll: (subject, { except = [] } = {}) => subjects.revokeAll(subject, typeof except === 'string' ? [except] : except),
+    revokeAll: (subject, { except = [] } = {}) =>
+      subjects.revokeAll(subject, typeof except === 'string' ? [except] : except),
     rotate(keys) {
       const newest = keyringOf(keys)
       vault?.use(newest.derive('encryption'))

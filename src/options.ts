@@ -77,7 +77,16 @@ export const OPTION_NAMES: readonly (keyof SessionOptions)[] = [
   'maxRecordBytes',
 ]
 const CACHE_OPTIONS = new Set(['max', 'maxBytes', 'maxAge', 'allowStale'])
-const COOKIE_OPTIONS = new Set(['name', 'path', 'domain', 'secure', 'sameSite', 'partitioned', 'priority', 'persistent'])
+const COOKIE_OPTIONS = new Set([
+  'name',
+  'path',
+  'domain',
+  'secure',
+  'sameSite',
+  'partitioned',
+  'priority',
+  'persistent',
+])
 
 /** Throws `ERR_SESSION_OPTION`, which names the option, the rule and (unless it is secret) the value. */
 export function checkOptions(options: SessionOptions): CheckedOptions {
@@ -90,7 +99,10 @@ export function checkOptions(options: SessionOptions): CheckedOptions {
   if (skip !== undefined && typeof skip !== 'function') throw wrong('skip', 'must be a function', skip)
   oneOf('encrypt', encrypt, [true, false])
   oneOf('onStoreError', onStoreError, ['throw', 'anonymous'])
-  if (serializer !== undefined && (typeof serializer?.stringify !== 'function' || typeof serializer.parse !== 'function')) {
+  if (
+    serializer !== undefined &&
+    (typeof serializer?.stringify !== 'function' || typeof serializer.parse !== 'function')
+  ) {
     throw wrong('serializer', 'must have the functions stringify and parse', serializer)
   }
   return {
@@ -113,7 +125,8 @@ export function checkOptions(options: SessionOptions): CheckedOptions {
 function checkStore(store: Store | string | undefined): Store {
   if (store === undefined || typeof store === 'string') return storeFromUrl(store || DEFAULT_STORE)
   for (const method of ['load', 'save', 'touch', 'delete'] as const) {
-    if (typeof store?.[method] !== 'function') throw wrong('store', `must be a URL or a store; it has no method ${method}`)
+    if (typeof store?.[method] !== 'function')
+      throw wrong('store', `must be a URL or a store; it has no method ${method}`)
   }
   return store
 }
@@ -131,11 +144,23 @@ function checkCache(cache: CacheOptions | false = {}): Required<CacheOptions> | 
 
 function checkCookie(cookie: CookieOptions = {}): CheckedOptions['cookie'] {
   known(cookie, COOKIE_OPTIONS, 'cookie')
-  const { name = 'sid', path = '/', domain, secure = 'auto', sameSite = 'lax', partitioned, priority, persistent } = cookie
+  const {
+    name = 'sid',
+    path = '/',
+    domain,
+    secure = 'auto',
+    sameSite = 'lax',
+    partitioned,
+    priority,
+    persistent,
+  } = cookie
   // RFC 6265, section 4.1.1: a name is a token; path and domain hold no separators.
-  if (typeof name !== 'string' || !/^[\w!#$%&'*+.^`|~-]+$/.test(name)) throw wrong('cookie.name', 'must be a cookie name (RFC 6265)', name)
-  if (typeof path !== 'string' || !/^\/[\x20-\x3a\x3c-\x7e]*$/.test(path)) throw wrong('cookie.path', 'must begin with / and hold no ;', path)
-  if (domain !== undefined && (typeof domain !== 'string' || !/^\.?[\w.-]+$/.test(domain))) throw wrong('cookie.domain', 'must be a host name', domain)
+  if (typeof name !== 'string' || !/^[\w!#$%&'*+.^`|~-]+$/.test(name))
+    throw wrong('cookie.name', 'must be a cookie name (RFC 6265)', name)
+  if (typeof path !== 'string' || !/^\/[\x20-\x3a\x3c-\x7e]*$/.test(path))
+    throw wrong('cookie.path', 'must begin with / and hold no ;', path)
+  if (domain !== undefined && (typeof domain !== 'string' || !/^\.?[\w.-]+$/.test(domain)))
+    throw wrong('cookie.domain', 'must be a host name', domain)
   oneOf('cookie.secure', secure, [true, false, 'auto'])
   oneOf('cookie.sameSite', sameSite, ['strict', 'lax', 'none'])
   oneOf('cookie.priority', priority, [undefined, 'low', 'medium', 'high'])
@@ -148,28 +173,37 @@ function checkCookie(cookie: CookieOptions = {}): CheckedOptions['cookie'] {
       [partitioned === true, 'cookie.partitioned'],
       [/^__(?:Host|Secure)-/i.test(name), `the cookie name ${name}`],
     ].find(([isSet]) => isSet)
-    if (needsSecure) throw wrong('cookie.secure', `must be true with ${String(needsSecure[1])}: browsers refuse it otherwise`, secure)
+    if (needsSecure)
+      throw wrong('cookie.secure', `must be true with ${String(needsSecure[1])}: browsers refuse it otherwise`, secure)
   }
   if (/^__Host-/i.test(name) && (path !== '/' || domain !== undefined)) {
-    throw wrong('cookie.name', 'with the prefix __Host- needs the path / and no domain: browsers refuse it otherwise', name)
+    throw wrong(
+      'cookie.name',
+      'with the prefix __Host- needs the path / and no domain: browsers refuse it otherwise',
+      name,
+    )
   }
   return Object.freeze({ ...cookie, name, path, secure, sameSite })
 }
 
 /** Without showing what it is instead: somebody may have passed a secret in the wrong place. */
 function known(options: object, names: Set<string>, owner?: string, rule = 'must be an object'): void {
-  if (typeof options !== 'object' || options === null || Array.isArray(options)) throw wrong(owner ?? 'the options', rule)
+  if (typeof options !== 'object' || options === null || Array.isArray(options))
+    throw wrong(owner ?? 'the options', rule)
   for (const name of Object.keys(options)) {
-    if (!names.has(name)) throw wrong(owner ? `${owner}.${name}` : name, `is not an option; there are ${[...names].join(', ')}`)
+    if (!names.has(name))
+      throw wrong(owner ? `${owner}.${name}` : name, `is not an option; there are ${[...names].join(', ')}`)
   }
 }
 
 function assertTimeout(name: string, value: unknown): void {
-  if (!isTimeout(value)) throw wrong(name, `must be a number of milliseconds above 0, and at most ${MAX_TIMEOUT} (a hundred years)`, value)
+  if (!isTimeout(value))
+    throw wrong(name, `must be a number of milliseconds above 0, and at most ${MAX_TIMEOUT} (a hundred years)`, value)
 }
 
 function positive(name: string, value: unknown): void {
-  if (typeof value !== 'number' || !Number.isFinite(value) || value <= 0) throw wrong(name, 'must be a number above 0', value)
+  if (typeof value !== 'number' || !Number.isFinite(value) || value <= 0)
+    throw wrong(name, 'must be a number above 0', value)
 }
 
 function whole(name: string, value: unknown): void {
@@ -181,7 +215,10 @@ function oneOf(name: string, value: unknown, values: readonly unknown[]): void {
 }
 
 function wrong(name: string, rule: string, ...value: [unknown?]): SessionError {
-  return new SessionError('ERR_SESSION_OPTION', `koa-server-session: ${name} ${rule}${value.length > 0 ? `; it is ${shown(value[0])}` : ''}.`)
+  return new SessionError(
+    'ERR_SESSION_OPTION',
+    `koa-server-session: ${name} ${rule}${value.length > 0 ? `; it is ${shown(value[0])}` : ''}.`,
+  )
 }
 
 function shown(value: unknown): string {

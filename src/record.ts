@@ -45,7 +45,10 @@ export interface Changes {
 const NOTHING: ReadonlyMap<string, Entry> = new Map()
 
 /** A record with nothing in it yet. */
-export function newRecord(createdAt: Instant, { idleTimeout, absoluteTimeout, persistent, subject, label }: Terms): SessionRecord {
+export function newRecord(
+  createdAt: Instant,
+  { idleTimeout, absoluteTimeout, persistent, subject, label }: Terms,
+): SessionRecord {
   const record = { idleTimeout, absoluteTimeout, persistent, createdAt, entries: NOTHING, flash: NOTHING }
   return subject === undefined ? record : { ...record, subject, label }
 }
@@ -189,7 +192,9 @@ function textsOf(lines: string[]): Map<string, string> {
 /** Written without blanks, and complete as far as its ends tell. */
 function isOneValue(text: string): boolean {
   const closing = CLOSING[text.charAt(0)]
-  return closing === undefined ? /^[\w.+-]+$/.test(text) : text.length > 1 && text.endsWith(closing) && !/^.\s/.test(text)
+  return closing === undefined
+    ? /^[\w.+-]+$/.test(text)
+    : text.length > 1 && text.endsWith(closing) && !/^.\s/.test(text)
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -93,7 +93,8 @@ export class RequestSession implements Holder, SessionActions {
     if (this.#state) return this.#state
     const { lifecycle, onStoreError } = this.#services
     if (this.#failure && onStoreError === 'throw') throw this.#failure
-    this.#state = this.#found && this.#cookie ? lifecycle.open(this, this.#cookie.key, this.#found, this.#cookie.id) : this.#new()
+    this.#state =
+      this.#found && this.#cookie ? lifecycle.open(this, this.#cookie.key, this.#found, this.#cookie.id) : this.#new()
     return this.#state
   }
 
@@ -157,7 +158,8 @@ export class RequestSession implements Holder, SessionActions {
       return 'unchanged'
     }
     const outcome = this.#services.lifecycle.commit(state)
-    if (headersSent && outcome !== 'unchanged') this.#services.diagnostics.report('error', { reason: 'committed after the headers' })
+    if (headersSent && outcome !== 'unchanged')
+      this.#services.diagnostics.report('error', { reason: 'committed after the headers' })
     return isPromise(outcome) ? this.#noticingTerms(state, outcome) : outcome
   }
 

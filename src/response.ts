@@ -107,7 +107,8 @@ function complete(res: Koa.Context['res'], { cookies, varies }: Outgoing): void 
   for (const [name, cookie] of cookies) header = withCookie(header, name, cookie)
   res.setHeader('Set-Cookie', header as string[])
   // The response carries a secret (OWASP): nobody stores it, unless the handler forbade shared caching in its own words.
-  if (!/\b(?:no-store|private)\b/i.test(String(res.getHeader('Cache-Control') ?? ''))) res.setHeader('Cache-Control', 'no-store')
+  if (!/\b(?:no-store|private)\b/i.test(String(res.getHeader('Cache-Control') ?? '')))
+    res.setHeader('Cache-Control', 'no-store')
 }
 
 type HeaderValue = number | string | readonly string[] | undefined

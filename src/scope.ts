@@ -107,7 +107,8 @@ function bindResponseEvents(ctx: Koa.Context): void {
   const { res } = ctx
   const { emit } = res
   res.emit = function (this: typeof res, event: string, ...args: unknown[]): boolean {
-    if (event !== 'finish' && event !== 'close' && event !== 'drain' && event !== 'error') return emit.call(this, event, ...args)
+    if (event !== 'finish' && event !== 'close' && event !== 'drain' && event !== 'error')
+      return emit.call(this, event, ...args)
     return storage.run(ctx, () => emit.call(this, event, ...args))
   } as typeof res.emit
 }

@@ -72,7 +72,10 @@ const MEMBERS: { [Name in keyof Members]: (state: SessionState) => unknown } = {
   destroy: (state) => (callback?: SessionCallback) => settle(() => state.actions.destroy(state), callback),
   remember: (state) => (options?: RememberOptions) => state.remember(options ?? {}),
   identify: (state) => (subject: string, label?: string) => state.identify(subject, label),
-  flash: (state) => (key: string, ...value: [] | [unknown]) => state.flash(key, ...value),
+  flash:
+    (state) =>
+    (key: string, ...value: [] | [unknown]) =>
+      state.flash(key, ...value),
   // So that a session may be returned from an async function.
   then: () => undefined,
 }
@@ -90,7 +93,10 @@ function settle(work: () => Promise<void>, callback: SessionCallback | undefined
 
 function assertNotReserved(name: string): void {
   if (!MEMBER_OF.has(name)) return
-  throw new SessionError('ERR_SESSION_RESERVED_KEY', `session.${name} is a member of every session. Give your data another name.`)
+  throw new SessionError(
+    'ERR_SESSION_RESERVED_KEY',
+    `session.${name} is a member of every session. Give your data another name.`,
+  )
 }
 
 function assertString(name: PropertyKey): asserts name is string {

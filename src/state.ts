@@ -14,7 +14,9 @@ export interface SessionActions {
   regenerate(state: SessionState, options: RegenerateOptions): Promise<void>
   destroy(state: SessionState): Promise<void>
   /** Why nothing can be changed any more, or `undefined` while it can. */
-  sealedBy(state: SessionState): Extract<SessionErrorCode, 'ERR_SESSION_COMMITTED' | 'ERR_SESSION_HEADERS_SENT'> | undefined
+  sealedBy(
+    state: SessionState,
+  ): Extract<SessionErrorCode, 'ERR_SESSION_COMMITTED' | 'ERR_SESSION_HEADERS_SENT'> | undefined
 }
 
 /** `open`: in use. `replaced`: regenerated, and kept for reading. `destroyed`: reads as empty. */
@@ -221,7 +223,11 @@ export class SessionState {
 
   /** Hands the data on to the session that carries this one on: all of it, or what has these names. */
   handOver(next: SessionState, keep: RegenerateOptions['keep']): void {
-    const names = Array.isArray(keep) ? (keep as string[]).filter((name) => this.has(name)) : keep === true ? this.names() : []
+    const names = Array.isArray(keep)
+      ? (keep as string[]).filter((name) => this.has(name))
+      : keep === true
+        ? this.names()
+        : []
     for (const name of names) next.write(name, this.read(name))
     if (keep !== true) return
     next.#received = this.#received

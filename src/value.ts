@@ -42,7 +42,8 @@ const WRITING: Partial<StringifyOperations> = {
   tagOf: (value) => (isIntrinsic(value) ? tagOf(value) : 'Object'),
   shapeOf(value) {
     const prototype = Object.getPrototypeOf(value) as object | null
-    const isPlainObject = prototype === null || (Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype, 'isPrototypeOf'))
+    const isPlainObject =
+      prototype === null || (Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype, 'isPrototypeOf'))
     if (!isPlainObject || tagOf(value) !== 'Object') return { kind: 'not-plain' }
     if (Object.getOwnPropertySymbols(value).length > 0) return { kind: 'symbol-keys' }
     const keys = Object.keys(value).map((name) => (ESCAPED.test(name) ? `~${name}` : name))
@@ -129,7 +130,8 @@ export class Entry {
 
   /** Whether `value` is certain to have this very text. `false` means: encode it to find out. */
   isUntouched(value: unknown): boolean {
-    if (this.#kind === COPYABLE) return typeof value === 'object' && value !== null && isSame(value as Tree, this.#master as Tree)
+    if (this.#kind === COPYABLE)
+      return typeof value === 'object' && value !== null && isSame(value as Tree, this.#master as Tree)
     return this.#kind === PRIMITIVE && Object.is(value, this.#master)
   }
 
@@ -163,7 +165,8 @@ function isPlain(value: unknown, depth: number): boolean {
     for (let index = 0; index < value.length; index++) if (!isPlain(value[index], depth + 1)) return false
     return Object.keys(value).length === value.length
   }
-  if (Object.getPrototypeOf(value) !== Object.prototype || typeof (value as { toJSON?: unknown }).toJSON === 'function') return false
+  if (Object.getPrototypeOf(value) !== Object.prototype || typeof (value as { toJSON?: unknown }).toJSON === 'function')
+    return false
   for (const name of Object.keys(value)) if (!isPlain((value as Record<string, unknown>)[name], depth + 1)) return false
   return Object.getOwnPropertySymbols(value).length === 0
 }
@@ -200,7 +203,8 @@ function copy(master: Tree): Tree {
 /** Exact: the same names in the same order, the same kinds of object, the same primitives. */
 function isSame(mine: Tree, master: Tree): boolean {
   if (Array.isArray(master)) {
-    if (!Array.isArray(mine) || mine.length !== master.length || Object.getPrototypeOf(mine) !== Array.prototype) return false
+    if (!Array.isArray(mine) || mine.length !== master.length || Object.getPrototypeOf(mine) !== Array.prototype)
+      return false
     for (let index = 0; index < master.length; index++) if (!isSameValue(mine[index], master[index])) return false
     return Object.keys(mine).length === master.length
   }
@@ -216,7 +220,8 @@ function isSame(mine: Tree, master: Tree): boolean {
 }
 
 function isSameValue(mine: unknown, master: unknown): boolean {
-  if (typeof mine !== 'object' || typeof master !== 'object' || mine === null || master === null) return Object.is(mine, master)
+  if (typeof mine !== 'object' || typeof master !== 'object' || mine === null || master === null)
+    return Object.is(mine, master)
   return isSame(mine as Tree, master as Tree)
 }
 
@@ -252,7 +257,9 @@ function unstorable(name: string, cause: unknown): SessionError {
       `session.${name}${path} cannot be stored: it is ${kindOf(cause.value)}. Store plain data, or pass a \`serializer\`.`,
     )
   }
-  return new SessionError('ERR_SESSION_VALUE', `session.${name} cannot be stored: it could not be turned into text.`, { cause })
+  return new SessionError('ERR_SESSION_VALUE', `session.${name} cannot be stored: it could not be turned into text.`, {
+    cause,
+  })
 }
 
 function kindOf(value: unknown): string {

@@ -27,7 +27,13 @@ interface Options extends RecordingOptions, CacheOptions {
   isEmpty?: boolean
 }
 
-function cachedStore({ power = 'watch', isSynchronous = false, allowStale = false, isEmpty = false, ...bounds }: Options = {}): Cached {
+function cachedStore({
+  power = 'watch',
+  isSynchronous = false,
+  allowStale = false,
+  isEmpty = false,
+  ...bounds
+}: Options = {}): Cached {
   const store = recordingStore({ power, isSynchronous })
   const diagnostics = new Diagnostics('sid')
   const cache = cached(store, { max: 100, maxBytes: 1_000_000, maxAge: 60_000, allowStale, ...bounds }, diagnostics)
@@ -199,7 +205,11 @@ describe('a load under way', () => {
 })
 
 describe('a load that comes while another of its key is under way', () => {
-  async function second(options: Options, between: (cached: Cached, test: TestContext) => void, test: TestContext): Promise<number> {
+  async function second(
+    options: Options,
+    between: (cached: Cached, test: TestContext) => void,
+    test: TestContext,
+  ): Promise<number> {
     const made = cachedStore(options)
     const held = made.store.hold('load', 'after')
     const first = made.cache.load(KEY)
@@ -232,7 +242,11 @@ describe('a load that comes while another of its key is under way', () => {
   it('asks for itself while the link does not vouch, or there is none', async (t) => {
     assert.equal(await second({}, ({ store }) => (store.link.isVouching = false), t), 2)
     const { cache, store } = cachedStore()
-    const bare = cached({ load: store.load, save: store.save, touch: store.touch, delete: store.delete }, { max: 5, maxBytes: 5000, maxAge: 5, allowStale: false }, new Diagnostics('sid'))
+    const bare = cached(
+      { load: store.load, save: store.save, touch: store.touch, delete: store.delete },
+      { max: 5, maxBytes: 5000, maxAge: 5, allowStale: false },
+      new Diagnostics('sid'),
+    )
     await Promise.all([bare.load(KEY), bare.load(KEY)])
     assert.equal(store.count('load'), 2)
     await cache.close?.()
@@ -307,7 +321,19 @@ describe('a key that is in the cache', () => {
   it('is forgotten by a deletion that failed at once', async () => {
     const { store, isHit } = await filled()
     const diagnostics = new Diagnostics('sid')
-    const throwing = cached({ ...store, delete() { throw new Error('down') }, save() { throw new Error('down') } }, { max: 5, maxBytes: 5000, maxAge: HOUR, allowStale: false }, diagnostics)
+    const throwing = cached(
+      {
+        ...store,
+        delete() {
+          throw new Error('down')
+        },
+        save() {
+          throw new Error('down')
+        },
+      },
+      { max: 5, maxBytes: 5000, maxAge: HOUR, allowStale: false },
+      diagnostics,
+    )
     for (const method of ['delete', 'save'] as const) {
       await throwing.load(KEY)
       assert.throws(() => throwing[method](KEY, 'x', 1, undefined), /down/)
@@ -318,7 +344,7 @@ describe('a key that is in the cache', () => {
 
   it('becomes what this process saved', async () => {
     const { cache, isHit } = await filled()
-    const { saved } = await cache.save(KEY, 'mine', Date.now() + HOUR, (await cache.load(KEY)))
+    const { saved } = await cache.save(KEY, 'mine', Date.now() + HOUR, await cache.load(KEY))
     assert.equal(await isHit(), true)
     assert.equal(await cache.load(KEY), saved)
   })
@@ -344,7 +370,7 @@ describe('a key that is in the cache', () => {
   it('is not replaced by an own save of which something newer was told before the answer', async () => {
     const { cache, store, writeElsewhere, isHit } = await filled()
     const held = store.hold('save', 'after')
-    const saving = cache.save(KEY, 'mine', Date.now() + HOUR, (await cache.load(KEY)))
+    const saving = cache.save(KEY, 'mine', Date.now() + HOUR, await cache.load(KEY))
     await held.arrived
     const newest = writeElsewhere()
     held.release()
@@ -370,7 +396,7 @@ describe('a key that is in the cache', () => {
   it('keeps the newer of two own saves, whichever is answered first', async () => {
     const { cache, store } = await filled()
     const held = store.hold('save', 'after')
-    const first = cache.save(KEY, 'first', Date.now() + HOUR, (await cache.load(KEY)))
+    const first = cache.save(KEY, 'first', Date.now() + HOUR, await cache.load(KEY))
     await held.arrived
     const second = await cache.save(KEY, 'second', Date.now() + HOUR, store.elsewhere.load(KEY) as Found)
     held.release()
@@ -381,7 +407,7 @@ describe('a key that is in the cache', () => {
   it('is forgotten when the outcome of a save is unknown', async () => {
     const { cache, store, isHit } = await filled()
     store.fail('save', new Error('cut'), 'after')
-    await assert.rejects(async () => cache.save(KEY, 'mine', Date.now() + HOUR, (await cache.load(KEY))))
+    await assert.rejects(async () => cache.save(KEY, 'mine', Date.now() + HOUR, await cache.load(KEY)))
     assert.equal(await isHit(), false)
     assert.equal((await cache.load(KEY))?.text, 'mine')
   })
@@ -477,7 +503,8 @@ describe('two caches over one store', () => {
     const { store, cache, isHit, writeElsewhere } = cachedStore()
     cached(store, { max: 100, maxBytes: 1_000_000, maxAge: 60_000, allowStale: false }, new Diagnostics('other'))
     await cache.load('b'.repeat(64))
-    for (let messages = 0; messages < 200; messages++) for (const listener of store.listeners) listener.deleted('c'.repeat(64))
+    for (let messages = 0; messages < 200; messages++)
+      for (const listener of store.listeners) listener.deleted('c'.repeat(64))
     test.mock.timers.tick(59_000)
     await cache.load(KEY)
     test.mock.timers.tick(1_000)
@@ -491,11 +518,20 @@ describe('two caches over one store', () => {
 })
 
 describe('a store that can say nothing about what is cached', () => {
-  const bare = (store: RecordingStore): Store => ({ load: store.load, save: store.save, touch: store.touch, delete: store.delete })
+  const bare = (store: RecordingStore): Store => ({
+    load: store.load,
+    save: store.save,
+    touch: store.touch,
+    delete: store.delete,
+  })
 
   it('is asked every time', async () => {
     const store = recordingStore()
-    const cache = cached(bare(store), { max: 5, maxBytes: 5000, maxAge: HOUR, allowStale: false }, new Diagnostics('sid'))
+    const cache = cached(
+      bare(store),
+      { max: 5, maxBytes: 5000, maxAge: HOUR, allowStale: false },
+      new Diagnostics('sid'),
+    )
     await cache.save(KEY, 'text', Date.now() + HOUR, undefined)
     await cache.load(KEY)
     await cache.load(KEY)
@@ -505,7 +541,11 @@ describe('a store that can say nothing about what is cached', () => {
   it('is asked once in maxAge if the user accepts that', async (t) => {
     mockDate(t)
     const store = recordingStore()
-    const cache = cached(bare(store), { max: 5, maxBytes: 5000, maxAge: 1000, allowStale: true }, new Diagnostics('sid'))
+    const cache = cached(
+      bare(store),
+      { max: 5, maxBytes: 5000, maxAge: 1000, allowStale: true },
+      new Diagnostics('sid'),
+    )
     await cache.save(KEY, 'text', Date.now() + HOUR, undefined)
     await cache.load(KEY)
     assert.equal(store.count('load'), 0)

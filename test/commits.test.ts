@@ -28,11 +28,20 @@ function valueOf(record: SessionRecord, name: string): unknown {
 
 /** A write that sets this; on a record that is `found`, or one that is to be made. */
 function setting(name: string, value: unknown, found?: Found, rest: Partial<Write> = {}): Write {
-  return { found, mustRead: false, initial: found ? undefined : initial, apply: (record) => withValue(record, name, value), ...rest }
+  return {
+    found,
+    mustRead: false,
+    initial: found ? undefined : initial,
+    apply: (record) => withValue(record, name, value),
+    ...rest,
+  }
 }
 
 function incrementing(name: string, found?: Found): Write {
-  return { ...setting(name, 0, found), apply: (record) => withValue(record, name, Number(valueOf(record, name) ?? 0) + 1) }
+  return {
+    ...setting(name, 0, found),
+    apply: (record) => withValue(record, name, Number(valueOf(record, name) ?? 0) + 1),
+  }
 }
 
 /** A record that is in the store already. */
@@ -50,7 +59,12 @@ async function nowIn(store: RecordingStore): Promise<SessionRecord | undefined> 
 /** Another process writes, between two steps of this one. */
 function elsewhere(store: RecordingStore, name: string, value: unknown): void {
   const found = store.elsewhere.load(KEY) as Found
-  const { saved } = store.elsewhere.save(KEY, format(withValue(recordOf(found), name, value)), Date.now() + 60_000, found) as Saved
+  const { saved } = store.elsewhere.save(
+    KEY,
+    format(withValue(recordOf(found), name, value)),
+    Date.now() + 60_000,
+    found,
+  ) as Saved
   assert.ok(saved)
 }
 
@@ -62,7 +76,10 @@ describe('one writer', () => {
     assert.ok(made)
     const changed = await commits.commit(KEY, setting('b', 2, made.found))
     assert.deepEqual(changed?.record, await nowIn(store))
-    assert.deepEqual([valueOf(changed?.record as SessionRecord, 'a'), valueOf(changed?.record as SessionRecord, 'b')], [1, 2])
+    assert.deepEqual(
+      [valueOf(changed?.record as SessionRecord, 'a'), valueOf(changed?.record as SessionRecord, 'b')],
+      [1, 2],
+    )
     assert.deepEqual(store.calls, ['save', 'save'])
   })
 
@@ -75,7 +92,10 @@ describe('one writer', () => {
   it('saves nothing if nothing changes', async () => {
     const store = recordingStore()
     const found = await stored(store)
-    const committed = await committing(store).commits.commit(KEY, { ...setting('a', 1, found), apply: (record) => record })
+    const committed = await committing(store).commits.commit(KEY, {
+      ...setting('a', 1, found),
+      apply: (record) => record,
+    })
     assert.equal(committed?.found, found)
     assert.deepEqual(store.calls, [])
   })
@@ -85,7 +105,11 @@ describe('one writer', () => {
     const found = await stored(store)
     elsewhere(store, 'a', 1)
     const seen: unknown[] = []
-    const write = { ...setting('a', 1, found), isExact: true, apply: (record: SessionRecord) => (seen.push(valueOf(record, 'a')), record) }
+    const write = {
+      ...setting('a', 1, found),
+      isExact: true,
+      apply: (record: SessionRecord) => (seen.push(valueOf(record, 'a')), record),
+    }
     await committing(store).commits.commit(KEY, write)
     assert.equal(seen.at(-1), 1)
   })
@@ -117,7 +141,10 @@ describe('one writer', () => {
   it('keeps for the store the end that the timeouts give', async (t) => {
     t.mock.timers.enable({ apis: ['Date'], now: initial.createdAt + 1000 })
     const store = recordingStore()
-    assert.equal((await committing(store).commits.commit(KEY, setting('a', 1)))?.found.expiresAt, initial.createdAt + 61_000)
+    assert.equal(
+      (await committing(store).commits.commit(KEY, setting('a', 1)))?.found.expiresAt,
+      initial.createdAt + 61_000,
+    )
   })
 })
 
@@ -126,7 +153,9 @@ describe('many writers of one key in one process', () => {
     const store = recordingStore()
     const found = await stored(store)
     const { commits, diagnostics } = committing(store)
-    await Promise.all(Array.from({ length: 200 }, (_, index) => commits.commit(KEY, setting(`key${index}`, index, found))))
+    await Promise.all(
+      Array.from({ length: 200 }, (_, index) => commits.commit(KEY, setting(`key${index}`, index, found))),
+    )
     const record = (await nowIn(store)) as SessionRecord
     for (let index = 0; index < 200; index++) assert.equal(valueOf(record, `key${index}`), index)
     assert.ok(store.count('save') <= 3, `${store.count('save')} saves`)
@@ -216,7 +245,12 @@ describe('many writers of one key in one process', () => {
 
 describe('a writer that fails', () => {
   const failure = new Error('a reason')
-  const throwing = (found: Found): Write => ({ ...setting('a', 1, found), apply() { throw failure } })
+  const throwing = (found: Found): Write => ({
+    ...setting('a', 1, found),
+    apply() {
+      throw failure
+    },
+  })
 
   it('fails alone when its change throws', async () => {
     const store = recordingStore()
@@ -228,7 +262,10 @@ describe('a writer that fails', () => {
       commits.commit(KEY, throwing(found)),
       commits.commit(KEY, setting('c', 1, found)),
     ])
-    assert.deepEqual(outcomes.map(({ status }) => status), ['rejected', 'fulfilled', 'rejected', 'fulfilled'])
+    assert.deepEqual(
+      outcomes.map(({ status }) => status),
+      ['rejected', 'fulfilled', 'rejected', 'fulfilled'],
+    )
     assert.equal((outcomes[2] as PromiseRejectedResult).reason, failure)
     const record = (await nowIn(store)) as SessionRecord
     assert.deepEqual([...record.entries.keys()], ['b', 'c'])
@@ -239,13 +276,20 @@ describe('a writer that fails', () => {
     const found = await stored(store)
     const { commits } = committing(store, 1000)
     const large = SECRET.repeat(40)
-    const writes = [setting('a', 1, found), setting('large', large, found), setting('b', 1, found), setting('huge', large + large, found), setting('c', 1, found)]
+    const writes = [
+      setting('a', 1, found),
+      setting('large', large, found),
+      setting('b', 1, found),
+      setting('huge', large + large, found),
+      setting('c', 1, found),
+    ]
     const held = store.hold('save')
     const first = commits.commit(KEY, setting('first', 1, found))
     const outcomes = writes.map((write) => commits.commit(KEY, write))
     held.release()
     await first
-    for (const index of [1, 3]) await assert.rejects(outcomes[index] as Promise<Committed>, discreet('ERR_SESSION_TOO_LARGE', SECRET))
+    for (const index of [1, 3])
+      await assert.rejects(outcomes[index] as Promise<Committed>, discreet('ERR_SESSION_TOO_LARGE', SECRET))
     for (const index of [0, 2, 4]) assert.ok(await outcomes[index])
     assert.deepEqual([...((await nowIn(store)) as SessionRecord).entries.keys()], ['first', 'a', 'b', 'c'])
   })
@@ -256,7 +300,10 @@ describe('a writer that fails', () => {
     const { commits } = committing(store, overhead + 300)
     const fits = await commits.commit(KEY, setting('a', '€'.repeat(100)))
     assert.ok(fits)
-    await assert.rejects(commits.commit(KEY, setting('a', `${'€'.repeat(100)}x`, fits.found)), discreet('ERR_SESSION_TOO_LARGE'))
+    await assert.rejects(
+      commits.commit(KEY, setting('a', `${'€'.repeat(100)}x`, fits.found)),
+      discreet('ERR_SESSION_TOO_LARGE'),
+    )
   })
 
   it('may find a record that is larger than is allowed now, and make it smaller', async () => {
@@ -314,8 +361,13 @@ describe('a writer that does not know what became of its last write', () => {
     const found = await stored(store)
     const { commits } = committing(store)
     store.fail('save', new Error('cut'), 'after')
-    const outcomes = await Promise.allSettled([1, 2, 3].map((value) => commits.commit(KEY, setting(`key${value}`, value, found))))
-    assert.deepEqual(outcomes.map(({ status }) => status), ['rejected', 'fulfilled', 'fulfilled'])
+    const outcomes = await Promise.allSettled(
+      [1, 2, 3].map((value) => commits.commit(KEY, setting(`key${value}`, value, found))),
+    )
+    assert.deepEqual(
+      outcomes.map(({ status }) => status),
+      ['rejected', 'fulfilled', 'fulfilled'],
+    )
     assert.deepEqual([...((await nowIn(store)) as SessionRecord).entries.keys()], ['key1', 'key2', 'key3'])
   })
 
@@ -354,6 +406,9 @@ describe('recordOf(found)', () => {
   it('decodes a record once', async () => {
     const found = await stored(recordingStore(), withValue(initial, 'a', 1))
     assert.equal(recordOf(found), recordOf(found))
-    assert.throws(() => recordOf({ text: SECRET, version: 1, expiresAt: 1 }), discreet('ERR_SESSION_UNREADABLE', SECRET))
+    assert.throws(
+      () => recordOf({ text: SECRET, version: 1, expiresAt: 1 }),
+      discreet('ERR_SESSION_UNREADABLE', SECRET),
+    )
   })
 })

@@ -10,7 +10,10 @@ const KEY = 'the newest signing secret'
 const OLD = 'an older signing secret'
 const OTHER = 'somebody else his secret'
 
-function cookieWith({ keys = [KEY], ...options }: CookieOptions & { keys?: Keys } = {}): { cookie: SessionCookie; diagnostics: Diagnostics } {
+function cookieWith({ keys = [KEY], ...options }: CookieOptions & { keys?: Keys } = {}): {
+  cookie: SessionCookie
+  diagnostics: Diagnostics
+} {
   const diagnostics = new Diagnostics('sid')
   return { cookie: new SessionCookie({ name: 'sid', ...options }, keyringOf(keys), diagnostics), diagnostics }
 }
@@ -28,7 +31,11 @@ describe('SessionCookie.read(header)', () => {
     const { cookie } = cookieWith({ keys: [KEY, OLD] })
     assert.deepEqual(cookie.read(`sid=${value}`), [{ id, key: keyOf(id), keyIndex: 0 }])
     assert.deepEqual(cookie.read(`sid=${valueOf(id, { key: OLD })}`), [{ id, key: keyOf(id), keyIndex: 1 }])
-    assert.deepEqual(cookie.read(`sid=${value}`), [{ id, key: keyOf(id), keyIndex: 0 }], 'also when it is known already')
+    assert.deepEqual(
+      cookie.read(`sid=${value}`),
+      [{ id, key: keyOf(id), keyIndex: 0 }],
+      'also when it is known already',
+    )
   })
 
   it('finds it wherever it stands', () => {
@@ -54,7 +61,18 @@ describe('SessionCookie.read(header)', () => {
 
   it('takes no other cookie for it', () => {
     const { cookie } = cookieWith()
-    for (const header of [undefined, '', 'sid', ';', `asid=${value}`, `sid2=${value}`, `a=sid=${value}`, `a sid=${value}`, `SID=${value}`, `sid =${value}`]) {
+    for (const header of [
+      undefined,
+      '',
+      'sid',
+      ';',
+      `asid=${value}`,
+      `sid2=${value}`,
+      `a=sid=${value}`,
+      `a sid=${value}`,
+      `SID=${value}`,
+      `sid =${value}`,
+    ]) {
       assert.deepEqual(cookie.read(header), [])
       assert.equal(cookie.isIn(header), false, header)
     }
@@ -63,7 +81,11 @@ describe('SessionCookie.read(header)', () => {
   it('takes exactly what we write, and spends no crypto and no word on what looks otherwise', () => {
     let questions = 0
     const keygrip = new Keygrip([KEY], 'sha256')
-    const keys = { sign: (text: string) => keygrip.sign(text), index: () => (questions++, 0), verify: () => true } as unknown as Keygrip
+    const keys = {
+      sign: (text: string) => keygrip.sign(text),
+      index: () => (questions++, 0),
+      verify: () => true,
+    } as unknown as Keygrip
     const { cookie, diagnostics } = cookieWith({ keys })
     const signature = value.slice(44)
     for (const wrong of [
@@ -115,8 +137,14 @@ describe('SessionCookie.read(header)', () => {
     const { cookie } = cookieWith()
     const ids = Array.from({ length: 6 }, newId)
     const header = ids.map((id) => `sid=${valueOf(id)}`).join('; ')
-    assert.deepEqual(cookie.read(header).map((found) => found.id), ids.slice(0, 4))
-    assert.deepEqual(cookie.read(`sid=a; sid=b; sid=; ${header}`).map((found) => found.id), ids.slice(0, 1))
+    assert.deepEqual(
+      cookie.read(header).map((found) => found.id),
+      ids.slice(0, 4),
+    )
+    assert.deepEqual(
+      cookie.read(`sid=a; sid=b; sid=; ${header}`).map((found) => found.id),
+      ids.slice(0, 1),
+    )
     assert.deepEqual(cookie.read(`sid=a; sid=b; sid=; sid=c; ${header}`), [])
   })
 
@@ -133,7 +161,13 @@ describe('SessionCookie.read(header)', () => {
 
   it('is done quickly with whatever somebody sends', () => {
     const { cookie } = cookieWith()
-    for (const header of ['sid='.repeat(4000), 'sid=;'.repeat(4000), `${' '.repeat(16_000)}sid=`, 'a sid='.repeat(2500), `sid=${'x'.repeat(16_000)}`]) {
+    for (const header of [
+      'sid='.repeat(4000),
+      'sid=;'.repeat(4000),
+      `${' '.repeat(16_000)}sid=`,
+      'a sid='.repeat(2500),
+      `sid=${'x'.repeat(16_000)}`,
+    ]) {
       const startedAt = performance.now()
       assert.deepEqual(cookie.read(header), [])
       assert.ok(performance.now() - startedAt < 50)
@@ -182,12 +216,21 @@ describe('SessionCookie.write(id, isSecure, until)', () => {
   })
 
   it('writes every attribute', () => {
-    const { cookie } = cookieWith({ path: '/app', domain: 'example.com', sameSite: 'none', partitioned: true, priority: 'high' })
+    const { cookie } = cookieWith({
+      path: '/app',
+      domain: 'example.com',
+      sameSite: 'none',
+      partitioned: true,
+      priority: 'high',
+    })
     assert.equal(
       cookie.write(id, true),
       `${pair}; Path=/app; Domain=example.com; HttpOnly; Secure; SameSite=None; Partitioned; Priority=High`,
     )
-    assert.equal(cookieWith({ sameSite: 'strict' }).cookie.write(id, false), `${pair}; Path=/; HttpOnly; SameSite=Strict`)
+    assert.equal(
+      cookieWith({ sameSite: 'strict' }).cookie.write(id, false),
+      `${pair}; Path=/; HttpOnly; SameSite=Strict`,
+    )
   })
 
   it('writes how long it lasts, in both of the ways that browsers know', (t) => {

@@ -10,7 +10,9 @@ const SECRET = 'what was loaded from the store'
 function listen(test: TestContext, name: string): [part: string, message: object][] {
   const heard: [string, object][] = []
   const parts = ['start', 'end', 'asyncStart', 'asyncEnd', 'error'] as const
-  const handlers = Object.fromEntries(parts.map((part) => [part, (message: unknown) => void heard.push([part, { ...(message as object) }])]))
+  const handlers = Object.fromEntries(
+    parts.map((part) => [part, (message: unknown) => void heard.push([part, { ...(message as object) }])]),
+  )
   const traced = tracingChannel(`koa-server-session:${name}`)
   traced.subscribe(handlers as never)
   test.after(() => traced.unsubscribe(handlers as never))
@@ -26,7 +28,10 @@ describe('Diagnostics.report(name, details)', () => {
       t.after(() => channel(`koa-server-session:${name}`).unsubscribe(onMessage))
       new Diagnostics('own').report(name, { reason: name })
     }
-    assert.deepEqual(heard, ['conflict', 'invalidate', 'error', 'suspicious'].map((reason) => ({ cookieName: 'own', reason })))
+    assert.deepEqual(
+      heard,
+      ['conflict', 'invalidate', 'error', 'suspicious'].map((reason) => ({ cookieName: 'own', reason })),
+    )
   })
 
   it('costs nothing where nobody listens', () => {
@@ -37,9 +42,18 @@ describe('Diagnostics.report(name, details)', () => {
 describe('Diagnostics.trace(name, work)', () => {
   it('gives back the very answer, and no promise of one, where nobody listens', () => {
     const answer = { text: SECRET }
-    assert.equal(new Diagnostics('sid').trace('load', () => answer), answer)
+    assert.equal(
+      new Diagnostics('sid').trace('load', () => answer),
+      answer,
+    )
     const error = new Error('down')
-    assert.throws(() => new Diagnostics('sid').trace('load', () => { throw error }), error)
+    assert.throws(
+      () =>
+        new Diagnostics('sid').trace('load', () => {
+          throw error
+        }),
+      error,
+    )
   })
 
   for (const name of ['load', 'save', 'touch', 'destroy', 'regenerate'] as const) {
@@ -47,7 +61,10 @@ describe('Diagnostics.trace(name, work)', () => {
       const heard = listen(t, name)
       assert.deepEqual(await new Diagnostics('own').trace(name, () => ({ text: SECRET })), { text: SECRET })
       assert.deepEqual(await new Diagnostics('own').trace(name, async () => ({ text: SECRET })), { text: SECRET })
-      assert.deepEqual(heard.map(([part]) => part), ['start', 'end', 'asyncStart', 'asyncEnd', 'start', 'end', 'asyncStart', 'asyncEnd'])
+      assert.deepEqual(
+        heard.map(([part]) => part),
+        ['start', 'end', 'asyncStart', 'asyncEnd', 'start', 'end', 'asyncStart', 'asyncEnd'],
+      )
       for (const [, message] of heard) assert.equal((message as { cookieName?: string }).cookieName, 'own')
       assertHides(heard, SECRET)
     })
@@ -56,9 +73,16 @@ describe('Diagnostics.trace(name, work)', () => {
   it('tells who listens what failed, and fails with the same error', async (t) => {
     const heard = listen(t, 'save')
     const error = new Error('down')
-    const failing = [() => Promise.reject(error), () => { throw error }]
+    const failing = [
+      () => Promise.reject(error),
+      () => {
+        throw error
+      },
+    ]
     for (const work of failing) await assert.rejects(async () => new Diagnostics('sid').trace('save', work), error)
-    const errors = heard.filter(([part]) => part === 'error').map(([, message]) => (message as { error?: unknown }).error)
+    const errors = heard
+      .filter(([part]) => part === 'error')
+      .map(([, message]) => (message as { error?: unknown }).error)
     assert.deepEqual(errors, [error, error])
   })
 })
@@ -74,6 +98,12 @@ describe('Diagnostics.warn(code, message)', () => {
     diagnostics.warn('A', 'about a')
     diagnostics.warn('B', 'about b')
     await new Promise(setImmediate)
-    assert.deepEqual(warnings.map((warning) => [(warning as Error & { code: string }).code, warning.message]), [['A', 'about a'], ['B', 'about b']])
+    assert.deepEqual(
+      warnings.map((warning) => [(warning as Error & { code: string }).code, warning.message]),
+      [
+        ['A', 'about a'],
+        ['B', 'about b'],
+      ],
+    )
   })
 })

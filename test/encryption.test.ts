@@ -24,11 +24,14 @@ function vaultOver(store: Store, ...secrets: string[]): Store {
 }
 
 async function assertUnreadable(load: () => unknown): Promise<void> {
-  await assert.rejects(async () => load(), (error) => {
-    assert.ok(isSessionError(error, 'ERR_SESSION_UNREADABLE'))
-    assert.doesNotMatch(inspect(error), /Lovelace|secret/)
-    return true
-  })
+  await assert.rejects(
+    async () => load(),
+    (error) => {
+      assert.ok(isSessionError(error, 'ERR_SESSION_UNREADABLE'))
+      assert.doesNotMatch(inspect(error), /Lovelace|secret/)
+      return true
+    },
+  )
 }
 
 describe('encrypted', () => {
@@ -83,8 +86,18 @@ describe('encrypted', () => {
     const sealed = (await store.load(KEY))?.text as string
     await assertUnreadable(() => vaultOver(store, NEW).load(KEY))
     const fields = JSON.parse(sealed) as { data: string }
-    const flipped = JSON.stringify({ ...fields, data: (fields.data.startsWith('A') ? 'B' : 'A') + fields.data.slice(1) })
-    for (const [index, text] of [flipped, TEXT, '', '{}', '{"encrypted":"", "nonce":"","data":""}', sealed.slice(0, -9)].entries()) {
+    const flipped = JSON.stringify({
+      ...fields,
+      data: (fields.data.startsWith('A') ? 'B' : 'A') + fields.data.slice(1),
+    })
+    for (const [index, text] of [
+      flipped,
+      TEXT,
+      '',
+      '{}',
+      '{"encrypted":"", "nonce":"","data":""}',
+      sealed.slice(0, -9),
+    ].entries()) {
       const key = keyOf(`damaged ${index}`)
       await store.save(key, text, later, undefined)
       await assertUnreadable(() => vaultOver(store, OLD).load(key))

@@ -25,15 +25,30 @@ function broken(method: string, work: () => unknown): Store {
 for (const method of METHODS) {
   describe(`a store whose ${method} fails`, () => {
     const ways: [way: string, work: (cause: Error) => unknown][] = [
-      ['throws', (cause) => { throw cause }],
+      [
+        'throws',
+        (cause) => {
+          throw cause
+        },
+      ],
       ['rejects', (cause) => Promise.reject(cause)],
-      ['rejects later', async (cause) => { await new Promise(setImmediate); throw cause }],
+      [
+        'rejects later',
+        async (cause) => {
+          await new Promise(setImmediate)
+          throw cause
+        },
+      ],
     ]
     for (const [way, work] of ways) {
       it(`is unavailable when it ${way}, and its error is the cause`, async () => {
         const cause = new Error('connection refused')
         const diagnostics = new Diagnostics('sid')
-        const store = guarded(broken(method, () => work(cause)), 1000, diagnostics)
+        const store = guarded(
+          broken(method, () => work(cause)),
+          1000,
+          diagnostics,
+        )
         await assert.rejects(
           async () => CALLS[method](store),
           (error: SessionError) => {
@@ -49,11 +64,16 @@ for (const method of METHODS) {
     }
 
     it('is unavailable when it says nothing, within the deadline', async () => {
-      const store = guarded(broken(method, () => new Promise(() => {})), 20, new Diagnostics('sid'))
+      const store = guarded(
+        broken(method, () => new Promise(() => {})),
+        20,
+        new Diagnostics('sid'),
+      )
       const startedAt = performance.now()
       await assert.rejects(
         async () => CALLS[method](store),
-        (error: Error) => discreet('ERR_SESSION_STORE_UNAVAILABLE', KEY)(error) && /within 20 ms/.test((error.cause as Error).message),
+        (error: Error) =>
+          discreet('ERR_SESSION_STORE_UNAVAILABLE', KEY)(error) && /within 20 ms/.test((error.cause as Error).message),
       )
       assert.ok(performance.now() - startedAt < 1000)
     })
@@ -72,14 +92,25 @@ for (const method of METHODS) {
       for (const code of ['ERR_SESSION_UNREADABLE', 'ERR_SESSION_BUSY'] as const) {
         const own = new SessionError(code, 'in its own words')
         const diagnostics = new Diagnostics('sid')
-        for (const work of [() => { throw own }, () => Promise.reject(own)]) {
+        for (const work of [
+          () => {
+            throw own
+          },
+          () => Promise.reject(own),
+        ]) {
           const store = guarded(broken(method, work), 1000, diagnostics)
           await assert.rejects(async () => CALLS[method](store), own)
         }
         assert.equal(diagnostics.stats.errors, 0)
       }
       const other = new SessionError('ERR_SESSION_OPTION', 'a store that is not made right')
-      const store = guarded(broken(method, () => { throw other }), 1000, new Diagnostics('sid'))
+      const store = guarded(
+        broken(method, () => {
+          throw other
+        }),
+        1000,
+        new Diagnostics('sid'),
+      )
       await assert.rejects(async () => CALLS[method](store), discreet('ERR_SESSION_STORE_UNAVAILABLE'))
     })
   })
@@ -103,19 +134,30 @@ describe('a store that works', () => {
     for (const call of Object.values(CALLS)) await call(store)
     await store.load(KEY)
     const { loads, saves, touches, destroys, errors } = diagnostics.stats
-    assert.deepEqual({ loads, saves, touches, destroys, errors }, { loads: 2, saves: 1, touches: 1, destroys: 1, errors: 0 })
+    assert.deepEqual(
+      { loads, saves, touches, destroys, errors },
+      { loads: 2, saves: 1, touches: 1, destroys: 1, errors: 0 },
+    )
   })
 
   it('leaves no timer behind that keeps the process alive', async () => {
     const store = guarded(recordingStore(), 60_000, new Diagnostics('sid'))
     for (const call of Object.values(CALLS)) await call(store)
-    assert.deepEqual(process.getActiveResourcesInfo().filter((resource) => resource === 'Timeout'), [])
+    assert.deepEqual(
+      process.getActiveResourcesInfo().filter((resource) => resource === 'Timeout'),
+      [],
+    )
   })
 })
 
 describe('the optional powers of a store', () => {
   it('stay absent where they are absent', () => {
-    assert.deepEqual(Object.keys(guarded(recordingStore(), 1000, new Diagnostics('sid'))).toSorted(), ['delete', 'load', 'save', 'touch'])
+    assert.deepEqual(Object.keys(guarded(recordingStore(), 1000, new Diagnostics('sid'))).toSorted(), [
+      'delete',
+      'load',
+      'save',
+      'touch',
+    ])
   })
 
   it('are called on the store itself', async () => {
@@ -156,7 +198,12 @@ describe('the optional powers of a store', () => {
     const found = (await recording.save(KEY, 'text', FAR, undefined)).saved
     assert.ok(found)
     assert.equal(guarded(recording, 1000, new Diagnostics('sid')).isCurrent?.(KEY, found), true)
-    const throwing: Store = { ...recording, isCurrent() { throw new Error('no such folder') } }
+    const throwing: Store = {
+      ...recording,
+      isCurrent() {
+        throw new Error('no such folder')
+      },
+    }
     assert.equal(guarded(throwing, 1000, new Diagnostics('sid')).isCurrent?.(KEY, found), false)
   })
 })

@@ -129,13 +129,18 @@ describe('a session that comes back', () => {
     mockDate(t)
     const { stored, store } = recorded()
     const key = await stored({ user: 'ann' })
-    const lazy = visits({ store: { ...store, load: async (key) => {
-      const now = Date.now()
-      t.mock.timers.setTime(1_700_000_000_000)
-      const found = await store.load(key)
-      t.mock.timers.setTime(now)
-      return found
-    } } })
+    const lazy = visits({
+      store: {
+        ...store,
+        load: async (key) => {
+          const now = Date.now()
+          t.mock.timers.setTime(1_700_000_000_000)
+          const found = await store.load(key)
+          t.mock.timers.setTime(now)
+          return found
+        },
+      },
+    })
     t.mock.timers.tick(MINUTE)
     assert.equal(await lazy.lifecycle.load(key), undefined)
   })
@@ -254,7 +259,10 @@ describe('update(change)', () => {
       visit.session.update((session) => (session['count'] += 1))
     const requests = await Promise.all(Array.from({ length: 10 }, () => returning(key)))
     const results = await Promise.all(requests.flatMap((visit) => Array.from({ length: 10 }, () => increment(visit))))
-    assert.deepEqual(results.toSorted((a, b) => a - b), Array.from({ length: 100 }, (_, index) => index + 1))
+    assert.deepEqual(
+      results.toSorted((a, b) => a - b),
+      Array.from({ length: 100 }, (_, index) => index + 1),
+    )
     assert.equal((await returning(key)).session['count'], 100)
     assert.ok(store.count('save') <= 4)
   })
@@ -264,7 +272,9 @@ describe('update(change)', () => {
       const { stored, returning, stranger } = recorded()
       const visit = isNew ? stranger() : await returning(await stored({ count: 50 }))
       visit.session['count'] = 0
-      await Promise.all(Array.from({ length: 10 }, () => visit.session.update((session) => void (session['count'] += 1))))
+      await Promise.all(
+        Array.from({ length: 10 }, () => visit.session.update((session) => void (session['count'] += 1))),
+      )
       assert.equal((await returning(visit.state.key)).session['count'], 10)
       assert.equal(visit.session['count'], 10)
     }
@@ -318,10 +328,13 @@ describe('update(change)', () => {
     const visit = await returning(await stored({ a: 1 }))
     const error = new Error('of the function')
     store.calls.length = 0
-    await assert.rejects(visit.session.update((session) => {
-      session['a'] = 2
-      throw error
-    }), error)
+    await assert.rejects(
+      visit.session.update((session) => {
+        session['a'] = 2
+        throw error
+      }),
+      error,
+    )
     assert.deepEqual([visit.session['a'], store.calls], [1, []])
   })
 
@@ -330,9 +343,18 @@ describe('update(change)', () => {
     const key = await stored({ a: 1 })
     const [visit, other] = [await returning(key), await returning(key)]
     await other.session.destroy()
-    await assert.rejects(other.session.update(() => {}), discreet('ERR_SESSION_ENDED'))
-    await assert.rejects(visit.session.update((session) => void (session['a'] = 2)), discreet('ERR_SESSION_GONE'))
-    await assert.rejects(visit.session.update(() => {}), discreet('ERR_SESSION_ENDED'))
+    await assert.rejects(
+      other.session.update(() => {}),
+      discreet('ERR_SESSION_ENDED'),
+    )
+    await assert.rejects(
+      visit.session.update((session) => void (session['a'] = 2)),
+      discreet('ERR_SESSION_GONE'),
+    )
+    await assert.rejects(
+      visit.session.update(() => {}),
+      discreet('ERR_SESSION_ENDED'),
+    )
   })
 
   it('is allowed after the end of the request', async () => {
@@ -432,7 +454,10 @@ describe('regenerate({ keep })', () => {
     assert.throws(() => (old['user'] = 'eve'), discreet('ERR_SESSION_ENDED'))
     await assert.rejects(old.regenerate(), discreet('ERR_SESSION_ENDED'))
     await assert.rejects(old.destroy(), discreet('ERR_SESSION_ENDED'))
-    await assert.rejects(old.update(() => {}), discreet('ERR_SESSION_ENDED'))
+    await assert.rejects(
+      old.update(() => {}),
+      discreet('ERR_SESSION_ENDED'),
+    )
   })
 
   it('fails and leaves no session if the old one was gone already', async () => {
@@ -530,7 +555,10 @@ describe('destroy()', () => {
     const [save, touch] = [store.hold('save'), store.hold('touch')]
     const saving = saver.end()
     await save.arrived
-    const updating = assert.rejects(updater.session.update((session) => void (session['a'] = 1)), discreet('ERR_SESSION_GONE'))
+    const updating = assert.rejects(
+      updater.session.update((session) => void (session['a'] = 1)),
+      discreet('ERR_SESSION_GONE'),
+    )
     const { found } = leaver.state
     assert.ok(found)
     lifecycle.touch(key, { ...found, expiresAt: 0 })
@@ -628,7 +656,12 @@ describe('the idle timeout', () => {
     lifecycle.touch(key, found)
     await lifecycle.settled()
     assert.equal(recording.count('touch'), 2)
-    const throwing: Store = { ...recording, touch() { throw new Error('down') } }
+    const throwing: Store = {
+      ...recording,
+      touch() {
+        throw new Error('down')
+      },
+    }
     assert.doesNotThrow(() => visits({ store: throwing }).lifecycle.touch(key, found))
   })
 

@@ -57,7 +57,10 @@ describe('several session middlewares', () => {
 describe('sessions.get()', () => {
   it('outside of a request throws what getSession throws', async (test) => {
     const { sessions } = await siteWith(test, {}, COUNT)
-    assert.throws(() => sessions.get(), (error) => isSessionError(error, 'ERR_SESSION_NO_CONTEXT'))
+    assert.throws(
+      () => sessions.get(),
+      (error) => isSessionError(error, 'ERR_SESSION_NO_CONTEXT'),
+    )
   })
 })
 
@@ -80,7 +83,10 @@ describe('sessions.rotate(keys)', () => {
     const { sessions, agent } = await siteWith(test, {}, COUNT)
     const visitor = agent()
     await visitor.get('/')
-    assert.throws(() => sessions.rotate(['short']), (error) => isSessionError(error, 'ERR_SESSION_OPTION'))
+    assert.throws(
+      () => sessions.rotate(['short']),
+      (error) => isSessionError(error, 'ERR_SESSION_OPTION'),
+    )
     assert.equal((await visitor.get('/')).text, '2')
   })
 })

@@ -19,7 +19,8 @@ function assertRefused(options: unknown, ...said: (RegExp | string)[]): void {
     () => checkOptions(options as SessionOptions),
     (error: Error) => {
       discreet('ERR_SESSION_OPTION', KEY)(error)
-      for (const part of said) assert.match(error.message, typeof part === 'string' ? new RegExp(part.replaceAll('.', '\\.')) : part)
+      for (const part of said)
+        assert.match(error.message, typeof part === 'string' ? new RegExp(part.replaceAll('.', '\\.')) : part)
       return true
     },
   )
@@ -45,9 +46,22 @@ describe('options that are left out', () => {
   })
 
   it('may be given as undefined, as an environment variable that is not set is', () => {
-    const names = ['keys', 'cache', 'idleTimeout', 'absoluteTimeout', 'cookie', 'encrypt', 'serializer', 'skip', 'onStoreError', 'maxRecordBytes']
+    const names = [
+      'keys',
+      'cache',
+      'idleTimeout',
+      'absoluteTimeout',
+      'cookie',
+      'encrypt',
+      'serializer',
+      'skip',
+      'onStoreError',
+      'maxRecordBytes',
+    ]
     assert.deepEqual(check(Object.fromEntries(names.map((name) => [name, undefined]))), check({}))
-    const { cookie } = check({ cookie: { name: undefined, path: undefined, domain: undefined, secure: undefined, partitioned: undefined } })
+    const { cookie } = check({
+      cookie: { name: undefined, path: undefined, domain: undefined, secure: undefined, partitioned: undefined },
+    })
     assert.deepEqual([cookie.name, cookie.path, cookie.secure, cookie.domain], ['sid', '/', 'auto', undefined])
   })
 })
@@ -97,7 +111,10 @@ describe('store', () => {
 
   it('that misses a method is refused, with the name of the method', () => {
     for (const method of ['load', 'save', 'touch', 'delete'] as const) {
-      assertRefused({ store: { ...recordingStore(), [method]: undefined } }, `store must be a URL or a store; it has no method ${method}`)
+      assertRefused(
+        { store: { ...recordingStore(), [method]: undefined } },
+        `store must be a URL or a store; it has no method ${method}`,
+      )
     }
     for (const wrong of [null, 5, true, {}, new Map()]) assertRefused({ store: wrong }, 'store must be')
   })
@@ -110,7 +127,12 @@ describe('store', () => {
 describe('cache', () => {
   it('is false, or bounds', () => {
     assert.equal(check({ cache: false }).cache, undefined)
-    assert.deepEqual(check({ cache: { max: 1, maxBytes: 2, maxAge: 0.5 } }).cache, { max: 1, maxBytes: 2, maxAge: 0.5, allowStale: false })
+    assert.deepEqual(check({ cache: { max: 1, maxBytes: 2, maxAge: 0.5 } }).cache, {
+      max: 1,
+      maxBytes: 2,
+      maxAge: 0.5,
+      allowStale: false,
+    })
   })
 
   it('serves what may be old only if it was allowed in so many words', () => {
@@ -124,7 +146,8 @@ describe('cache', () => {
       assertRefused({ cache: { max } }, `cache.max must be a whole number above 0; it is `)
       assertRefused({ cache: { maxBytes: max } }, 'cache.maxBytes must be a whole number above 0')
     }
-    for (const maxAge of [0, -1, NaN, Infinity, '5', null]) assertRefused({ cache: { maxAge } }, 'cache.maxAge must be a number above 0')
+    for (const maxAge of [0, -1, NaN, Infinity, '5', null])
+      assertRefused({ cache: { maxAge } }, 'cache.maxAge must be a number above 0')
   })
 })
 
@@ -133,7 +156,19 @@ describe('idleTimeout and absoluteTimeout', () => {
     for (const name of ['idleTimeout', 'absoluteTimeout']) {
       assert.equal(check({ [name]: 0.5 })[name as 'idleTimeout'], 0.5)
       assert.ok(check({ [name]: 100 * 365 * 24 * 3_600_000 }))
-      for (const wrong of [0, -1, NaN, Infinity, '5', null, 1e15, Number.MAX_SAFE_INTEGER, {}, Object.create(null), 5n]) {
+      for (const wrong of [
+        0,
+        -1,
+        NaN,
+        Infinity,
+        '5',
+        null,
+        1e15,
+        Number.MAX_SAFE_INTEGER,
+        {},
+        Object.create(null),
+        5n,
+      ]) {
         assertRefused({ [name]: wrong }, new RegExp(`${name} must be a number of milliseconds above 0.*; it is `))
       }
     }
@@ -143,7 +178,8 @@ describe('idleTimeout and absoluteTimeout', () => {
 describe('maxRecordBytes', () => {
   it('is a number above 0', () => {
     assert.equal(check({ maxRecordBytes: 1 }).maxRecordBytes, 1)
-    for (const wrong of [0, -1, NaN, Infinity, '64k', null]) assertRefused({ maxRecordBytes: wrong }, 'maxRecordBytes must be a number above 0')
+    for (const wrong of [0, -1, NaN, Infinity, '64k', null])
+      assertRefused({ maxRecordBytes: wrong }, 'maxRecordBytes must be a number above 0')
   })
 })
 
@@ -157,8 +193,16 @@ describe('skip, onStoreError and serializer', () => {
 
   it('of another kind are refused', () => {
     for (const skip of [true, '/assets', null, {}]) assertRefused({ skip }, 'skip must be a function; it is')
-    for (const word of ['ignore', true, null]) assertRefused({ onStoreError: word }, 'onStoreError must be one of throw, anonymous; it is')
-    for (const serializer of [null, JSON.stringify, {}, { stringify: String }, { parse: String }, { stringify: 1, parse: 2 }]) {
+    for (const word of ['ignore', true, null])
+      assertRefused({ onStoreError: word }, 'onStoreError must be one of throw, anonymous; it is')
+    for (const serializer of [
+      null,
+      JSON.stringify,
+      {},
+      { stringify: String },
+      { parse: String },
+      { stringify: 1, parse: 2 },
+    ]) {
       assertRefused({ serializer }, 'serializer must have the functions stringify and parse')
     }
   })
@@ -170,17 +214,21 @@ describe('cookie', () => {
   })
 
   it('has a name and a path that a cookie may have', () => {
-    for (const name of ['sid', 'SID', '__Secret', "a!#$%&'*+-.^_`|~9"]) assert.equal(check({ cookie: { name } }).cookie.name, name)
-    for (const name of ['', 'a b', 'a=b', 'a;b', 'a,b', 'ä', 'a\n', '"a"', 5, null]) assertRefused({ cookie: { name } }, 'cookie.name must be a cookie name')
+    for (const name of ['sid', 'SID', '__Secret', "a!#$%&'*+-.^_`|~9"])
+      assert.equal(check({ cookie: { name } }).cookie.name, name)
+    for (const name of ['', 'a b', 'a=b', 'a;b', 'a,b', 'ä', 'a\n', '"a"', 5, null])
+      assertRefused({ cookie: { name } }, 'cookie.name must be a cookie name')
     for (const path of ['/', '/a/b c', '/%20']) assert.equal(check({ cookie: { path } }).cookie.path, path)
-    for (const path of ['', 'a', '/a;b', '/a\n', '/ä', 5, null]) assertRefused({ cookie: { path } }, 'cookie.path must begin with /')
+    for (const path of ['', 'a', '/a;b', '/a\n', '/ä', 5, null])
+      assertRefused({ cookie: { path } }, 'cookie.path must begin with /')
   })
 
   it('has a domain that is one', () => {
     for (const domain of ['example.com', '.example.com', 'localhost', 'xn--bcher-kva.example']) {
       assert.equal(check({ cookie: { domain } }).cookie.domain, domain)
     }
-    for (const domain of ['', 'a b', 'a;b', 'https://a', 'a/b', 'a\n', 5, null, ['a']]) assertRefused({ cookie: { domain } }, 'cookie.domain must be a host name')
+    for (const domain of ['', 'a b', 'a;b', 'https://a', 'a/b', 'a\n', 5, null, ['a']])
+      assertRefused({ cookie: { domain } }, 'cookie.domain must be a host name')
   })
 
   it('has attributes that browsers know', () => {
@@ -192,16 +240,24 @@ describe('cookie', () => {
       ['persistent', ['true', 1, null]],
     ]
     for (const [name, values] of wrong) {
-      for (const value of values) assertRefused({ cookie: { [name]: value } }, new RegExp(`cookie\\.${name} must be one of .*; it is `))
+      for (const value of values)
+        assertRefused({ cookie: { [name]: value } }, new RegExp(`cookie\\.${name} must be one of .*; it is `))
     }
     const cookie = { secure: true, sameSite: 'strict', priority: 'low', partitioned: false, persistent: true }
     assert.deepEqual(check({ cookie }).cookie, { name: 'sid', path: '/', ...cookie })
   })
 
   it('is secure in so many words where browsers insist', () => {
-    const insisting = [{ sameSite: 'none' }, { partitioned: true }, { name: '__Host-sid' }, { name: '__Secure-sid' }, { name: '__host-sid' }]
+    const insisting = [
+      { sameSite: 'none' },
+      { partitioned: true },
+      { name: '__Host-sid' },
+      { name: '__Secure-sid' },
+      { name: '__host-sid' },
+    ]
     for (const cookie of insisting) {
-      for (const secure of [undefined, 'auto', false]) assertRefused({ cookie: { ...cookie, secure } }, /cookie\.secure must be true with /)
+      for (const secure of [undefined, 'auto', false])
+        assertRefused({ cookie: { ...cookie, secure } }, /cookie\.secure must be true with /)
       assert.equal(check({ cookie: { ...cookie, secure: true } }).cookie.secure, true)
     }
   })

@@ -54,7 +54,13 @@ describe('the first program of the README', () => {
     const program = blocks('js')[0] as string
     assert.match(program, /app\.listen\(3000\)/)
     const file = join(directory, 'app.mjs')
-    writeFileSync(file, program.replace('app.listen(3000)', "app.listen(0, '127.0.0.1', function () { console.log(this.address().port) })"))
+    writeFileSync(
+      file,
+      program.replace(
+        'app.listen(3000)',
+        "app.listen(0, '127.0.0.1', function () { console.log(this.address().port) })",
+      ),
+    )
     const child = spawn(process.execPath, [file], {
       cwd: directory,
       env: { ...process.env, SESSION_KEY: 'a signing key for the README, and long' },
@@ -92,14 +98,23 @@ describe('the README', () => {
       const isModule = /^(?:import|declare module)/m.test(code)
       writeFileSync(
         join(directory, `block-${index}.ts`),
-        isModule ? `${code}\nexport {}\ndeclare function myStore(): import('koa-server-session').Store\n` : `${PRELUDE}\nexport async function block(): Promise<void> {\n${code}}\n`,
+        isModule
+          ? `${code}\nexport {}\ndeclare function myStore(): import('koa-server-session').Store\n`
+          : `${PRELUDE}\nexport async function block(): Promise<void> {\n${code}}\n`,
       )
     }
     writeFileSync(
       join(directory, 'tsconfig.json'),
       JSON.stringify({
         extends: '../../tsconfig.json',
-        compilerOptions: { noEmit: true, rootDir: '../..', noUnusedLocals: false, isolatedDeclarations: false, declaration: false, declarationMap: false },
+        compilerOptions: {
+          noEmit: true,
+          rootDir: '../..',
+          noUnusedLocals: false,
+          isolatedDeclarations: false,
+          declaration: false,
+          declarationMap: false,
+        },
         include: ['.'],
         exclude: [],
       }),
@@ -122,6 +137,9 @@ describe('the README', () => {
   it('names the guarantees that are tested, each in a file of its own', () => {
     const named = [...README.matchAll(/^- \*\*G(\d+)\*\*/gm)].map(([, number]) => Number(number))
     const tested = readdirSync(join(ROOT, 'test/guarantees')).map((file) => Number(/^g(\d+)-/.exec(file)?.[1]))
-    assert.deepEqual(named.sort((a, b) => a - b), tested.sort((a, b) => a - b))
+    assert.deepEqual(
+      named.sort((a, b) => a - b),
+      tested.sort((a, b) => a - b),
+    )
   })
 })

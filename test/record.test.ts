@@ -13,11 +13,14 @@ const CREATED_AT = 1_700_000_000_000
 const empty = newRecord(CREATED_AT, TERMS)
 
 function entriesOf(values: Record<string, unknown> | Iterable<[string, unknown]>): Map<string, Entry> {
-  const pairs = Symbol.iterator in values ? [...(values)] : Object.entries(values)
+  const pairs = Symbol.iterator in values ? [...values] : Object.entries(values)
   return new Map(pairs.map(([name, value]) => [name, new Entry(codec.encode(value, name))]))
 }
 
-function recordWith(data: Record<string, unknown> | Iterable<[string, unknown]>, flash: Record<string, unknown> = {}): SessionRecord {
+function recordWith(
+  data: Record<string, unknown> | Iterable<[string, unknown]>,
+  flash: Record<string, unknown> = {},
+): SessionRecord {
   return { ...empty, entries: entriesOf(data), flash: entriesOf(flash) }
 }
 
@@ -40,9 +43,28 @@ function assertSame(actual: SessionRecord, expected: SessionRecord): void {
 
 const names = fc.oneof(
   fc.string({ unit: 'binary' }),
-  fc.constantFrom('', '__proto__', 'constructor', '0', '10', '"', '\\', '":', '\n', 'a","b":', '}}', '"data":{', '\u2028'),
+  fc.constantFrom(
+    '',
+    '__proto__',
+    'constructor',
+    '0',
+    '10',
+    '"',
+    '\\',
+    '":',
+    '\n',
+    'a","b":',
+    '}}',
+    '"data":{',
+    '\u2028',
+  ),
 )
-const values = fc.oneof(fc.jsonValue(), fc.date({ noInvalidDate: true }), fc.bigInt(), fc.constantFrom(undefined, { '~': 1 }, '}}\n}'))
+const values = fc.oneof(
+  fc.jsonValue(),
+  fc.date({ noInvalidDate: true }),
+  fc.bigInt(),
+  fc.constantFrom(undefined, { '~': 1 }, '}}\n}'),
+)
 const data = fc.array(fc.tuple(names, values)).map((pairs) => [...new Map(pairs)])
 const records = fc
   .record({
@@ -57,7 +79,10 @@ const records = fc
 
 describe('a record as text', () => {
   it('is read as what was written, whatever its names and values', () => {
-    fc.assert(fc.property(records, (record) => assertSame(parse(format(record)), record)), { numRuns: 2000 })
+    fc.assert(
+      fc.property(records, (record) => assertSame(parse(format(record)), record)),
+      { numRuns: 2000 },
+    )
   })
 
   it('is one JSON document that other programs read', () => {
@@ -76,30 +101,52 @@ describe('a record as text', () => {
   })
 
   it('has the same text when it is read and written again, so that an untouched key costs nothing', () => {
-    fc.assert(fc.property(records, (record) => {
-      const text = format(record)
-      const again = format(parse(text))
-      assertSame(parse(again), record)
-      assert.equal(format(parse(again)), again)
-    }))
+    fc.assert(
+      fc.property(records, (record) => {
+        const text = format(record)
+        const again = format(parse(text))
+        assertSame(parse(again), record)
+        assert.equal(format(parse(again)), again)
+      }),
+    )
     const text = format(recordWith({ b: 1, a: [1, { x: 'y' }], 7: 'seven', 1: '\u2028' }))
     assert.equal(format(parse(text)), text)
   })
 
   it('keeps the order in which the keys were set', () => {
-    const text = format(recordWith([['z', 1], ['a', 2], ['m', 3]]))
+    const text = format(
+      recordWith([
+        ['z', 1],
+        ['a', 2],
+        ['m', 3],
+      ]),
+    )
     assert.deepEqual([...parse(text).entries.keys()], ['z', 'a', 'm'])
   })
 
   it('keeps ten thousand keys, the empty key and keys that look like the layout', () => {
     const many: [string, unknown][] = Array.from({ length: 10_000 }, (_, index) => [`key ${index}`, { index }])
-    const odd: [string, unknown][] = [['', 1], ['"', 2], ['\\', 3], ['\\"', 4], ['a\nb', 5], ['":', 6], ['a":1,\n"b', 7], ['}}', 8]]
+    const odd: [string, unknown][] = [
+      ['', 1],
+      ['"', 2],
+      ['\\', 3],
+      ['\\"', 4],
+      ['a\nb', 5],
+      ['":', 6],
+      ['a":1,\n"b', 7],
+      ['}}', 8],
+    ]
     const record = recordWith([...odd, ...many])
     assert.deepEqual(valuesOf(parse(format(record)).entries), [...odd, ...many])
   })
 
   it('keeps values that JSON would change', () => {
-    const values: [string, unknown][] = [['when', new Date(5)], ['big', 5n], ['set', new Set([1])], ['mark', { '~': [1] }]]
+    const values: [string, unknown][] = [
+      ['when', new Date(5)],
+      ['big', 5n],
+      ['set', new Set([1])],
+      ['mark', { '~': [1] }],
+    ]
     assert.deepEqual(valuesOf(parse(format(recordWith(values))).entries), values)
   })
 
@@ -175,30 +222,60 @@ describe('a text that is no record', () => {
 
 describe('merge(record, changes)', () => {
   const change = (set: Record<string, unknown>, ...deleted: string[]): Changes => ({
-    entries: new Map<string, Entry | undefined>([...entriesOf(set), ...deleted.map((name) => [name, undefined] as const)]),
+    entries: new Map<string, Entry | undefined>([
+      ...entriesOf(set),
+      ...deleted.map((name) => [name, undefined] as const),
+    ]),
   })
 
   it('sets and deletes these keys and leaves all others', () => {
     const record = recordWith({ a: 1, b: 2, c: 3 })
     const merged = merge(record, change({ b: 20, d: 4 }, 'c', 'never was'))
-    assert.deepEqual(valuesOf(merged.entries), [['a', 1], ['b', 20], ['d', 4]])
-    assert.deepEqual(valuesOf(record.entries), [['a', 1], ['b', 2], ['c', 3]], 'the record itself stays as it was')
+    assert.deepEqual(valuesOf(merged.entries), [
+      ['a', 1],
+      ['b', 20],
+      ['d', 4],
+    ])
+    assert.deepEqual(
+      valuesOf(record.entries),
+      [
+        ['a', 1],
+        ['b', 2],
+        ['c', 3],
+      ],
+      'the record itself stays as it was',
+    )
     assert.equal(merged.entries.get('a'), record.entries.get('a'), 'and what was decoded stays decoded')
   })
 
   it('gives the very same record if nothing is changed by it', () => {
     const record = recordWith({ a: 1 }, { note: 1 })
-    for (const changes of [change({}), change({ a: 1 }), change({}, 'b'), { ...change({}), terms: { ...TERMS } }, { ...change({}), flashSeen: new Map() }]) {
+    for (const changes of [
+      change({}),
+      change({ a: 1 }),
+      change({}, 'b'),
+      { ...change({}), terms: { ...TERMS } },
+      { ...change({}), flashSeen: new Map() },
+    ]) {
       assert.equal(merge(record, changes), record)
     }
   })
 
   it('commutes for changes of different keys', () => {
-    const keysOf = (prefix: string) => fc.dictionary(fc.string().map((name) => prefix + name), fc.option(values, { nil: 'deleted' }))
+    const keysOf = (prefix: string) =>
+      fc.dictionary(
+        fc.string().map((name) => prefix + name),
+        fc.option(values, { nil: 'deleted' }),
+      )
     fc.assert(
       fc.property(records, keysOf('a'), keysOf('b'), (record, some, others) => {
         const toChanges = (set: Record<string, unknown>): Changes => ({
-          entries: new Map(Object.entries(set).map(([name, value]) => [name, value === 'deleted' ? undefined : entriesOf({ name: value }).get('name')])),
+          entries: new Map(
+            Object.entries(set).map(([name, value]) => [
+              name,
+              value === 'deleted' ? undefined : entriesOf({ name: value }).get('name'),
+            ]),
+          ),
         })
         const [first, second] = [toChanges(some), toChanges(others)]
         assertSame(merge(merge(record, first), second), merge(merge(record, second), first))
@@ -208,14 +285,20 @@ describe('merge(record, changes)', () => {
 
   it('changes the terms that are given and no others', () => {
     const merged = merge(recordWith({ a: 1 }), { ...change({}), terms: { persistent: true, idleTimeout: 5 } })
-    assert.deepEqual({ ...merged, entries: 0, flash: 0 }, { ...TERMS, createdAt: CREATED_AT, persistent: true, idleTimeout: 5, entries: 0, flash: 0 })
+    assert.deepEqual(
+      { ...merged, entries: 0, flash: 0 },
+      { ...TERMS, createdAt: CREATED_AT, persistent: true, idleTimeout: 5, entries: 0, flash: 0 },
+    )
   })
 
   it('adds what was left for the next request, and takes away what was shown', () => {
     const record = recordWith({}, { seen: 1, other: 2 })
     const seen = new Map([['seen', record.flash.get('seen') as Entry]])
     const merged = merge(record, { ...change({}), flash: entriesOf({ added: 3 }), flashSeen: seen })
-    assert.deepEqual(valuesOf(merged.flash), [['other', 2], ['added', 3]])
+    assert.deepEqual(valuesOf(merged.flash), [
+      ['other', 2],
+      ['added', 3],
+    ])
   })
 
   it('takes nothing away that was set anew since it was shown', () => {

@@ -71,7 +71,7 @@ describe('ctx.session = …', () => {
 
   it('the session itself changes nothing, a copy of it with a change does', async (test) => {
     const { browser, sessions } = await site(test, {
-      '/same': (ctx) => (ctx.session = ctx.session),
+      '/same': (ctx) => (ctx.session = getSession()),
       '/copy': (ctx) => (ctx.session = { ...ctx.session, more: 1 }),
     })
     const { saves } = sessions.stats()
@@ -162,7 +162,10 @@ describe('a response that Koa does not send (ctx.respond = false)', () => {
     assert.equal((await browser.get('/raw')).status, 200)
     await after(5)
     assert.deepEqual(await data(browser), { user: 'alice', late: 1 })
-    assert.deepEqual(heard.map(({ reason }) => reason), ['committed after the headers'])
+    assert.deepEqual(
+      heard.map(({ reason }) => reason),
+      ['committed after the headers'],
+    )
   })
 
   it('without save() loses a new session, says so, and leaves no record', async (test) => {
@@ -175,7 +178,10 @@ describe('a response that Koa does not send (ctx.respond = false)', () => {
     })
     assert.deepEqual((await agent().get('/raw')).cookies, [])
     await after(5)
-    assert.deepEqual(heard.map(({ error }) => (error as { code: string }).code), ['ERR_SESSION_HEADERS_SENT'])
+    assert.deepEqual(
+      heard.map(({ error }) => (error as { code: string }).code),
+      ['ERR_SESSION_HEADERS_SENT'],
+    )
     assert.equal((await keysOf(store)).length, 1, "alice's")
   })
 })
@@ -197,7 +203,11 @@ describe('once the headers have left', () => {
       },
     })
     await agent().get('/stream')
-    assert.deepEqual(codes, { save: 'ERR_SESSION_HEADERS_SENT', update: 'ERR_SESSION_HEADERS_SENT', regenerate: 'ERR_SESSION_HEADERS_SENT' })
+    assert.deepEqual(codes, {
+      save: 'ERR_SESSION_HEADERS_SENT',
+      update: 'ERR_SESSION_HEADERS_SENT',
+      regenerate: 'ERR_SESSION_HEADERS_SENT',
+    })
     assert.equal((await keysOf(store)).length, 1, "alice's")
   })
 
@@ -314,12 +324,18 @@ describe('failures', () => {
       },
       '/head': (_, session) => (session['n'] = 1),
     })
-    for (const path of ['/204', '/304', '/head']) assert.equal((await agent().get(path, { method: path === '/head' ? 'HEAD' : 'GET' })).cookies.length, 1, path)
+    for (const path of ['/204', '/304', '/head'])
+      assert.equal((await agent().get(path, { method: path === '/head' ? 'HEAD' : 'GET' })).cookies.length, 1, path)
   })
 
   it('an upgrade that a handler does not take is no failure', async (test) => {
     const { port, browser } = await site(test, {})
-    const asked = request({ host: '127.0.0.1', port, path: '/', headers: { cookie: browser.cookieHeader, connection: 'Upgrade', upgrade: 'x' } })
+    const asked = request({
+      host: '127.0.0.1',
+      port,
+      path: '/',
+      headers: { cookie: browser.cookieHeader, connection: 'Upgrade', upgrade: 'x' },
+    })
     asked.end()
     const [response] = (await once(asked, 'response')) as [IncomingMessage]
     response.resume()
@@ -382,10 +398,13 @@ describe('destroy()', () => {
     const { browser } = await site(test, {
       '/slow': async (ctx, session) => {
         await browser.get('/out')
-        await assert.rejects(async () => (ctx.query['reload'] ? session.reload() : session.update((fresh) => (fresh['n'] = 1))), {
-          code: 'ERR_SESSION_GONE',
-          status: 409,
-        })
+        await assert.rejects(
+          async () => (ctx.query['reload'] ? session.reload() : session.update((fresh) => (fresh['n'] = 1))),
+          {
+            code: 'ERR_SESSION_GONE',
+            status: 409,
+          },
+        )
         assert.equal(session['user'], undefined)
       },
       '/out': (_, session) => session.destroy(),
@@ -406,19 +425,19 @@ describe('code that calls back, as passport does', () => {
         new Promise<void>((resolve, reject) => {
           const previous = getSession() as AnySession
           getSession().regenerate((error) => {
-            if (error) return reject(error as Error)
+            if (error) return reject(error)
             const fresh = sessionOf(ctx)
             for (const [key, value] of Object.entries(previous)) fresh[key] ??= value
             fresh['passport'] = { user: 7 }
-            ctx.session.save((failure) => (failure ? reject(failure as Error) : resolve()))
+            ctx.session.save((failure) => (failure ? reject(failure) : resolve()))
           })
         }),
       '/logout': (ctx) =>
         new Promise<void>((resolve, reject) => {
           delete sessionOf(ctx)['passport']
           ctx.session.save((error) => {
-            if (error) return reject(error as Error)
-            sessionOf(ctx).regenerate((failure) => (failure ? reject(failure as Error) : resolve()))
+            if (error) return reject(error)
+            sessionOf(ctx).regenerate((failure) => (failure ? reject(failure) : resolve()))
           })
         }),
     })
@@ -435,7 +454,9 @@ describe('code that calls back, as passport does', () => {
     const { browser } = await site(test, {
       '/slow': async (ctx, session) => {
         await browser.get('/out')
-        ctx.body = await new Promise((resolve) => session.regenerate((error) => resolve((error as { code: string }).code)))
+        ctx.body = await new Promise((resolve) =>
+          session.regenerate((error) => resolve((error as { code: string }).code)),
+        )
       },
       '/out': (_, session) => session.destroy(),
     })
@@ -474,9 +495,11 @@ describe('nothing is stored for nothing', () => {
       '/remember': (_, session) => session.remember(),
       '/regenerate': (_, session) => session.regenerate(),
     })
-    for (const path of ['/read', '/empty', '/undone', '/reload', '/save']) assert.deepEqual((await agent().get(path)).cookies, [], path)
+    for (const path of ['/read', '/empty', '/undone', '/reload', '/save'])
+      assert.deepEqual((await agent().get(path)).cookies, [], path)
     assert.equal((await keysOf(store)).length, 1, "alice's")
-    for (const path of ['/flash', '/remember', '/regenerate']) assert.equal((await agent().get(path)).cookies.length, 1, path)
+    for (const path of ['/flash', '/remember', '/regenerate'])
+      assert.equal((await agent().get(path)).cookies.length, 1, path)
     assert.equal((await keysOf(store)).length, 4)
   })
 })

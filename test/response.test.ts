@@ -23,7 +23,7 @@ async function answering(test: TestContext, handler: Handler, { prepare, ...opti
   test.after(() => sessions.close())
   app.use(sessions)
   app.use(async (ctx) => {
-    await handler(ctx as never)
+    await handler(ctx)
   })
   const address = await listen(test, app)
   return {
@@ -34,7 +34,14 @@ async function answering(test: TestContext, handler: Handler, { prepare, ...opti
       const cookies = response.headers.getSetCookie()
       const own = cookies.filter((cookie) => cookie.startsWith('sid='))
       assert.ok(own.length <= 1, 'the cookie is set once')
-      return { status: response.status, text: await response.text(), headers: response.headers, cookies, own: own[0], cookie: own[0]?.split(';')[0] ?? '' }
+      return {
+        status: response.status,
+        text: await response.text(),
+        headers: response.headers,
+        cookies,
+        own: own[0],
+        cookie: own[0]?.split(';')[0] ?? '',
+      }
     },
   }
 }
@@ -75,7 +82,8 @@ describe('a response that sets the session cookie', () => {
       if (ctx.path === '/removed') ctx.remove('Set-Cookie')
       ctx.append('Set-Cookie', 'other=1')
     })
-    const names = async (path: string): Promise<string[]> => (await ask(path)).cookies.map((cookie) => cookie.split('=')[0] as string).toSorted()
+    const names = async (path: string): Promise<string[]> =>
+      (await ask(path)).cookies.map((cookie) => cookie.split('=')[0] as string).toSorted()
     assert.deepEqual(await names('/'), ['other', 'sid', 'theme'])
     assert.deepEqual(await names('/replaced'), ['lang', 'other', 'sid'])
     assert.deepEqual(await names('/removed'), ['other', 'sid'])
@@ -118,7 +126,14 @@ describe('res.writeHead(status, headers)', () => {
     ['an object', (ctx) => ctx.res.writeHead(201, { 'Set-Cookie': ['lang=de', 'other=1'], 'X-Own': 'yes' })],
     ['an object, with a reason', (ctx) => ctx.res.writeHead(201, 'Made', { 'set-cookie': 'lang=de', 'X-Own': 'yes' })],
     ['a flat list', (ctx) => ctx.res.writeHead(201, ['Set-Cookie', 'lang=de', 'X-Own', 'yes'])],
-    ['a list of pairs', (ctx) => ctx.res.writeHead(201, [['Set-Cookie', 'lang=de'], ['X-Own', 'yes']] as never)],
+    [
+      'a list of pairs',
+      (ctx) =>
+        ctx.res.writeHead(201, [
+          ['Set-Cookie', 'lang=de'],
+          ['X-Own', 'yes'],
+        ] as never),
+    ],
     ['no cookies', (ctx) => ctx.res.writeHead(201, { 'X-Own': 'yes' })],
     ['nothing', (ctx) => ctx.res.setHeader('X-Own', 'yes').writeHead(201)],
   ]
@@ -213,7 +228,10 @@ describe('a response to an error', () => {
     assert.equal(headers.get('x-handler'), null)
     assert.equal(headers.get('cache-control'), 'no-store')
     assert.ok(own)
-    assert.deepEqual(cookies.filter((cookie) => cookie !== own), ['lang=de'])
+    assert.deepEqual(
+      cookies.filter((cookie) => cookie !== own),
+      ['lang=de'],
+    )
     assert.equal(text, 'who are you')
   })
 
@@ -221,7 +239,9 @@ describe('a response to an error', () => {
     const { ask } = await answering(t, async (ctx) => {
       ctx.session['a'] = 1
       await ctx.session.save()
-      throw { text: 'a text', object: {}, sealed: Object.seal(Object.assign(new Error('sealed'), { status: 500 })) }[ctx.path.slice(1)]
+      throw { text: 'a text', object: {}, sealed: Object.seal(Object.assign(new Error('sealed'), { status: 500 })) }[
+        ctx.path.slice(1)
+      ]
     })
     for (const path of ['/text', '/object', '/sealed']) assert.ok((await ask(path)).own, path)
   })
@@ -279,7 +299,10 @@ describe('a response that ends a session', () => {
       else await ctx.session.destroy()
     })
     const { cookie } = await ask('/login')
-    assert.match((await ask('/logout', { cookie })).own ?? '', /^sid=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Path=\/; HttpOnly; SameSite=Lax$/)
+    assert.match(
+      (await ask('/logout', { cookie })).own ?? '',
+      /^sid=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Path=\/; HttpOnly; SameSite=Lax$/,
+    )
     assert.equal((await ask('/logout')).own, undefined)
     assert.match((await ask('/logout', { cookie: 'sid=nonsense' })).own ?? '', /^sid=; /)
   })

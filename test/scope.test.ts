@@ -18,7 +18,8 @@ describe('getSession() outside of a request', () => {
   it('throws, with the likely reasons', () => {
     assert.throws(
       () => getSession(),
-      (error: Error) => discreet('ERR_SESSION_NO_CONTEXT')(error) && /runWithSession.*skips.*bindSession/.test(error.message),
+      (error: Error) =>
+        discreet('ERR_SESSION_NO_CONTEXT')(error) && /runWithSession.*skips.*bindSession/.test(error.message),
     )
   })
 
@@ -59,11 +60,23 @@ describe('runWithSession(session, fn)', () => {
         }),
       ),
     )
-    assert.deepEqual(seen.map((three) => three.map((found) => found === one)), [[true, true, true], [false, true, false]])
+    assert.deepEqual(
+      seen.map((three) => three.map((found) => found === one)),
+      [
+        [true, true, true],
+        [false, true, false],
+      ],
+    )
   })
 
   it('passes on what fn throws', () => {
-    assert.throws(() => runWithSession(aSession(), () => { throw new Error('of the function') }), /of the function/)
+    assert.throws(
+      () =>
+        runWithSession(aSession(), () => {
+          throw new Error('of the function')
+        }),
+      /of the function/,
+    )
     assert.equal(tryGetSession(), undefined)
   })
 })
@@ -77,7 +90,10 @@ describe('bindSession(fn)', () => {
       }),
     )
     assert.deepEqual(bound.call({ own: 1 }, 2, 3), [true, 1, 2, 3])
-    assert.deepEqual(runWithSession(aSession(), () => bound.call({ own: 1 }, 2, 3)), [true, 1, 2, 3])
+    assert.deepEqual(
+      runWithSession(aSession(), () => bound.call({ own: 1 }, 2, 3)),
+      [true, 1, 2, 3],
+    )
   })
 
   it('binds to no session where there is none', () => {
@@ -108,7 +124,7 @@ describe('a request of a Koa application', () => {
   /** An application where every request has a session of its own from here, and the places in which it was looked for. */
   async function placed(test: TestContext, handler: (ctx: Koa.Context, look: (place: string) => void) => unknown) {
     const app = new Koa()
-    const found = new Map<string, (unknown)[]>()
+    const found = new Map<string, unknown[]>()
     app.use(async (ctx, next) => {
       ctx.res.once('close', () => setImmediate(() => app.emit('request over')))
       enter(ctx, { session: aSession() })
@@ -122,7 +138,10 @@ describe('a request of a Koa application', () => {
       await handler(ctx, look)
     })
     app.on('error', (_error: unknown, ctx: Koa.Context | undefined) => {
-      found.set('the error of the application', [...(found.get('the error of the application') ?? []), tryGetSession() === ctx?.state['own']])
+      found.set('the error of the application', [
+        ...(found.get('the error of the application') ?? []),
+        tryGetSession() === ctx?.state['own'],
+      ])
     })
     return { address: await listen(test, app), found, app }
   }
@@ -131,11 +150,13 @@ describe('a request of a Koa application', () => {
     'after an await': async (_, look) => (await new Promise(setImmediate), look()),
     'in a microtask': (_, look) => new Promise<void>((resolve) => queueMicrotask(() => resolve(look()))),
     'in a body stream': (ctx, look) => {
-      ctx.body = Readable.from((async function* () {
-        await new Promise(setImmediate)
-        look()
-        yield 'text'
-      })())
+      ctx.body = Readable.from(
+        (async function* () {
+          await new Promise(setImmediate)
+          look()
+          yield 'text'
+        })(),
+      )
     },
     'in _read of a body stream': (ctx, look) => {
       ctx.body = new Readable({
@@ -173,7 +194,13 @@ describe('a request of a Koa application', () => {
           let left = count
           app.on('request over', () => --left === 0 && resolve())
         })
-        await Promise.all(Array.from({ length: count }, () => fetch(address).then((response) => response.text()).catch(() => {})))
+        await Promise.all(
+          Array.from({ length: count }, () =>
+            fetch(address)
+              .then((response) => response.text())
+              .catch(() => {}),
+          ),
+        )
         await over
       }
       await ask(1)

@@ -10,7 +10,20 @@ import { assertHides, discreet } from './support/secrecy.ts'
 import { visits, type AnySession } from './support/visit.ts'
 
 const SECRET = 'the-value-nobody-may-read'
-const RESERVED = ['id', 'isNew', 'createdAt', 'expiresAt', 'save', 'reload', 'update', 'regenerate', 'destroy', 'remember', 'flash', 'then']
+const RESERVED = [
+  'id',
+  'isNew',
+  'createdAt',
+  'expiresAt',
+  'save',
+  'reload',
+  'update',
+  'regenerate',
+  'destroy',
+  'remember',
+  'flash',
+  'then',
+]
 
 /** A session that came back from the store with this data. */
 async function returned(data: object): Promise<AnySession> {
@@ -25,7 +38,12 @@ describe('a session, as an object', () => {
     session['z'] = 5
     assert.deepEqual(Object.keys(session), ['z', 'a', 'm', 'new'])
     assert.deepEqual({ ...session }, { z: 5, a: { b: [2] }, m: null, new: true })
-    assert.deepEqual(Object.entries(session), [['z', 5], ['a', { b: [2] }], ['m', null], ['new', true]])
+    assert.deepEqual(Object.entries(session), [
+      ['z', 5],
+      ['a', { b: [2] }],
+      ['m', null],
+      ['new', true],
+    ])
     assert.equal(JSON.stringify(session), '{"z":5,"a":{"b":[2]},"m":null,"new":true}')
     const names: string[] = []
     for (const name in session) names.push(name)
@@ -34,8 +52,21 @@ describe('a session, as an object', () => {
   })
 
   it('behaves as a plain object does, whatever is done to it', () => {
-    const names = fc.constantFrom('a', 'b', '__proto__', 'toString', 'constructor', 'hasOwnProperty', '', '0', 'length', 'record')
-    const steps = fc.array(fc.tuple(fc.constantFrom('set', 'delete', 'define', 'assign'), names, fc.jsonValue()), { maxLength: 12 })
+    const names = fc.constantFrom(
+      'a',
+      'b',
+      '__proto__',
+      'toString',
+      'constructor',
+      'hasOwnProperty',
+      '',
+      '0',
+      'length',
+      'record',
+    )
+    const steps = fc.array(fc.tuple(fc.constantFrom('set', 'delete', 'define', 'assign'), names, fc.jsonValue()), {
+      maxLength: 12,
+    })
     fc.assert(
       fc.property(steps, (steps) => {
         const session = visits().stranger().session as Record<string, unknown>
@@ -44,7 +75,8 @@ describe('a session, as an object', () => {
           for (const object of [session, plain]) {
             if (step === 'set') object[name] = value
             else if (step === 'delete') delete object[name]
-            else if (step === 'define') Object.defineProperty(object, name, { value, writable: true, enumerable: true, configurable: true })
+            else if (step === 'define')
+              Object.defineProperty(object, name, { value, writable: true, enumerable: true, configurable: true })
             else Object.assign(object, JSON.parse(JSON.stringify({ [name]: value })))
           }
         }
@@ -55,14 +87,17 @@ describe('a session, as an object', () => {
           assert.ok(name in session)
           assert.deepEqual(Object.getOwnPropertyDescriptor(session, name), Object.getOwnPropertyDescriptor(plain, name))
         }
-        assert.equal(JSON.stringify(Object.entries(session).toSorted()), JSON.stringify(Object.entries(plain).toSorted()))
+        assert.equal(
+          JSON.stringify(Object.entries(session).toSorted()),
+          JSON.stringify(Object.entries(plain).toSorted()),
+        )
       }),
     )
   })
 
   it('has the methods that every object has', async () => {
     const session = await returned({ a: 1 })
-    assert.equal(session.hasOwnProperty('a'), true) // oxlint-disable-line no-prototype-builtins
+    assert.equal(session.hasOwnProperty('a'), true)
     assert.equal(String(session), '[object Object]')
     assert.equal(Object.getPrototypeOf(session), Object.prototype)
     assert.ok(session instanceof Object)
@@ -99,7 +134,12 @@ describe('a session, as an object', () => {
 
   it('cannot be frozen, sealed, or given another prototype', async () => {
     const session = await returned({ a: 1 })
-    for (const change of [() => Object.freeze(session), () => Object.seal(session), () => Object.preventExtensions(session)]) assert.throws(change, TypeError)
+    for (const change of [
+      () => Object.freeze(session),
+      () => Object.seal(session),
+      () => Object.preventExtensions(session),
+    ])
+      assert.throws(change, TypeError)
     assert.throws(() => Object.setPrototypeOf(session, null), TypeError)
     assert.ok(Object.isExtensible(session))
     session['a'] = 2
@@ -110,13 +150,16 @@ describe('a session, as an object', () => {
     const session = await returned({})
     Object.defineProperty(session, 'a', { value: 1 })
     assert.equal(session['a'], 1)
-    assert.throws(() => Object.defineProperty(session, 'b', { get: () => SECRET }), discreet('ERR_SESSION_VALUE', SECRET))
+    assert.throws(
+      () => Object.defineProperty(session, 'b', { get: () => SECRET }),
+      discreet('ERR_SESSION_VALUE', SECRET),
+    )
     assert.throws(() => Object.defineProperty(session, 'c', { value: 1, configurable: false }), TypeError)
     assert.deepEqual({ ...session }, { a: 1 })
   })
 
   it('takes no symbols as names', async () => {
-    const session = await returned({}) as Record<PropertyKey, unknown>
+    const session = (await returned({})) as Record<PropertyKey, unknown>
     const symbol = Symbol(SECRET)
     assert.throws(() => (session[symbol] = 1), discreet('ERR_SESSION_VALUE', SECRET))
     assert.throws(() => delete session[symbol], discreet('ERR_SESSION_VALUE', SECRET))
@@ -163,7 +206,10 @@ describe('the members of a session', () => {
     const key = await all.stored({ a: 1 })
     t.mock.timers.tick(1000)
     const again = (await all.returning(key)).session
-    assert.deepEqual([again.isNew, again.createdAt, again.expiresAt, again.id], [false, Date.now() - 1000, Date.now() + 59_000, key])
+    assert.deepEqual(
+      [again.isNew, again.createdAt, again.expiresAt, again.id],
+      [false, Date.now() - 1000, Date.now() + 59_000, key],
+    )
   })
 
   it('let it be awaited, and returned from an async function', async () => {
@@ -178,7 +224,14 @@ describe('what is printed of a session', () => {
   it('is its data, and never the secret of its id', async () => {
     const { session, state } = visits().stranger()
     Object.assign(session, { user: 'ann', cart: { items: [1] }, inspect: 1 })
-    for (const options of [{}, { showProxy: true }, { showHidden: true }, { depth: 0 }, { customInspect: false }, { showProxy: true, customInspect: false, depth: Infinity }]) {
+    for (const options of [
+      {},
+      { showProxy: true },
+      { showHidden: true },
+      { depth: 0 },
+      { customInspect: false },
+      { showProxy: true, customInspect: false, depth: Infinity },
+    ]) {
       const shown = inspect(session, options)
       assert.ok(!shown.includes(state.id), shown)
       if (options.customInspect !== false) assert.match(shown, /user: 'ann'/)
@@ -307,7 +360,10 @@ describe('applyUpdate(state, record, change)', () => {
     const { result } = applyUpdate(state, state.record, ({ id, isNew, createdAt }) => ({ id, isNew, createdAt }))
     assert.deepEqual(result, { id: state.key, isNew: false, createdAt: state.record.createdAt })
     const stranger = all.stranger()
-    assert.deepEqual(applyUpdate(stranger.state, record, ({ id, isNew }) => ({ id, isNew })).result, { id: stranger.session.id, isNew: true })
+    assert.deepEqual(applyUpdate(stranger.state, record, ({ id, isNew }) => ({ id, isNew })).result, {
+      id: stranger.session.id,
+      isNew: true,
+    })
   })
 
   it('refuses a promise, and members that talk to the store', async () => {
@@ -330,8 +386,19 @@ describe('applyUpdate(state, record, change)', () => {
 describe('sessionOf(state)', () => {
   it('needs no request: a record and a codec are enough', () => {
     const never = (): never => assert.fail()
-    const actions = { save: never, reload: never, update: never, regenerate: never, destroy: never, sealedBy: () => undefined }
-    const state = new SessionState(newRecord(5, { idleTimeout: 1, absoluteTimeout: 1, persistent: false }), new Codec(), actions)
+    const actions = {
+      save: never,
+      reload: never,
+      update: never,
+      regenerate: never,
+      destroy: never,
+      sealedBy: () => undefined,
+    }
+    const state = new SessionState(
+      newRecord(5, { idleTimeout: 1, absoluteTimeout: 1, persistent: false }),
+      new Codec(),
+      actions,
+    )
     const session = sessionOf(state) as AnySession
     session['a'] = 1
     assert.equal(state.read('a'), 1)

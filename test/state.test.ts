@@ -18,7 +18,14 @@ function entriesOf(values: object): Map<string, Entry> {
 function stateWith(data: object = {}, { flash = {}, record = empty }: { flash?: object; record?: SessionRecord } = {}) {
   let seal: ReturnType<SessionActions['sealedBy']>
   const never = (): never => assert.fail('no I/O here')
-  const actions: SessionActions = { save: never, reload: never, update: never, regenerate: never, destroy: never, sealedBy: () => seal }
+  const actions: SessionActions = {
+    save: never,
+    reload: never,
+    update: never,
+    regenerate: never,
+    destroy: never,
+    sealedBy: () => seal,
+  }
   const loaded = { ...record, entries: entriesOf(data), flash: entriesOf(flash) }
   const state = new SessionState(loaded, codec, actions, { key: 'a'.repeat(64), found: foundOf(loaded) })
   return { state, seal: (code: typeof seal) => (seal = code) }
@@ -49,7 +56,12 @@ function commit(state: SessionState): Changes | undefined {
 
 describe('SessionState.changes()', () => {
   it('is nothing where all was only read', () => {
-    const { state } = stateWith({ a: 1, b: { c: [1] }, when: new Date(0), many: Object.fromEntries(Array.from({ length: 100 }, (_, index) => [index, {}])) })
+    const { state } = stateWith({
+      a: 1,
+      b: { c: [1] },
+      when: new Date(0),
+      many: Object.fromEntries(Array.from({ length: 100 }, (_, index) => [index, {}])),
+    })
     for (const name of state.names()) state.read(name)
     assert.equal(state.changes(), undefined)
   })
@@ -66,7 +78,14 @@ describe('SessionState.changes()', () => {
   })
 
   it('has what was set, deleted, or changed inside, and nothing else', () => {
-    const { state } = stateWith({ same: { a: 1 }, deep: { a: { b: [1] } }, gone: 1, set: 1, when: new Date(0), tags: new Set(['a']) })
+    const { state } = stateWith({
+      same: { a: 1 },
+      deep: { a: { b: [1] } },
+      gone: 1,
+      set: 1,
+      when: new Date(0),
+      tags: new Set(['a']),
+    })
     state.read('same')
     ;(state.read('deep') as { a: { b: unknown[] } }).a.b.push(2)
     ;(state.read('when') as Date).setTime(5)
@@ -97,7 +116,9 @@ describe('SessionState.changes()', () => {
     state.write('cart', { items: [{ price: SECRET, total: () => SECRET }] })
     assert.throws(
       () => state.changes(),
-      (error: Error) => discreet('ERR_SESSION_VALUE', SECRET)(error) && error.message.startsWith('session.cart.items[0].total cannot be stored'),
+      (error: Error) =>
+        discreet('ERR_SESSION_VALUE', SECRET)(error) &&
+        error.message.startsWith('session.cart.items[0].total cannot be stored'),
     )
   })
 
@@ -259,7 +280,11 @@ describe('SessionState.flash(key, value)', () => {
   it('names the place of what cannot be stored', () => {
     const { state } = stateWith()
     state.flash('note', { inner: () => SECRET })
-    assert.throws(() => state.changes(), (error: Error) => discreet('ERR_SESSION_VALUE', SECRET)(error) && /session\.flash\.note\.inner/.test(error.message))
+    assert.throws(
+      () => state.changes(),
+      (error: Error) =>
+        discreet('ERR_SESSION_VALUE', SECRET)(error) && /session\.flash\.note\.inner/.test(error.message),
+    )
   })
 })
 
@@ -295,12 +320,18 @@ describe('a session that can no longer be changed', () => {
       for (const code of ['ERR_SESSION_COMMITTED', 'ERR_SESSION_HEADERS_SENT'] as const) {
         const { state, seal } = stateWith()
         seal(code)
-        assert.throws(() => write(state), (error: Error) => discreet(code, SECRET)(error) && /await.*session\.(?:update|save)/.test(error.message))
+        assert.throws(
+          () => write(state),
+          (error: Error) => discreet(code, SECRET)(error) && /await.*session\.(?:update|save)/.test(error.message),
+        )
       }
       for (const phase of ['destroyed', 'replaced'] as const) {
         const { state } = stateWith()
         state.phase = phase
-        assert.throws(() => write(state), (error: Error) => discreet('ERR_SESSION_ENDED', SECRET)(error) && /getSession\(\)/.test(error.message))
+        assert.throws(
+          () => write(state),
+          (error: Error) => discreet('ERR_SESSION_ENDED', SECRET)(error) && /getSession\(\)/.test(error.message),
+        )
       }
     })
   }
@@ -312,7 +343,10 @@ describe('a session that can no longer be changed', () => {
     state.phase = 'replaced'
     assert.deepEqual([state.read('a'), state.has('a'), state.names()], [1, true, ['a']])
     state.phase = 'destroyed'
-    assert.deepEqual([state.read('a'), state.has('a'), state.names(), state.flash('note')], [undefined, false, [], undefined])
+    assert.deepEqual(
+      [state.read('a'), state.has('a'), state.names(), state.flash('note')],
+      [undefined, false, [], undefined],
+    )
   })
 })
 

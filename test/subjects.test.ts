@@ -94,7 +94,10 @@ for (const [name, urlOf] of Object.entries(STORES)) {
       assert.equal(await sessions.revokeAll('ada', { except: ids[1] as string }), 2)
       const live = await Promise.all(visitors.map(async (each) => !((await each.get('/')) as { isNew: boolean }).isNew))
       assert.deepEqual(live, [false, true, false, false])
-      assert.deepEqual((await sessions.list('ada')).map(({ id }) => id), [ids[1]])
+      assert.deepEqual(
+        (await sessions.list('ada')).map(({ id }) => id),
+        [ids[1]],
+      )
     })
 
     it('follow a new id, another sign-in and a sign-out', async (test) => {
@@ -102,7 +105,10 @@ for (const [name, urlOf] of Object.entries(STORES)) {
       const ada = visitor()
       await ada.get('/in?user=ada&label=phone')
       const { id } = (await ada.get('/rotate')) as { id: string }
-      assert.deepEqual((await sessions.list('ada')).map((each) => [each.id, each.label]), [[id, 'phone']])
+      assert.deepEqual(
+        (await sessions.list('ada')).map((each) => [each.id, each.label]),
+        [[id, 'phone']],
+      )
       await ada.get('/in?user=bob')
       assert.deepEqual([(await sessions.list('ada')).length, (await sessions.list('bob')).length], [0, 1])
       await ada.get('/out')
@@ -116,7 +122,10 @@ for (const [name, urlOf] of Object.entries(STORES)) {
       const { id } = (await ada.get('/in?user=ada')) as { id: string }
       await store.delete(id) // behind the library's back: the note is still there
       const other = (await ada.get('/in?user=ada')) as { id: string }
-      assert.deepEqual((await sessions.list('ada')).map((each) => each.id), [other.id])
+      assert.deepEqual(
+        (await sessions.list('ada')).map((each) => each.id),
+        [other.id],
+      )
     })
 
     it('are revoked while a request of theirs is still writing', async (test) => {

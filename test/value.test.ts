@@ -19,7 +19,9 @@ const json = fc.jsonValue({ maxDepth: 4, stringUnit: 'binary' }).map((value) => 
   const names = ['__proto__', 'constructor', 'toJSON', '~', '1', 'ordinary']
   const text = JSON.stringify(value, (_name, inner: unknown) =>
     typeof inner === 'object' && inner !== null && !Array.isArray(inner)
-      ? Object.fromEntries(Object.entries(inner).map(([name, item], index) => [name.length % 2 ? names[index % 6] : name, item]))
+      ? Object.fromEntries(
+          Object.entries(inner).map(([name, item], index) => [name.length % 2 ? names[index % 6] : name, item]),
+        )
       : inner,
   )
   return JSON.parse(text) as unknown
@@ -42,7 +44,9 @@ const rich = fc.letrec((tie) => ({
     tie('leaf'),
     fc.array(tie('node'), { maxLength: 4 }),
     fc.sparseArray(tie('node'), { maxLength: 6 }),
-    fc.dictionary(fc.oneof(fc.string(), fc.constantFrom('__proto__', '~__proto__', '~', 'then')), tie('node'), { maxKeys: 4 }),
+    fc.dictionary(fc.oneof(fc.string(), fc.constantFrom('__proto__', '~__proto__', '~', 'then')), tie('node'), {
+      maxKeys: 4,
+    }),
     fc.array(fc.tuple(fc.string(), tie('node')), { maxLength: 3 }).map((pairs) => new Map(pairs)),
     fc.array(tie('node'), { maxLength: 3 }).map((items) => new Set(items)),
   ),
@@ -87,8 +91,16 @@ describe('what is put into a session', () => {
     'what looks like our own mark, as a text': { '~': 'text' },
     'what looks like our own mark, beside a Date': { '~': [new Date(0)] },
     '__proto__ as a name': JSON.parse('{"__proto__":{"polluted":true},"a":{"__proto__":1}}'),
-    '__proto__ as a name beside a Date': { when: new Date(0), deep: [JSON.parse('{"__proto__":{"polluted":true},"~__proto__":2}')] },
-    '__proto__ as a name without a prototype': { a: [new Date(0), Object.defineProperty(Object.create(null) as object, '__proto__', { value: 1, enumerable: true })] },
+    '__proto__ as a name beside a Date': {
+      when: new Date(0),
+      deep: [JSON.parse('{"__proto__":{"polluted":true},"~__proto__":2}')],
+    },
+    '__proto__ as a name without a prototype': {
+      a: [
+        new Date(0),
+        Object.defineProperty(Object.create(null) as object, '__proto__', { value: 1, enumerable: true }),
+      ],
+    },
     'a hundred keys': Object.fromEntries(Array.from({ length: 100 }, (_, index) => [`key${index}`, { index }])),
     'keys that are numbers': { 10: 'a', 9: 'b', '-1': 'c', '01': 'd' },
     'lines and quotes': { 'a"\n\\:': '"\r\n\u2028\\":' },
@@ -135,11 +147,17 @@ describe('what is put into a session', () => {
   })
 
   it('comes back, whatever JSON it is', () => {
-    fc.assert(fc.property(json, (value) => assert.deepStrictEqual(stored(value), value)), { numRuns: 2000 })
+    fc.assert(
+      fc.property(json, (value) => assert.deepStrictEqual(stored(value), value)),
+      { numRuns: 2000 },
+    )
   })
 
   it('comes back, whatever richer value it is', () => {
-    fc.assert(fc.property(rich, (value) => assert.deepStrictEqual(stored(value), value)), { numRuns: 2000 })
+    fc.assert(
+      fc.property(rich, (value) => assert.deepStrictEqual(stored(value), value)),
+      { numRuns: 2000 },
+    )
   })
 })
 
@@ -158,18 +176,38 @@ describe('what cannot be put into a session', () => {
   const refused: [what: string, value: unknown, said: string][] = [
     ['a function', () => SECRET, 'session.cart.items[0] cannot be stored: it is a function'],
     ['a symbol', Symbol(SECRET), 'session.cart.items[0] cannot be stored: it is a symbol'],
-    ['an instance of a class', new Money(), 'session.cart.items[0] cannot be stored: it is an instance of the class Money'],
+    [
+      'an instance of a class',
+      new Money(),
+      'session.cart.items[0] cannot be stored: it is an instance of the class Money',
+    ],
     ['an instance of a class that extends Map', new Bag([['a', SECRET]]), 'it is an instance of the class Bag'],
     ['an instance of a class that extends Array', List.from([SECRET]), 'it is an instance of the class List'],
     ['an instance of a class that says it is a Map', new Forged(), 'it is an instance of the class Forged'],
-    ['an object that says it is a Date', { [Symbol.toStringTag]: 'Date', a: SECRET }, 'it is an object that is more than plain data'],
+    [
+      'an object that says it is a Date',
+      { [Symbol.toStringTag]: 'Date', a: SECRET },
+      'it is an object that is more than plain data',
+    ],
     ['an object with a symbol as a name', { [Symbol(SECRET)]: SECRET }, 'it is an object that is more than plain data'],
     ['an error', new TypeError(SECRET), 'it is an instance of the class TypeError'],
     ['a promise', Promise.resolve(SECRET), 'it is an instance of the class Promise'],
     ['a WeakMap', new WeakMap(), 'it is an instance of the class WeakMap'],
-    ['an object with a method', { secret: SECRET, method() {} }, 'session.cart.items[0].method cannot be stored: it is a function'],
-    ['an object with toJSON', { secret: SECRET, toJSON: () => SECRET }, 'session.cart.items[0].toJSON cannot be stored'],
-    ['something in a Map, whose keys may be secrets', new Map([[SECRET, () => 1]]), 'session.cart.items[0] (inside a Map) cannot be'],
+    [
+      'an object with a method',
+      { secret: SECRET, method() {} },
+      'session.cart.items[0].method cannot be stored: it is a function',
+    ],
+    [
+      'an object with toJSON',
+      { secret: SECRET, toJSON: () => SECRET },
+      'session.cart.items[0].toJSON cannot be stored',
+    ],
+    [
+      'something in a Map, whose keys may be secrets',
+      new Map([[SECRET, () => 1]]),
+      'session.cart.items[0] (inside a Map) cannot be',
+    ],
   ]
   for (const [what, value, said] of refused) {
     it(`is ${what}: the error names the place and tells no value`, () => {
@@ -209,15 +247,24 @@ describe('a serializer of the user', () => {
   })
 
   it('is missed when it is taken away', () => {
-    assert.throws(() => codec.decode(new Codec(reversed).encode(SECRET, 'key')), discreet('ERR_SESSION_UNREADABLE', SECRET))
+    assert.throws(
+      () => codec.decode(new Codec(reversed).encode(SECRET, 'key')),
+      discreet('ERR_SESSION_UNREADABLE', SECRET),
+    )
   })
 
   it('that throws refuses the value, and its error is the cause', () => {
     const cause = new Error('a reason')
-    const throwing = new Codec({ ...reversed, stringify: () => { throw cause } })
+    const throwing = new Codec({
+      ...reversed,
+      stringify: () => {
+        throw cause
+      },
+    })
     assert.throws(
       () => throwing.encode(SECRET, 'name'),
-      (error: Error) => discreet('ERR_SESSION_VALUE', SECRET)(error) && error.cause === cause && error.message.includes('session.name'),
+      (error: Error) =>
+        discreet('ERR_SESSION_VALUE', SECRET)(error) && error.cause === cause && error.message.includes('session.name'),
     )
   })
 
@@ -295,7 +342,8 @@ describe('Entry.isUntouched(value)', () => {
       'a name hidden': (value) => Object.defineProperty(value.b, 'x', { enumerable: false }),
       'a prototype': (value) => Object.setPrototypeOf(value.b, { inherited: true }),
       'no prototype': (value) => Object.setPrototypeOf(value.b, null),
-      'an array for an object': (value) => (value.b = Object.setPrototypeOf([], Object.prototype) as Record<string, unknown>),
+      'an array for an object': (value) =>
+        (value.b = Object.setPrototypeOf([], Object.prototype) as Record<string, unknown>),
       'an object for an array': (value) => (value.a = { 0: 1, 1: 2, length: 2 } as unknown as unknown[]),
       'a prototype of an array': (value) => Object.setPrototypeOf(value.a, null),
       'a hole': (value) => delete value.a[0],
@@ -347,11 +395,16 @@ function mutate(root: unknown, path: number[], invent: (...args: unknown[]) => u
     () => (Array.isArray(object) ? object.push(1) : (object['length'] = 1)),
     () => Array.isArray(object) && object.reverse(),
     () => Array.isArray(object) && (object.length = 0),
-    () => Object.setPrototypeOf(object, [null, Array.prototype, Object.prototype, Map.prototype][(steps[1] ?? 0) % 4] as object | null),
+    () =>
+      Object.setPrototypeOf(
+        object,
+        [null, Array.prototype, Object.prototype, Map.prototype][(steps[1] ?? 0) % 4] as object | null,
+      ),
     () => Object.assign(object, { toJSON: () => 'another' }),
     () => (object[name] = structuredClone(object[name])),
     () => Object.defineProperty(object, name, { get: () => 1, enumerable: true, configurable: true }),
-    () => Object.defineProperty(object, '__proto__', { value: 1, enumerable: true, configurable: true, writable: true }),
+    () =>
+      Object.defineProperty(object, '__proto__', { value: 1, enumerable: true, configurable: true, writable: true }),
     () => Object.freeze(object),
   ]
   try {

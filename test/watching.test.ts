@@ -41,10 +41,22 @@ function audibleStore(): { store: Store; say(count: number): void; sayOwn(count:
   }
 }
 
-function watch(test: TestContext, store: Store, allowStale = false): { watching: Watching; stats: Diagnostics['stats'] } {
+function watch(
+  test: TestContext,
+  store: Store,
+  allowStale = false,
+): { watching: Watching; stats: Diagnostics['stats'] } {
   test.mock.timers.enable({ apis: ['Date'], now: 1_000_000 })
   const { stats } = new Diagnostics('sid')
-  return { watching: new Watching(store, { saved() {}, deleted() {}, deaf() {}, isOwn: (_, version) => version === OWN }, allowStale, stats), stats }
+  return {
+    watching: new Watching(
+      store,
+      { saved() {}, deleted() {}, deaf() {}, isOwn: (_, version) => version === OWN },
+      allowStale,
+      stats,
+    ),
+    stats,
+  }
 }
 
 describe('the cache’s ear at its store', () => {
@@ -109,7 +121,12 @@ describe('the cache’s ear at its store', () => {
   it('takes the word of a store that answers for each entry, and no other store’s unless staleness is allowed', (test) => {
     const { load, save, touch, delete: remove } = memoryStore({ pruneInterval: 0 })
     const mute: Store = { load, save, touch, delete: remove }
-    assert.equal(watch(test, memoryStore({ pruneInterval: 0 })).watching.linkOf(KEY).vouches(), true)
+    assert.equal(
+      watch(test, memoryStore({ pruneInterval: 0 }))
+        .watching.linkOf(KEY)
+        .vouches(),
+      true,
+    )
     test.mock.timers.reset()
     assert.equal(watch(test, mute).watching.linkOf(KEY).vouches(), false)
     test.mock.timers.reset()

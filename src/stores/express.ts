@@ -49,7 +49,9 @@ const LONGEST: Milliseconds = 2 ** 31 - 1
 export function fromExpressStore(store: ExpressSessionStore, options: ExpressStoreOptions = {}): OneProcessStore {
   const { deadline = DEFAULT_DEADLINE, ...unknown } = options
   refuseUnknown('fromExpressStore', unknown)
-  if (!(deadline >= 1 && deadline <= LONGEST)) throw wrong('deadline must be a number of milliseconds, from 1 up')
+  if (typeof deadline !== 'number' || !(deadline >= 1 && deadline <= LONGEST)) {
+    throw wrong('deadline must be a number of milliseconds, from 1 up')
+  }
   refuseStranger(store)
   const { shared, isNew } = sharedOf(store)
   if (isNew) warn()

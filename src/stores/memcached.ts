@@ -160,7 +160,9 @@ function settle(
   if (typeof prefix !== 'string' || !/^[\x21-\x7e]*$/.test(prefix) || prefix.length > LONGEST_PREFIX) {
     throw wrong(`prefix must be at most ${LONGEST_PREFIX} printable ASCII characters without blanks`)
   }
-  if (!(deadline >= 1 && deadline <= LONGEST)) throw wrong('deadline must be a number of milliseconds, from 1 up')
+  if (typeof deadline !== 'number' || !(deadline >= 1 && deadline <= LONGEST)) {
+    throw wrong('deadline must be a number of milliseconds, from 1 up')
+  }
 
   const { names, make } = address
     ? { names: address.servers, make: loadDriver() }

@@ -2,6 +2,7 @@ import { fileURLToPath } from 'node:url'
 import { SessionError } from '../errors.ts'
 import type { Store } from '../store.ts'
 import { fileStore } from './file.ts'
+import { memcachedStore } from './memcached.ts'
 import { memoryStore } from './memory.ts'
 import { nullStore } from './null.ts'
 import { redisStore } from './redis.ts'
@@ -20,6 +21,7 @@ const OPENERS: ReadonlyMap<string, Opener> = new Map<string, Opener>([
   ['rediss+sentinel', (url) => redisStore(url)],
   ['redis+cluster', (url) => redisStore(url)],
   ['rediss+cluster', (url) => redisStore(url)],
+  ['memcached', (url) => memcachedStore(url === 'memcached:' ? 'memcached://127.0.0.1:11211' : url)],
 ])
 
 const SCHEME = /^([a-z][a-z0-9+.-]{0,31}):/i
@@ -34,10 +36,12 @@ const DEFAULT_DIRECTORY = '.sessions'
  * | `memory:` | this process's memory |
  * | `null:` | none: sessions last one request |
  * | `redis://host`, `rediss://…`, `redis+sentinel://…`, `redis+cluster://…` | Redis; see `redisStore` |
+ * | `memcached://host,host` | memcached; see `memcachedStore` |
  *
- * A bare word (`file`, `memory`, `null`, `redis`) is the store of that name with its usual settings; for `file` that is
- * the directory `.sessions`, for `redis` the server at 127.0.0.1:6379. A relative directory is relative to the working directory. What is written in a URL beyond
- * these is refused with `ERR_SESSION_OPTION`, whose message repeats nothing but the scheme: the rest may be secret.
+ * A bare word (`file`, `memory`, `null`, `redis`, `memcached`) is the store of that name with its usual settings; for
+ * `file` that is the directory `.sessions`, for a server the one on this machine. A relative directory is relative to
+ * the working directory. What is written in a URL beyond these is refused with `ERR_SESSION_OPTION`, whose message
+ * repeats nothing but the scheme: the rest may be secret.
  */
 export function storeFromUrl(url: string): Store {
   const word = typeof url === 'string' ? url.toLowerCase() : ''

@@ -4,16 +4,24 @@ import { Agent } from '../support/http.ts'
 import { DEPLOYMENTS, startProcesses } from '../support/deployments.ts'
 
 describe('G1: parallel requests that change different keys of one session', () => {
-  const deployments = { ...DEPLOYMENTS, 'four processes on files': (test: import('node:test').TestContext) => startProcesses(test, 4) }
+  const deployments = {
+    ...DEPLOYMENTS,
+    'four processes on files': (test: import('node:test').TestContext) => startProcesses(test, 4),
+  }
   for (const [name, start] of Object.entries(deployments)) {
     it(`lose nothing: ${name}`, async (test) => {
       const ports = await start(test)
       const agent = new Agent(ports[0] as number)
       await agent.get('/write?key=first&value=1')
-      const writes = Array.from({ length: 50 }, (_, index) => agent.at(ports[index % ports.length] as number).get(`/write?key=k${index}&value=${index}`))
+      const writes = Array.from({ length: 50 }, (_, index) =>
+        agent.at(ports[index % ports.length] as number).get(`/write?key=k${index}&value=${index}`),
+      )
       for (const { status } of await Promise.all(writes)) assert.equal(status, 200)
 
-      const expected = { first: '1', ...Object.fromEntries(Array.from({ length: 50 }, (_, index) => [`k${index}`, `${index}`])) }
+      const expected = {
+        first: '1',
+        ...Object.fromEntries(Array.from({ length: 50 }, (_, index) => [`k${index}`, `${index}`])),
+      }
       for (const port of ports) assert.deepEqual((await agent.at(port).get('/read')).json()['result'], expected)
     })
 
@@ -41,7 +49,8 @@ describe('G1: parallel requests that change different keys of one session', () =
       await agent.at(there).get('/write?key=quick&value=1')
       await agent.get('/open?gate=slow')
       await slow
-      for (const port of ports) assert.deepEqual((await agent.at(port).get('/read')).json()['result'], { first: '1', quick: '1', slow: '1' })
+      for (const port of ports)
+        assert.deepEqual((await agent.at(port).get('/read')).json()['result'], { first: '1', quick: '1', slow: '1' })
     })
   }
 })

@@ -46,7 +46,10 @@ describe('G2: session.update', () => {
 
   it('runs on the newest state also when it changes nothing', async (test) => {
     const directory = temporaryDirectory(test)
-    const [here, there] = [await startHere(test, { store: `file:${directory}` }), await startHere(test, { store: `file:${directory}` })]
+    const [here, there] = [
+      await startHere(test, { store: `file:${directory}` }),
+      await startHere(test, { store: `file:${directory}` }),
+    ]
     const { port } = await siteWith(test, { store: `file:${directory}` }, async (ctx) => {
       const agent = new Agent(there, new Map([['sid', ctx.cookies.get('sid') ?? '']]))
       await agent.get('/write?key=seat&value=taken')
@@ -79,7 +82,8 @@ describe('G2: 200 parallel writers of one session in one process', () => {
       const port = await startHere(test, { store: delayed(memoryStore(), 300) })
       const agent = new Agent(port)
       await agent.get('/write?key=first&value=1')
-      const statsOf = async (): Promise<SessionStats> => (await agent.get('/stats')).json<{ result: SessionStats }>().result
+      const statsOf = async (): Promise<SessionStats> =>
+        (await agent.get('/stats')).json<{ result: SessionStats }>().result
       const before = await statsOf()
       await Promise.all(Array.from({ length: 200 }, (_, index) => agent.get(path.replace('K', `k${index}`))))
       const after = await statsOf()

@@ -32,7 +32,11 @@ describe('G3: a logout is final', () => {
             await agent.get(`/open?gate=${trial}`)
             assert.deepEqual((await late).cookies, [], 'the late response sets no cookie')
             for (const port of ports) {
-              assert.deepEqual((await new Agent(port).get('/read', { cookie })).json()['result'], {}, 'nothing came back')
+              assert.deepEqual(
+                (await new Agent(port).get('/read', { cookie })).json()['result'],
+                {},
+                'nothing came back',
+              )
             }
           }),
         )
@@ -94,7 +98,10 @@ describe('G3: destroy', () => {
     })
     const { text, cookies } = await new Agent(port).get('/')
     assert.equal(text, '[]')
-    assert.ok(cookies.every((cookie) => cookie.startsWith('sid=;')), 'no living cookie is sent')
+    assert.ok(
+      cookies.every((cookie) => cookie.startsWith('sid=;')),
+      'no living cookie is sent',
+    )
     assert.deepEqual(await keysOf(inner), [])
   })
 

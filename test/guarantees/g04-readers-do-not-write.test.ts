@@ -19,10 +19,22 @@ describe('G4: readers do not write', () => {
         const { agent } = await siteWith(test, { store, ...(cache === false && { cache }) }, async (ctx) => {
           const session = sessionOf(ctx)
           if (ctx.path === '/fill') {
-            Object.assign(session, { text: 'a', cart: { items: [1, { a: 2 }] }, when: new Date(0), tags: new Set(['x']), big: { 1: 'a', 2: 'b' } })
+            Object.assign(session, {
+              text: 'a',
+              cart: { items: [1, { a: 2 }] },
+              when: new Date(0),
+              tags: new Set(['x']),
+              big: { 1: 'a', 2: 'b' },
+            })
           } else {
             // Everything is handed out, and something of it is set to what it is.
-            ctx.body = [session['text'], session['cart'].items[1].a, session['when'].getTime(), [...session['tags']], session['big'][1]]
+            ctx.body = [
+              session['text'],
+              session['cart'].items[1].a,
+              session['when'].getTime(),
+              [...session['tags']],
+              session['big'][1],
+            ]
             session['text'] = 'a'
             session['cart'] = { items: [1, { a: 2 }] }
             session['cart'].items.push(3)

@@ -26,7 +26,8 @@ describe('G5: with files, every process sees at once', () => {
       const agent = new Agent(here)
       await agent.get('/write?key=user&value=alice')
       const cookie = agent.cookieHeader
-      for (const port of ports) assert.deepEqual((await agent.at(port).get('/read')).json()['result'], { user: 'alice' })
+      for (const port of ports)
+        assert.deepEqual((await agent.at(port).get('/read')).json()['result'], { user: 'alice' })
       await agent.at(there).get('/logout')
       for (const port of ports) assert.deepEqual((await new Agent(port).get('/read', { cookie })).json()['result'], {})
     }
@@ -36,7 +37,10 @@ describe('G5: with files, every process sees at once', () => {
 const BOUND = 300
 
 /** Two processes with warm caches on one Redis, the second one behind a cable that can be cut, and a visitor of both. */
-async function onRedis(test: TestContext, query = ''): Promise<{ redis: RedisServer; cable: TcpProxy; here: Agent; there: Agent }> {
+async function onRedis(
+  test: TestContext,
+  query = '',
+): Promise<{ redis: RedisServer; cable: TcpProxy; here: Agent; there: Agent }> {
   const redis = await privateRedis(test)
   const cable = await tcpProxy(redis.port)
   test.after(() => cable.close())

@@ -57,7 +57,11 @@ describe('G7: the record is in the store before the first byte of the response',
           await once(response, 'end')
           assert.deepEqual(events, ['saved', 'first byte'], round)
           const set = response.headers['set-cookie']
-          assert.equal(set?.length, cookie === undefined ? 1 : undefined, 'the cookie arrives with a new session, and only then')
+          assert.equal(
+            set?.length,
+            cookie === undefined ? 1 : undefined,
+            'the cookie arrives with a new session, and only then',
+          )
           cookie ??= set?.[0]?.split(';')[0]
         }
       })

@@ -84,7 +84,10 @@ describe('G8: the cookie of an answer to an error', () => {
   }
 
   it('never reaches another visitor, also when every request throws the same error object', async (test) => {
-    const unauthorized = Object.assign(new Error('unauthorized'), { status: 401, headers: { 'WWW-Authenticate': 'Basic' } })
+    const unauthorized = Object.assign(new Error('unauthorized'), {
+      status: 401,
+      headers: { 'WWW-Authenticate': 'Basic' },
+    })
     const { agent } = await siteWith(test, {}, (ctx) => {
       if (ctx.path === '/write') sessionOf(ctx)['user'] = 'alice'
       throw unauthorized
@@ -135,7 +138,13 @@ describe('G8: after a key rotation', () => {
       store,
       absoluteTimeout: 3_600_000,
       cookie: {
-        name: 'app.sid', path: '/', domain: 'example.test', secure: true, sameSite: 'none', partitioned: true, priority: 'high',
+        name: 'app.sid',
+        path: '/',
+        domain: 'example.test',
+        secure: true,
+        sameSite: 'none',
+        partitioned: true,
+        priority: 'high',
         persistent: true,
       },
     }
@@ -186,7 +195,10 @@ describe('G8: the attributes', () => {
   const cases: [SessionOptions, RegExp][] = [
     [{}, /^sid=[\w.-]{87}; Path=\/; HttpOnly; SameSite=Lax$/],
     [{ cookie: { sameSite: 'strict', path: '/shop' } }, /^sid=[\w.-]{87}; Path=\/shop; HttpOnly; SameSite=Strict$/],
-    [{ cookie: { name: '__Host-sid', secure: true } }, /^__Host-sid=[\w.-]{87}; Path=\/; HttpOnly; Secure; SameSite=Lax$/],
+    [
+      { cookie: { name: '__Host-sid', secure: true } },
+      /^__Host-sid=[\w.-]{87}; Path=\/; HttpOnly; Secure; SameSite=Lax$/,
+    ],
     [{ cookie: { priority: 'low' } }, /; SameSite=Lax; Priority=Low$/],
     [{ cookie: { persistent: true } }, /; Max-Age=28(800|799); Expires=.*GMT; Path=\//],
   ]
@@ -232,7 +244,8 @@ describe('G8: the attributes', () => {
   for (const secure of ['auto', true] as const) {
     it(`secure: ${secure} behind a proxy that is not trusted is no failure, and one warning`, async (test) => {
       const warnings: string[] = []
-      const listen = (warning: Error & { code?: string }): void => void warnings.push(`${warning.code}: ${warning.message}`)
+      const listen = (warning: Error & { code?: string }): void =>
+        void warnings.push(`${warning.code}: ${warning.message}`)
       process.on('warning', listen)
       test.after(() => process.off('warning', listen))
       const { agent } = await site(test, { cookie: { secure } })
@@ -277,7 +290,10 @@ describe('G8: other code and its headers', () => {
     'writeHead with an object': byHand({ 'set-cookie': 'theirs=1' }),
     'writeHead with an object and a list': byHand({ 'Set-Cookie': ['theirs=1'] }),
     'writeHead with a flat list': byHand(['Set-Cookie', 'theirs=1', 'X-Other', 'kept']),
-    'writeHead with pairs': byHand([['Set-Cookie', 'theirs=1'], ['X-Other', 'kept']]),
+    'writeHead with pairs': byHand([
+      ['Set-Cookie', 'theirs=1'],
+      ['X-Other', 'kept'],
+    ]),
     'writeHead with a reason and an object': async (ctx) => {
       sessionOf(ctx)['user'] = 'alice'
       await ctx.session.save()
@@ -416,7 +432,15 @@ describe('G8: cookies that come in', () => {
     await browser.get('/write')
     const good = browser.cookieHeader
     await browser.get('/destroy')
-    for (const cookie of [good, `${good.slice(0, -1)}!`, 'sid=', 'sid=%', `sid=${'A'.repeat(87)}`, good.replace('sid', 'SID'), ';;;=;sid']) {
+    for (const cookie of [
+      good,
+      `${good.slice(0, -1)}!`,
+      'sid=',
+      'sid=%',
+      `sid=${'A'.repeat(87)}`,
+      good.replace('sid', 'SID'),
+      ';;;=;sid',
+    ]) {
       const { cookies, status, text } = await browser.get('/', { cookie })
       assert.deepEqual([status, text, cookies], [200, '{}', []])
     }
@@ -424,7 +448,9 @@ describe('G8: cookies that come in', () => {
 
   for (const path of ['/destroy', '/null']) {
     it(`${path} clears the cookie with the attributes it was set with, and only if the browser has one`, async (test) => {
-      const { agent } = await site(test, { cookie: { path: '/', domain: 'example.test', secure: true, sameSite: 'none', partitioned: true } })
+      const { agent } = await site(test, {
+        cookie: { path: '/', domain: 'example.test', secure: true, sameSite: 'none', partitioned: true },
+      })
       assert.deepEqual((await agent().get(path)).cookies, [])
       const browser = agent()
       await browser.get('/write')

@@ -85,7 +85,16 @@ describe('G9: secrets', () => {
 
     child.kill('SIGTERM')
     await once(child, 'close')
-    for (const channel of ['load:start', 'load:asyncEnd', 'save:start', 'save:asyncEnd', 'destroy:start', 'touch:start', ':suspicious', ':conflict']) {
+    for (const channel of [
+      'load:start',
+      'load:asyncEnd',
+      'save:start',
+      'save:asyncEnd',
+      'destroy:start',
+      'touch:start',
+      ':suspicious',
+      ':conflict',
+    ]) {
       assert.ok(printed.includes(channel), `the scenario reaches ${channel}`)
     }
     for (const code of ['VALUE', 'TOO_LARGE', 'RESERVED_KEY', 'ENDED', 'COMMITTED']) {
@@ -124,7 +133,8 @@ describe('G9: secrets', () => {
     for (const id of ids) {
       const bytes = Buffer.from(id, 'base64url')
       assert.equal(bytes.length, 32)
-      for (let bit = 0; bit < 256; bit++) ones[bit] = (ones[bit] as number) + (((bytes[bit >> 3] as number) >> (bit & 7)) & 1)
+      for (let bit = 0; bit < 256; bit++)
+        ones[bit] = (ones[bit] as number) + (((bytes[bit >> 3] as number) >> (bit & 7)) & 1)
     }
     // Twelve standard deviations of 2000 tosses.
     for (const count of ones) assert.ok(Math.abs(count - 1000) < 270, `${count} of 2000`)

@@ -58,7 +58,13 @@ describe('G10: an id that the library did not issue', () => {
   it('is not reported if it has not the form of an id at all', async (test) => {
     const heard = suspicions(test)
     const agent = new Agent(await startHere(test, { store: 'memory:' }))
-    for (const cookie of ['sid=1', 'sid=', `sid=${'A'.repeat(43)}`, `sid=${'A'.repeat(44)}.${'A'.repeat(43)}`, `sid=${'~'.repeat(43)}.${'A'.repeat(43)}`]) {
+    for (const cookie of [
+      'sid=1',
+      'sid=',
+      `sid=${'A'.repeat(43)}`,
+      `sid=${'A'.repeat(44)}.${'A'.repeat(43)}`,
+      `sid=${'~'.repeat(43)}.${'A'.repeat(43)}`,
+    ]) {
       await agent.get('/read', { cookie })
     }
     assert.deepEqual(heard, [])

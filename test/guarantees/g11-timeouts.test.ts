@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it, type TestContext } from 'node:test'
 import type { Found, SessionOptions, Store } from '../../src/index.ts'
-import type { Agent} from '../support/http.ts';
+import type { Agent } from '../support/http.ts'
 import { sessionOf, siteWith } from '../support/http.ts'
 import { temporaryDirectory } from '../support/deployments.ts'
 

@@ -21,7 +21,8 @@ describe('G12: while the store is down', () => {
       if (ctx.path === '/code') {
         ctx.body = await ctx.session.save().then(
           () => 'saved',
-          (error: { code: string; status: number; cause?: Error }) => `${error.code} ${error.status} ${error.cause?.message}`,
+          (error: { code: string; status: number; cause?: Error }) =>
+            `${error.code} ${error.status} ${error.cause?.message}`,
         )
         return
       }
@@ -133,7 +134,9 @@ describe('G12: a write of which nobody knows the outcome', () => {
       const session = sessionOf(ctx)
       if (ctx.path === '/count') {
         cut = true
-        const failure = await session.update((fresh) => (fresh['count'] = Number(fresh['count'] ?? 0) + 1)).catch((error) => error)
+        const failure = await session
+          .update((fresh) => (fresh['count'] = Number(fresh['count'] ?? 0) + 1))
+          .catch((error) => error)
         cut = false
         assert.equal(failure.code, 'ERR_SESSION_STORE_UNAVAILABLE')
         assert.match(failure.message, /may or may not be stored/)
@@ -153,7 +156,10 @@ describe('G12: a write of which nobody knows the outcome', () => {
 
 describe('G12: while Redis is in trouble', () => {
   /** A signed-in visitor of a site on a Redis of its own; what goes wrong comes afterwards. */
-  async function siteOnRedis(test: TestContext, args: readonly string[] = []): Promise<{ redis: RedisServer; visitor: Agent; url: string }> {
+  async function siteOnRedis(
+    test: TestContext,
+    args: readonly string[] = [],
+  ): Promise<{ redis: RedisServer; visitor: Agent; url: string }> {
     const redis = await redisServer({ args })
     test.after(() => redis.stop())
     const { app, sessions } = testSite({ keys: [KEY], store: `${redis.url}?bound=100` })
@@ -204,7 +210,9 @@ describe('G12: while Redis is in trouble', () => {
     const master = await redisServer()
     test.after(() => master.stop())
     await redis.cli('CONFIG', 'SET', 'replica-serve-stale-data', 'yes')
-    const key = (await redis.cli('--scan', '--pattern', 'session:?*')).split('\n').find((name) => /:[0-9a-f]{64}$/.test(name)) as string
+    const key = (await redis.cli('--scan', '--pattern', 'session:?*'))
+      .split('\n')
+      .find((name) => /:[0-9a-f]{64}$/.test(name)) as string
     const value = await redis.cli('GET', key)
     await redis.cli('REPLICAOF', '127.0.0.1', '1')
     await assertOutage(visitor)
@@ -255,7 +263,9 @@ describe('G12: while Redis is in trouble', () => {
       ['list', 'RPUSH', 'KEY', 'x'],
     ] as const) {
       const { redis, visitor } = await siteOnRedis(test)
-      const key = (await redis.cli('--scan', '--pattern', 'session:*')).split('\n').find((name) => /:[0-9a-f]{64}$/.test(name)) as string
+      const key = (await redis.cli('--scan', '--pattern', 'session:*'))
+        .split('\n')
+        .find((name) => /:[0-9a-f]{64}$/.test(name)) as string
       await redis.cli('DEL', key)
       await redis.cli(...command.map((word) => (word === 'KEY' ? key : word)))
       const dump = await redis.cli('DEBUG', 'DIGEST-VALUE', key)

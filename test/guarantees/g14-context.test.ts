@@ -9,7 +9,13 @@ import Koa from 'koa'
 import Koa2 from 'koa2'
 import mountAt from 'koa-mount'
 import {
-  bindSession, getSession, memoryStore, runWithSession, session, tryGetSession, type Session,
+  bindSession,
+  getSession,
+  memoryStore,
+  runWithSession,
+  session,
+  tryGetSession,
+  type Session,
 } from '../../src/index.ts'
 import { Agent, currentSession, KEY, OLD_KEY, serve, sessionOf, siteWith, type AnySession } from '../support/http.ts'
 import { KINDS, placesSite, type PlacesOptions, type PlacesSite } from '../support/places.ts'
@@ -60,8 +66,16 @@ const EXTRA: Record<string, string[]> = {
   broken: ['broken: start', "the application's 'error'"],
 }
 const EVERYWHERE = [
-  'the handler', 'a synchronous listener', 'queueMicrotask', 'nextTick', 'setImmediate', 'setTimeout', 'a callback of fs', 'after awaits',
-  'upstream, after next()', "the response's 'close'",
+  'the handler',
+  'a synchronous listener',
+  'queueMicrotask',
+  'nextTick',
+  'setImmediate',
+  'setTimeout',
+  'a callback of fs',
+  'after awaits',
+  'upstream, after next()',
+  "the response's 'close'",
 ]
 
 describe('G14: getSession() finds the session of its own request', { timeout: 60_000 }, () => {
@@ -83,7 +97,8 @@ describe('G14: getSession() finds the session of its own request', { timeout: 60
           assertOnly(site, own, who)
           assertOnly(site, skipped, undefined)
           const places = new Set(site.seen.get(`${own}`)?.map(({ place }) => place))
-          for (const place of [...EVERYWHERE, ...(EXTRA[kind] ?? [])]) assert.ok(places.has(place), `${kind} reaches: ${place}`)
+          for (const place of [...EVERYWHERE, ...(EXTRA[kind] ?? [])])
+            assert.ok(places.has(place), `${kind} reaches: ${place}`)
         }
       }
     })
@@ -130,7 +145,12 @@ describe('G14: getSession() finds the session of its own request', { timeout: 60
       const site = await placesSite(test, optionsFor())
       const visitors = await site.visitors(4)
       for (const [n, { browser }] of visitors.entries()) {
-        const asked = request({ host: '127.0.0.1', port: site.port, path: `/${n % 2 ? 'generator' : 'big'}?n=${n}`, headers: { cookie: browser.cookieHeader } })
+        const asked = request({
+          host: '127.0.0.1',
+          port: site.port,
+          path: `/${n % 2 ? 'generator' : 'big'}?n=${n}`,
+          headers: { cookie: browser.cookieHeader },
+        })
         asked.on('error', () => {})
         asked.end()
         const [response] = (await once(asked, 'response')) as [IncomingMessage]
@@ -150,7 +170,10 @@ describe('G14: the first requests of an application', () => {
   it('find their new session also in the body, in finish and in the error', async (test) => {
     const found: Record<string, unknown> = {}
     const app = new Koa()
-    app.on('error', (_, ctx: Koa.Context) => (found[`${ctx.path} error`] = (tryGetSession() as AnySession | undefined)?.['who']))
+    app.on(
+      'error',
+      (_, ctx: Koa.Context) => (found[`${ctx.path} error`] = (tryGetSession() as AnySession | undefined)?.['who']),
+    )
     app.use(session({ keys: [KEY], store: memoryStore() }))
     app.use((ctx) => {
       sessionOf(ctx)['who'] = ctx.path
@@ -165,9 +188,13 @@ describe('G14: the first requests of an application', () => {
     const { port } = await serve(test, app)
     await Promise.all(['/a', '/b', '/fail'].map((path) => new Agent(port).get(path)))
     assert.deepEqual(found, {
-      '/a body': '/a', '/a finish': '/a', '/b body': '/b', '/b finish': '/b',
+      '/a body': '/a',
+      '/a finish': '/a',
+      '/b body': '/b',
+      '/b finish': '/b',
       // What was set was dropped with the failure; that there is a session says that it was found.
-      '/fail error': undefined, '/fail finish': undefined,
+      '/fail error': undefined,
+      '/fail finish': undefined,
     })
   })
 })
@@ -189,9 +216,19 @@ describe('G14: outside of a request', () => {
       if (ctx.path === '/in') sessionOf(ctx)['who'] = 'alice'
       else {
         const answered = new Promise((resolve) =>
-          pool.once('answer', bindSession((text: string) => resolve(`${text} ${currentSession()['who']}`))),
+          pool.once(
+            'answer',
+            bindSession((text: string) => resolve(`${text} ${currentSession()['who']}`)),
+          ),
         )
-        const ended = new Promise((resolve) => ctx.req.on('end', bindSession(() => resolve(currentSession()['who']))).resume())
+        const ended = new Promise((resolve) =>
+          ctx.req
+            .on(
+              'end',
+              bindSession(() => resolve(currentSession()['who'])),
+            )
+            .resume(),
+        )
         setImmediate(() => runWithSession({} as Session, () => pool.emit('answer', 'for')))
         ctx.body = `${await answered} ${await ended}`
       }

@@ -25,7 +25,10 @@ const VALUES: Record<string, unknown> = {
   'nested null': { a: null },
   Date: new Date(1e12),
   'invalid Date': new Date(NaN),
-  Map: new Map<unknown, unknown>([[{ key: 1 }, new Set([1])], ['b', undefined]]),
+  Map: new Map<unknown, unknown>([
+    [{ key: 1 }, new Set([1])],
+    ['b', undefined],
+  ]),
   Set: new Set(['a', { b: 1 }]),
   RegExp: /a+b/giu,
   URL: new URL('https://example.test/?a=1#b'),
@@ -45,7 +48,7 @@ const VALUES: Record<string, unknown> = {
   'many keys': Object.fromEntries(Array.from({ length: 200 }, (_, index) => [`k${index}`, index])),
 }
 
-describe('G15: what you put is what you get, through HTTP, files and two processes\' caches', () => {
+describe("G15: what you put is what you get, through HTTP, files and two processes' caches", () => {
   for (const [name, value] of Object.entries(VALUES)) {
     it(name, async (test) => {
       const store = `file:${temporaryDirectory(test)}`

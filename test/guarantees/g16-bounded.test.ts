@@ -4,10 +4,9 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { fileStore, memoryStore } from '../../src/index.ts'
-import { END, pipelined, sessionOf, siteWith } from '../support/http.ts'
+import { END, pipelined, sessionOf, siteWith, Agent } from '../support/http.ts'
 import { startHere, temporaryDirectory } from '../support/deployments.ts'
 import { counting, keysOf } from '../support/stores.ts'
-import { Agent } from '../support/http.ts'
 import type { Measured } from '../support/many-sessions.ts'
 
 const MEGABYTE = 1024 * 1024
@@ -15,13 +14,20 @@ const MEGABYTE = 1024 * 1024
 describe('G16: 100 000 sessions served by one process with a small cache', { timeout: 60_000 }, () => {
   it('take no more memory than the cache may, and leave nothing of a request behind', async (test) => {
     const [sessions, max, maxBytes] = [100_000, 2000, 2 * MEGABYTE]
-    const child = fork(join(import.meta.dirname, '../support/many-sessions.js'), [`${sessions}`, `${max}`, `${maxBytes}`], {
-      execArgv: ['--expose-gc'],
-    })
+    const child = fork(
+      join(import.meta.dirname, '../support/many-sessions.js'),
+      [`${sessions}`, `${max}`, `${maxBytes}`],
+      {
+        execArgv: ['--expose-gc'],
+      },
+    )
     test.after(() => child.kill('SIGKILL'))
     const [measured] = (await once(child, 'message')) as [Measured]
     assert.ok(measured.loads >= sessions, 'each was loaded')
-    assert.ok(measured.mostCacheBytes <= maxBytes && measured.mostCacheBytes > maxBytes / 2, `${measured.mostCacheBytes} bytes at most`)
+    assert.ok(
+      measured.mostCacheBytes <= maxBytes && measured.mostCacheBytes > maxBytes / 2,
+      `${measured.mostCacheBytes} bytes at most`,
+    )
     assert.ok(measured.cacheBytes <= maxBytes && measured.cacheSize <= max, `${measured.cacheSize} sessions`)
     // By half of them every cache is full: whatever grows after that grows for ever. A byte a session would show.
     const growth = measured.heapAfterAll - measured.heapAfterHalf
@@ -38,7 +44,8 @@ describe('G16: the cache', () => {
     for (const [index, agent] of agents.entries()) await agent.get(`/write?key=n&value=${index}`)
     const { result } = (await new Agent(port).get('/stats')).json<{ result: { cacheSize: number } }>()
     assert.equal(result.cacheSize, 5)
-    for (const [index, agent] of agents.entries()) assert.deepEqual((await agent.get('/read')).json()['result'], { n: `${index}` })
+    for (const [index, agent] of agents.entries())
+      assert.deepEqual((await agent.get('/read')).json()['result'], { n: `${index}` })
     assert.equal((await keysOf(store)).length, 50)
   })
 

@@ -334,6 +334,7 @@ describe('memcachedStore', () => {
       [{ prefix: 5 }, /prefix/],
       [{ deadline: 0 }, /deadline/],
       [{ deadline: Infinity }, /deadline/],
+      [{ deadline: '5' }, /deadline/],
     ] as const) {
       it(`refuses ${inspect(options)}`, () => {
         assert.throws(

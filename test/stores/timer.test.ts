@@ -60,7 +60,11 @@ describe('pruneRegularly', () => {
     test.mock.timers.enable({ apis: ['setTimeout'] })
     const failure = new Error('no space')
     const failures: unknown[] = []
-    const stop = pruneRegularly(HOUR, () => Promise.reject(failure), (error) => failures.push(error))
+    const stop = pruneRegularly(
+      HOUR,
+      () => Promise.reject(failure),
+      (error) => failures.push(error),
+    )
     test.mock.timers.tick(2 * HOUR)
     await settled()
     test.mock.timers.tick(2 * HOUR)
@@ -74,7 +78,10 @@ describe('pruneRegularly', () => {
     pruneRegularly(0, () => assert.fail(), fail)()
     test.mock.timers.tick(1000 * HOUR)
     for (const interval of [-1, NaN, Infinity, 8 * 24 * HOUR]) {
-      assert.throws(() => pruneRegularly(interval, async () => {}, fail), (error) => isSessionError(error, 'ERR_SESSION_OPTION'))
+      assert.throws(
+        () => pruneRegularly(interval, async () => {}, fail),
+        (error) => isSessionError(error, 'ERR_SESSION_OPTION'),
+      )
     }
   })
 })

@@ -17,7 +17,11 @@ export function temporaryDirectory(test: TestContext): string {
 }
 
 /** Starts the test site in so many processes on one file store; resolves to their ports. Killed when the test ends. */
-export async function startProcesses(test: TestContext, count: number, options: SessionOptions = {}): Promise<number[]> {
+export async function startProcesses(
+  test: TestContext,
+  count: number,
+  options: SessionOptions = {},
+): Promise<number[]> {
   const store = options.store ?? `file:${temporaryDirectory(test)}`
   const children = Array.from({ length: count }, () => startProcess({ keys: [KEY], ...options, store }))
   test.after(() => stopAll(children))
@@ -30,7 +34,9 @@ export async function startProcesses(test: TestContext, count: number, options: 
 }
 
 function startProcess(options: SessionOptions): ChildProcess {
-  return fork(join(import.meta.dirname, 'server.js'), [JSON.stringify(options)], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+  return fork(join(import.meta.dirname, 'server.js'), [JSON.stringify(options)], {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  })
 }
 
 /** Before the directory goes, no process may write into it any more. */

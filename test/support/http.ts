@@ -1,5 +1,12 @@
 import { once } from 'node:events'
-import { Agent as Sockets, createServer, request, type IncomingHttpHeaders, type OutgoingHttpHeaders, type Server } from 'node:http'
+import {
+  Agent as Sockets,
+  createServer,
+  request,
+  type IncomingHttpHeaders,
+  type OutgoingHttpHeaders,
+  type Server,
+} from 'node:http'
 import { connect, type AddressInfo } from 'node:net'
 import type { TestContext } from 'node:test'
 import Koa from 'koa'
@@ -75,7 +82,13 @@ export class Agent {
     for await (const piece of response) text += piece as string
     const cookies = response.headers['set-cookie'] ?? []
     for (const set of cookies) this.#take(set)
-    return { status: response.statusCode ?? 0, headers: response.headers, cookies, text, json: () => JSON.parse(text) as never }
+    return {
+      status: response.statusCode ?? 0,
+      headers: response.headers,
+      cookies,
+      text,
+      json: () => JSON.parse(text) as never,
+    }
   }
 
   #take(set: string): void {

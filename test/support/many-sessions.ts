@@ -30,7 +30,9 @@ function boundlessStore(): Store {
   return {
     ...memoryStore({ pruneInterval: 0 }),
     load: () => ({ text: ` ${text}`.slice(1), version: 1, expiresAt }),
-    save: (_key, saved, until, expected) => ({ saved: { text: saved, version: (expected?.version ?? 0) + 1, expiresAt: until } }),
+    save: (_key, saved, until, expected) => ({
+      saved: { text: saved, version: (expected?.version ?? 0) + 1, expiresAt: until },
+    }),
     isCurrent: () => true,
   }
 }
@@ -48,7 +50,7 @@ async function main(): Promise<Measured> {
       contexts.push(new WeakRef(ctx), new WeakRef(ctx.session))
       mostCacheBytes = Math.max(mostCacheBytes, sessions.stats().cacheBytes)
     }
-    sessionOf(ctx)['cart'].items.length
+    void sessionOf(ctx)['cart'].items.length
     // Some change something, some fail: neither may stay behind.
     if (count % 10 === 0) sessionOf(ctx)['n'] = count
     if (count++ % 25 === 0) ctx.res.on('close', () => {})
@@ -65,7 +67,15 @@ async function main(): Promise<Measured> {
   const { cacheSize, cacheBytes, loads } = sessions.stats()
   const contextsAlive = contexts.filter((reference) => reference.deref()).length
   server.close()
-  return { heapAfterHalf: heaps[0] as number, heapAfterAll: heaps[1] as number, cacheSize, cacheBytes, mostCacheBytes, loads, contextsAlive }
+  return {
+    heapAfterHalf: heaps[0] as number,
+    heapAfterAll: heaps[1] as number,
+    cacheSize,
+    cacheBytes,
+    mostCacheBytes,
+    loads,
+    contextsAlive,
+  }
 }
 
 function newCookies(count: number): string[] {

@@ -86,7 +86,10 @@ const BODIES: Record<string, (ctx: Koa.Context, note: (place: string) => void) =
         },
       }),
     ),
-  file: (_, note) => createReadStream(import.meta.filename).on('open', () => note('file: open')).on('end', () => note('file: end')),
+  file: (_, note) =>
+    createReadStream(import.meta.filename)
+      .on('open', () => note('file: open'))
+      .on('end', () => note('file: end')),
   big: (_, note) =>
     Readable.from(
       (function* () {
@@ -117,7 +120,10 @@ export const KINDS: string[] = Object.keys(BODIES)
  * A site whose handler looks for its session at every place that there is in one request. Paths: `/in?who=` signs in,
  * `/<kind>?n=` is a request with a session, `/skip/<kind>?n=` one that the session middleware skips.
  */
-export async function placesSite(test: TestContext, { app = new Koa(), before, mount }: PlacesOptions = {}): Promise<PlacesSite> {
+export async function placesSite(
+  test: TestContext,
+  { app = new Koa(), before, mount }: PlacesOptions = {},
+): Promise<PlacesSite> {
   const seen = new Map<string, Seen>()
   const ends = new EventEmitter()
   let endCount = 0
@@ -126,7 +132,8 @@ export async function placesSite(test: TestContext, { app = new Koa(), before, m
     const number = String(ctx.query['n'])
     const notes: Seen = seen.get(number) ?? []
     seen.set(number, notes)
-    return (place) => notes.push({ place, who: (tryGetSession() as AnySession | undefined)?.['who'] as string | undefined })
+    return (place) =>
+      notes.push({ place, who: (tryGetSession() as AnySession | undefined)?.['who'] as string | undefined })
   }
 
   app.on('error', (_error, ctx) => ctx && noteOf(ctx)("the application's 'error'"))

@@ -17,7 +17,12 @@ export function discreet(code: SessionErrorCode, ...secrets: readonly string[]):
 
 /** Nothing that a logger would print of `thing` contains one of the secrets. */
 export function assertHides(thing: unknown, ...secrets: readonly string[]): void {
-  const shown = inspect(thing, { depth: Infinity, showHidden: true, maxStringLength: Infinity, maxArrayLength: Infinity })
+  const shown = inspect(thing, {
+    depth: Infinity,
+    showHidden: true,
+    maxStringLength: Infinity,
+    maxArrayLength: Infinity,
+  })
   for (const secret of secrets) {
     assert.ok(secret.length > 3, 'a secret this short would be found by chance')
     assert.ok(!shown.includes(secret), `a secret is told: ${shown}`)

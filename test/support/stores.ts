@@ -31,13 +31,17 @@ export function counting(inner: Store): { store: Store; calls: Record<Call, numb
     save: (key, text, expiresAt, expected) => (calls.save++, inner.save(key, text, expiresAt, expected)),
     touch: (key, expiresAt) => (calls.touch++, inner.touch(key, expiresAt)),
     delete: (key) => (calls.delete++, inner.delete(key)),
-    ...(inner.isCurrent && { isCurrent: (key: string, found: Found) => (calls.isCurrent++, inner.isCurrent?.(key, found) === true) }),
+    ...(inner.isCurrent && {
+      isCurrent: (key: string, found: Found) => (calls.isCurrent++, inner.isCurrent?.(key, found) === true),
+    }),
   }
   return { store, calls, total: () => Object.values(calls).reduce((sum, count) => sum + count, 0) }
 }
 
 /** A store whose next calls wait, or fail, as a test wants it. */
-export function steerable(inner: Store = memoryStore()): Store & { held: Set<Call>; failing: Set<Call>; release(): void; arrivals: Call[] } {
+export function steerable(
+  inner: Store = memoryStore(),
+): Store & { held: Set<Call>; failing: Set<Call>; release(): void; arrivals: Call[] } {
   const waiting: (() => void)[] = []
   const steered = {
     held: new Set<Call>(),

@@ -20,7 +20,10 @@ process.on('warning', (warning) => print('warning', warning))
 process.on('uncaughtException', (error) => print('uncaught', error))
 
 function print(what: string, value: unknown): void {
-  console.log(what, inspect(value, { depth: 20, showHidden: true, getters: true, maxStringLength: null, maxArrayLength: null }))
+  console.log(
+    what,
+    inspect(value, { depth: 20, showHidden: true, getters: true, maxStringLength: null, maxArrayLength: null }),
+  )
 }
 
 const { app } = testSite(JSON.parse(process.argv[2] as string) as SessionOptions)

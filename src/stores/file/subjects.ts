@@ -1,7 +1,17 @@
 import { readdir, rmdir, unlink } from 'node:fs/promises'
 import type { SubjectIndex } from '../../store.ts'
 import type { Instant, Key, SubjectName } from '../../units.ts'
-import { codeOf, isKey, makeDirectory, makeRoot, readExpiry, removeFile, subjectsOf, writeExpiry, writeFile } from './layout.ts'
+import {
+  codeOf,
+  isKey,
+  makeDirectory,
+  makeRoot,
+  readExpiry,
+  removeFile,
+  subjectsOf,
+  writeExpiry,
+  writeFile,
+} from './layout.ts'
 
 /**
  * A note is an empty file `subjects/<subject>/<key>` whose time is the instant at which the session can no longer live.

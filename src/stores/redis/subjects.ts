@@ -20,7 +20,9 @@ export function redisSubjects(prefix: string, connection: Connection): SubjectIn
     async *keys(subject) {
       let cursor = '0'
       do {
-        const [next, found] = await connection.run((client) => client.zscan(nameOf(subject), cursor, 'COUNT', AT_A_TIME))
+        const [next, found] = await connection.run((client) =>
+          client.zscan(nameOf(subject), cursor, 'COUNT', AT_A_TIME),
+        )
         for (let index = 0; index < found.length; index += 2) yield found[index] as string
         cursor = next
       } while (cursor !== '0')
