@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
-import { describe, it } from 'node:test'
+import { describe, it, test } from 'node:test'
 import { inspect } from 'node:util'
+import { storeConformance } from '../src/conformance.ts'
 import { Diagnostics } from '../src/diagnostics.ts'
 import { encrypted } from '../src/encryption.ts'
 import { isSessionError } from '../src/errors.ts'
@@ -8,7 +9,9 @@ import { guarded } from '../src/guard.ts'
 import { keyOf } from '../src/id.ts'
 import { keyringOf } from '../src/keys.ts'
 import type { Store } from '../src/store.ts'
+import { fileStore } from '../src/stores/file.ts'
 import { memoryStore } from '../src/stores/memory.ts'
+import { newDirectory } from './support/directory.ts'
 
 const OLD = 'the old secret, sixteen bytes at least'
 const NEW = 'the new secret, sixteen bytes at least'
@@ -104,4 +107,11 @@ describe('encrypted', () => {
       assert.equal((await store.load(key))?.text, text)
     }
   })
+})
+
+// A store over a store keeps the contract of a store.
+storeConformance(test, { name: 'encrypted memory', create: () => vaultOver(memoryStore({ pruneInterval: 0 }), NEW) })
+storeConformance(test, {
+  name: 'encrypted files',
+  create: () => vaultOver(fileStore({ directory: newDirectory(), pruneInterval: 0, grace: 0 }), NEW),
 })
