@@ -211,6 +211,18 @@ describe('a request of a Koa application', () => {
     })
   }
 
+  it('is handled inside its context by a method of Koa that is private, and is replaced once', async (t) => {
+    const { address, app } = await placed(t, (ctx) => (ctx.body = 'text'))
+    const handler = (): unknown => (app as unknown as { handleRequest: unknown }).handleRequest
+    const ofKoa = handler()
+    assert.equal(typeof ofKoa, 'function', 'Koa has it still')
+    await fetch(address).then((response) => response.text())
+    const ours = handler()
+    assert.notEqual(ours, ofKoa)
+    await fetch(address).then((response) => response.text())
+    assert.equal(handler(), ours)
+  })
+
   it('leaves no session to what runs after it', async (t) => {
     const { address } = await placed(t, (ctx) => (ctx.body = 'text'))
     await fetch(address).then((response) => response.text())

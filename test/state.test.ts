@@ -165,6 +165,18 @@ describe('SessionState.committed(found, record, changes)', () => {
     assert.deepEqual([next.idleTimeout, next.absoluteTimeout], [5, 7])
   })
 
+  it('leaves a flash that was left while the commit of another was under way', () => {
+    const { state } = stateWith()
+    state.flash('note', 1)
+    const changes = state.changes() as Changes
+    state.flash('another note', 2)
+    const record = merge(state.record, changes)
+    state.committed(foundOf(record), record, changes)
+    const rest = state.changes() as Changes
+    assert.deepEqual([...(rest.flash?.keys() ?? [])], ['another note'])
+    assert.deepEqual(flashOf(merge(record, rest)), { note: 1, 'another note': 2 })
+  })
+
   it('notices a change and its undoing, each against what was stored last', () => {
     const { state } = stateWith({ a: { b: 1 } })
     const value = state.read('a') as { b: number }
