@@ -12,8 +12,8 @@ export function ask<Answer>(
 ): Promise<Answer | undefined> {
   const left = until - performance.now()
   const tooLate = (): Error => new Error('the express-session store did not call back in time')
-  // Whoever waits for it has been told that it failed, so it must not happen now.
-  if (left <= 0) return Promise.reject(tooLate())
+  // Whoever waits for it has been told that it failed, so it must not happen now. A timer may be a millisecond early.
+  if (left < 1) return Promise.reject(tooLate())
   return new Promise((resolve, reject) => {
     let isOver = false
     const timer = setTimeout(() => {
