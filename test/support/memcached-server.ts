@@ -1,8 +1,8 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { freePort } from './redis-server.ts'
+import { freePort, until } from './redis-server.ts'
 import { startServer } from './server-process.ts'
 
 /** A memcached process of its own on a free loopback port. It ends with the test process, however that ends. */
@@ -15,8 +15,8 @@ export interface MemcachedServer {
   ask(command: string): Promise<string[]>
   /** One number of the answer to `stats`. */
   stat(name: string): Promise<number>
-  /** Stops the process where it stands (SIGSTOP): connections stay open, nothing is answered. */
-  freeze(): void
+  /** Stops the process where it stands (SIGSTOP): connections stay open, nothing is answered. Resolves when it stands. */
+  freeze(): Promise<void>
   thaw(): void
   /** kill -9; resolves when the port is closed. */
   kill(): Promise<void>
@@ -42,7 +42,11 @@ export async function memcachedServer(...args: string[]): Promise<MemcachedServe
       const line = (await ask(port, 'stats')).find((candidate) => candidate.startsWith(`STAT ${name} `))
       return Number(line?.split(' ')[2])
     },
-    freeze: () => void process.kill(running.pid, 'SIGSTOP'),
+    async freeze() {
+      process.kill(running.pid, 'SIGSTOP')
+      // Each of its threads stops when it gets to it, and would still answer until then.
+      await until(() => threadStates(running.pid).every((state) => state === 'T'))
+    },
     thaw: () => void process.kill(running.pid, 'SIGCONT'),
     kill: () => running.kill(),
     async restart() {
@@ -66,4 +70,10 @@ function ask(port: number, command: string): Promise<string[]> {
     // After this the server hangs up, so that the end of the answer needs no guessing.
     socket.write(`${command}\r\nquit\r\n`)
   })
+}
+
+/** `T` is a thread that is stopped. */
+function threadStates(pid: number): (string | undefined)[] {
+  const folder = `/proc/${pid}/task`
+  return readdirSync(folder).map((thread) => /\) (\w)/.exec(readFileSync(join(folder, thread, 'stat'), 'utf8'))?.[1])
 }

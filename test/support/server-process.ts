@@ -22,7 +22,7 @@ export interface ServerCommand {
 }
 
 // The shell waits on a pipe whose other end only the test process holds, and ends the server when the pipe closes.
-const SCRIPT = `d=$1 s=$2; shift 2; "$@" >"$d/log" 2>&1 & echo $!; read word; kill -CONT $!; kill -$s $!
+const SCRIPT = `d=$1 s=$2; shift 2; "$@" >"$d/log" 2>&1 & echo $!; read word; kill -$s $!
   [ "$word" ] || { wait; rm -rf "$d"; }`
 
 /** Starts a server and resolves when it accepts connections. */

@@ -9,6 +9,9 @@ type Client = new (options: MemcacheClientOptions) => MemcacheClient
 /** Makes a client for one server, `host:port`, which connects when it is first used. */
 export type Maker = (server: string, deadline: Milliseconds) => MemcacheClient
 
+/** Longer than one of two timers can be late while the other is not. */
+const GRACE: Milliseconds = 100
+
 /** A value that memcache-client would have to decompress: no record of ours. */
 export class Compressed extends Error {}
 
@@ -76,9 +79,10 @@ function makerOf(Client: Client, given: Partial<MemcacheClientOptions>): Maker {
       // More connections would not keep the order in which commands are sent.
       server: { server, maxConnections: 1 },
       noDelay: true,
-      // A server that hangs sends no event; this is what ends its connection.
-      cmdTimeout: deadline,
-      connectTimeout: deadline,
+      // A server that hangs sends no event; this is what ends its connection. Only after our own deadline, which
+      // would otherwise be taken for a lost connection now and then.
+      cmdTimeout: deadline + GRACE,
+      connectTimeout: deadline + GRACE,
       ignoreNotStored: false,
       compressor: { compressSync: refuse, decompressSync: refuse },
       Promise,
