@@ -7,7 +7,7 @@ import { SessionState, type SessionActions } from './state.ts'
 import type { Found, Store } from './store.ts'
 import { Subjects } from './subjects.ts'
 import type { RegenerateOptions, Session } from './types.ts'
-import { isPromise, type Awaitable, type Key, type Milliseconds } from './units.ts'
+import { isPromise, type Awaitable, type Instant, type Key, type Milliseconds } from './units.ts'
 import type { Codec } from './value.ts'
 
 export interface LifecycleOptions {
@@ -188,11 +188,12 @@ export class Lifecycle {
    * is reported, and the next request tries again.
    */
   touch(key: Key, found: Found): void {
-    const record = recordOf(found)
-    const expiresAt = endOf(record, Date.now())
-    if (expiresAt - found.expiresAt < record.idleTimeout * TOUCH_AFTER || this.#touching.has(key)) return
+    if (endIfDue(found) === undefined || this.#touching.has(key)) return
     try {
-      const touched = this.#store.touch(key, expiresAt)
+      // By the newest terms, not by those that this request began with: a `remember` may have come since, and a touch
+      // by the old ones would bring its end nearer.
+      const newest = this.#store.load(key)
+      const touched = isPromise(newest) ? newest.then((late) => this.#extend(key, late)) : this.#extend(key, newest)
       if (!isPromise(touched)) return
       // The guard has counted and reported a failure already.
       this.#touching.set(
@@ -205,6 +206,11 @@ export class Lifecycle {
           .finally(() => this.#touching.delete(key)),
       )
     } catch {}
+  }
+
+  #extend(key: Key, newest: Found | undefined): Awaitable<boolean> {
+    const expiresAt = newest && endIfDue(newest)
+    return expiresAt === undefined ? false : this.#store.touch(key, expiresAt)
   }
 
   /**
@@ -282,6 +288,13 @@ export class Lifecycle {
   async settled(): Promise<void> {
     await Promise.all(this.#touching.values())
   }
+}
+
+/** Until when a session that was used just now lives, if that is later by enough to be worth a touch. */
+function endIfDue(found: Found): Instant | undefined {
+  const record = recordOf(found)
+  const expiresAt = endOf(record, Date.now())
+  return expiresAt - found.expiresAt < record.idleTimeout * TOUCH_AFTER ? undefined : expiresAt
 }
 
 /** What is said of a session that was ended while it was in use. */

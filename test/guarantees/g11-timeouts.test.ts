@@ -126,6 +126,53 @@ describe('G11: timeouts', () => {
     })
   }
 
+  for (const cache of [{ maxAge: 100 * HOUR }, false] as const) {
+    it(`the absolute timeout holds on a store that makes every end later: ${cache ? 'cached' : 'uncached'}`, async (test) => {
+      const inner = endlessAndVouching()
+      const YEAR = 365 * 24 * HOUR
+      const store: Store = {
+        ...inner,
+        save: (key, text, expiresAt, expected) => inner.save(key, text, expiresAt + YEAR, expected),
+        touch: (key, expiresAt) => inner.touch(key, expiresAt + YEAR),
+      }
+      const { agent, pass } = await site(test, { store, cache })
+      const browser = agent()
+      await browser.get('/in')
+      pass(8 * HOUR - MINUTE)
+      assert.equal((await browser.get('/')).json()['user'], 'alice')
+      pass(2 * MINUTE)
+      assert.equal((await browser.get('/')).json()['user'], null)
+    })
+  }
+
+  it('remember() is not undone by a slow reader that knew the session before it', async (test) => {
+    let arrive!: () => void
+    let resume!: () => void
+    const arrived = new Promise<void>((go) => (arrive = go))
+    const released = new Promise<void>((go) => (resume = go))
+    const { agent } = await siteWith(test, { store: `file:${temporaryDirectory(test)}` }, async (ctx) => {
+      const session = sessionOf(ctx)
+      if (ctx.path === '/in') session['user'] = 'alice'
+      if (ctx.path === '/remember') session.remember({ idleTimeout: 48 * HOUR, absoluteTimeout: 72 * HOUR })
+      if (ctx.path === '/slow') {
+        arrive()
+        await released
+      }
+      ctx.body = { user: session['user'] ?? null }
+    })
+    test.mock.timers.enable({ apis: ['Date'], now: Date.now() })
+    const browser = agent()
+    await browser.get('/in')
+    test.mock.timers.tick(10 * MINUTE) // so that a touch is due
+    const slow = browser.get('/slow')
+    await arrived
+    await browser.get('/remember')
+    resume()
+    await slow
+    test.mock.timers.tick(24 * HOUR)
+    assert.equal((await browser.get('/')).json()['user'], 'alice')
+  })
+
   it('an entry that looks expired here, but was touched elsewhere, is read again and not believed', async (test) => {
     const store = `file:${temporaryDirectory(test)}`
     const here = await site(test, { store, cache: { maxAge: 100 * HOUR } })

@@ -3,7 +3,7 @@ import { EventEmitter, once } from 'node:events'
 import { request, type IncomingMessage } from 'node:http'
 import { connect } from 'node:net'
 import { Readable } from 'node:stream'
-import { describe, it } from 'node:test'
+import { describe, it, type TestContext } from 'node:test'
 import { setTimeout as after } from 'node:timers/promises'
 import Koa from 'koa'
 import Koa2 from 'koa2'
@@ -166,36 +166,79 @@ describe('G14: getSession() finds the session of its own request', { timeout: 60
   }
 })
 
-describe('G14: the first requests of an application', () => {
-  it('find their new session also in the body, in finish and in the error', async (test) => {
-    const found: Record<string, unknown> = {}
+describe('G14: the first request of an application', () => {
+  /** Of each application only the very first request counts: it was under way before there was a context to run it in. */
+  async function firstRequest(test: TestContext, answer: Koa.Middleware): Promise<Record<string, boolean>> {
+    const found: Record<string, boolean> = {}
+    let id: string | undefined
     const app = new Koa()
-    app.on(
-      'error',
-      (_, ctx: Koa.Context) => (found[`${ctx.path} error`] = (tryGetSession() as AnySession | undefined)?.['who']),
-    )
+    // By its id, because what a failed request has set is dropped.
+    const note = (place: string): void => void (found[place] = id !== undefined && tryGetSession()?.id === id)
+    app.on('error', () => note('error'))
     app.use(session({ keys: [KEY], store: memoryStore() }))
-    app.use((ctx) => {
-      sessionOf(ctx)['who'] = ctx.path
-      ctx.res.on('finish', () => (found[`${ctx.path} finish`] = (tryGetSession() as AnySession | undefined)?.['who']))
-      if (ctx.path === '/fail') throw new Error('as it happens')
-      ctx.body = (async function* () {
-        yield 'a'
-        found[`${ctx.path} body`] = (tryGetSession() as AnySession | undefined)?.['who']
-      })()
-      ctx.body = Readable.from(ctx.body as AsyncGenerator<string>)
+    app.use(async (ctx, next) => {
+      sessionOf(ctx)['who'] = 'alice'
+      id = ctx.session.id
+      ctx.state['note'] = note
+      ctx.res.on('finish', () => note('finish'))
+      await next()
     })
+    app.use(answer)
     const { port } = await serve(test, app)
-    await Promise.all(['/a', '/b', '/fail'].map((path) => new Agent(port).get(path)))
-    assert.deepEqual(found, {
-      '/a body': '/a',
-      '/a finish': '/a',
-      '/b body': '/b',
-      '/b finish': '/b',
-      // What was set was dropped with the failure; that there is a session says that it was found.
-      '/fail error': undefined,
-      '/fail finish': undefined,
+    await new Agent(port).get('/')
+    return found
+  }
+
+  it('finds its session also in the body and in finish', async (test) => {
+    const found = await firstRequest(test, (ctx) => {
+      const note = ctx.state['note'] as (place: string) => void
+      ctx.body = Readable.from(
+        (async function* () {
+          yield 'a'
+          note('body')
+        })(),
+      )
     })
+    assert.deepEqual(found, { body: true, finish: true })
+  })
+
+  it("finds its session in the application's error", async (test) => {
+    const found = await firstRequest(test, () => {
+      throw new Error('as it happens')
+    })
+    assert.deepEqual(found, { error: true, finish: true })
+  })
+})
+
+describe('G14: around the session middleware', () => {
+  it('a middleware finds the session after next(), and none before it or in a skipped request', async (test) => {
+    const whoOf = (): unknown => (tryGetSession() as AnySession | undefined)?.['who']
+    const seen: unknown[] = []
+    const { agent } = await siteWith(
+      test,
+      { skip: (ctx) => ctx.path === '/skip' },
+      (ctx) => {
+        if (ctx.path === '/in') sessionOf(ctx)['who'] = 'alice'
+        ctx.body = ''
+      },
+      (app) => {
+        app.use(async (_ctx, next) => {
+          const before = whoOf()
+          await after(1)
+          await next()
+          seen.push([before, whoOf()])
+        })
+      },
+    )
+    const browser = agent()
+    await browser.get('/in')
+    seen.length = 0 // the application's first request was under way before there was a context to run it in
+    for (const path of ['/', '/skip', '/']) await browser.get(path)
+    assert.deepEqual(seen, [
+      [undefined, 'alice'],
+      [undefined, undefined],
+      [undefined, 'alice'],
+    ])
   })
 })
 
