@@ -1,9 +1,10 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { freePort, until } from './redis-server.ts'
 import { startServer } from './server-process.ts'
+import { threadStates } from './thread-states.ts'
 
 /** A memcached process of its own on a free loopback port. It ends with the test process, however that ends. */
 export interface MemcachedServer {
@@ -70,10 +71,4 @@ function ask(port: number, command: string): Promise<string[]> {
     // After this the server hangs up, so that the end of the answer needs no guessing.
     socket.write(`${command}\r\nquit\r\n`)
   })
-}
-
-/** `T` is a thread that is stopped. */
-function threadStates(pid: number): (string | undefined)[] {
-  const folder = `/proc/${pid}/task`
-  return readdirSync(folder).map((thread) => /\) (\w)/.exec(readFileSync(join(folder, thread, 'stat'), 'utf8'))?.[1])
 }

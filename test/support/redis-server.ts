@@ -5,6 +5,7 @@ import { connect, createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { threadStates } from './thread-states.ts'
 
 const run = promisify(execFile)
 
@@ -20,7 +21,7 @@ export interface RedisServer {
   readonly directory: string
   /** Runs redis-cli against it and resolves to what it prints. */
   cli(...args: string[]): Promise<string>
-  /** Stops the process where it stands (SIGSTOP): connections stay open, nothing is answered. */
+  /** Stops the process where it stands (SIGSTOP): connections stay open, nothing is answered from here on. */
   freeze(): void
   thaw(): void
   /** kill -9; resolves when the port is closed. */
@@ -69,7 +70,11 @@ export async function redisServer(options: RedisServerOptions = {}): Promise<Red
     url: `redis://127.0.0.1:${port}`,
     directory,
     cli,
-    freeze: () => void process.kill(process_.pid, 'SIGSTOP'),
+    freeze() {
+      process.kill(process_.pid, 'SIGSTOP')
+      // Each of its threads stops when it gets to it, and would still answer until then.
+      while (!threadStates(process_.pid).every((state) => state === 'T'));
+    },
     thaw: () => void process.kill(process_.pid, 'SIGCONT'),
     kill: () => process_.kill(),
     async restart(...more) {
