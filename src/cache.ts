@@ -52,7 +52,7 @@ const NEVER: Version = Infinity
 
 /**
  * A store in front of a store: an LRU in this process that answers only while the store vouches for what it holds. The
- * one place that knows of coherence (see "Cache and coherence" in the README for the bound).
+ * one place that knows of coherence (see "Many machines" in the README for the bound).
  *
  * An entry is believed if its link vouches for it and is of the same generation, if `isCurrent` agrees where the store
  * has it, and if it is neither past `maxAge` nor past its own end. A load that was under way while its key was written

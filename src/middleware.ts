@@ -109,7 +109,7 @@ export function session<Data extends object = SessionData>(options: SessionOptio
 
   const operations: Omit<Sessions<Data>, never> = {
     get: () => (currentHolder(middleware)?.session ?? noSessionHere()) as Session<Data>,
-    list: (subject) => subjects.list(subject, currentHolder(middleware)?.session.id),
+    list: async (subject) => subjects.list(subject, currentHolder(middleware)?.session.id),
     revoke: async (id) => {
       if (!isKey(id))
         throw new SessionError('ERR_SESSION_OPTION', 'sessions.revoke takes the public id of a session: session.id.')

@@ -3,7 +3,7 @@ import { describe, it, type TestContext } from 'node:test'
 import { Readable } from 'node:stream'
 import Koa from 'koa'
 import { session, type SessionOptions } from '../src/index.ts'
-import { listen } from './support/listen.ts'
+import { serve } from './support/http.ts'
 import { assertHides } from './support/secrecy.ts'
 import type { AnySession } from './support/visit.ts'
 
@@ -25,7 +25,7 @@ async function answering(test: TestContext, handler: Handler, { prepare, ...opti
   app.use(async (ctx) => {
     await handler(ctx)
   })
-  const address = await listen(test, app)
+  const address = (await serve(test, app)).address
   return {
     app,
     sessions,
@@ -168,7 +168,7 @@ describe('res.writeHead(status, headers)', () => {
       ctx.res.writeHead(200, { 'Set-Cookie': 'lang=de' })
       ctx.res.end()
     })
-    const cookies = (await fetch(await listen(t, app))).headers.getSetCookie()
+    const cookies = (await fetch((await serve(t, app)).address)).headers.getSetCookie()
     assert.deepEqual(cookies.map((cookie) => cookie.split('=')[0]).toSorted(), ['inner', 'lang', 'outer'])
   })
 })
@@ -256,7 +256,7 @@ describe('a response to an error', () => {
       })
     }
     app.use((ctx) => ctx.throw(404))
-    const cookies = (await fetch(await listen(t, app))).headers.getSetCookie()
+    const cookies = (await fetch((await serve(t, app)).address)).headers.getSetCookie()
     assert.deepEqual(cookies.map((cookie) => cookie.split('=')[0]).toSorted(), ['inner', 'outer'])
   })
 

@@ -5,7 +5,7 @@ import { Readable } from 'node:stream'
 import Koa from 'koa'
 import { bindSession, getSession, runWithSession, session, tryGetSession } from '../src/index.ts'
 import { currentHolder, enter, holderOf, runInContext, type Holder } from '../src/scope.ts'
-import { listen } from './support/listen.ts'
+import { serve } from './support/http.ts'
 import { discreet } from './support/secrecy.ts'
 import { visits } from './support/visit.ts'
 
@@ -143,7 +143,7 @@ describe('a request of a Koa application', () => {
         tryGetSession() === ctx?.state['own'],
       ])
     })
-    return { address: await listen(test, app), found, app }
+    return { address: (await serve(test, app)).address, found, app }
   }
 
   const places: Record<string, (ctx: Koa.Context, look: () => void) => unknown> = {
@@ -237,7 +237,7 @@ describe('a request of a Koa application', () => {
     app.use((ctx) => {
       seen.push(ctx.session === tryGetSession(), ctx.session === undefined)
     })
-    const address = await listen(t, app)
+    const address = (await serve(t, app)).address
     await fetch(address)
     await fetch(`${address}/skipped`)
     await fetch(`${address}/skipped`)

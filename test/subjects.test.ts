@@ -22,6 +22,7 @@ const STORES: Record<string, (test: TestContext) => string> = {
 /** A visitor's browser, as far as the session goes. */
 interface Visitor {
   get(path: string): Promise<unknown>
+  cookie(): string
 }
 
 interface Site {
@@ -52,6 +53,7 @@ async function siteOn(test: TestContext, store: Store): Promise<Site> {
     visitor() {
       let cookie = ''
       return {
+        cookie: () => cookie,
         async get(path) {
           const response = await fetch(`http://127.0.0.1:${port}${path}`, { headers: { cookie } })
           cookie = response.headers.getSetCookie()[0]?.split(';')[0] ?? cookie
@@ -189,5 +191,29 @@ describe('sessions.revoke', () => {
     for (const id of ['', 'ada', 5, undefined]) {
       await assert.rejects(sessions.revoke(id as string), (error) => isSessionError(error, 'ERR_SESSION_OPTION'))
     }
+  })
+})
+
+describe('sessions.list in a request whose session could not be loaded', () => {
+  it('rejects, and does not throw where it is called', async (test) => {
+    const store = memoryStore()
+    const { visitor, sessions } = await siteOn(test, store)
+    const ada = visitor()
+    await ada.get('/in?user=ada')
+    const app = new Koa()
+    app.silent = true
+    const failing = session({ keys: [KEY], store: { ...store, load: () => Promise.reject(new Error('down')) } })
+    test.after(() => failing.close())
+    app.use(failing)
+    app.use((ctx) => {
+      const listed = failing.list('ada') // throwing here would fail the request
+      listed.catch(() => {})
+      ctx.body = listed instanceof Promise
+    })
+    const { port } = await serve(test, app)
+    const [{ id } = { id: '' }] = await sessions.list('ada')
+    assert.notEqual(id, '')
+    const response = await fetch(`http://127.0.0.1:${port}/`, { headers: { cookie: ada.cookie() } })
+    assert.deepEqual([response.status, await response.text()], [200, 'true'])
   })
 })

@@ -39,7 +39,7 @@ const LEAST_BOUND: Milliseconds = 30
 const LONGEST: Milliseconds = 2 ** 31 - 1
 
 /**
- * Sessions in Redis 5 or later, or Valkey, through ioredis 6 (`npm i ioredis`): one server, Sentinel or a Cluster.
+ * Sessions in Redis (tested with 7.0) or what speaks its protocol and Lua, through ioredis 6 (`npm i ioredis`): one server, Sentinel or a Cluster.
  *
  * The address is a URL or a client of the application's, which is only copied, never used:
  * - `redis://[[user]:password@]host[:6379][/db]`, `rediss://` with TLS

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { describe, it, type TestContext } from 'node:test'
 import { privateRedis, startProcesses } from '../support/deployments.ts'
 import { Agent } from '../support/http.ts'
-import { until, type RedisServer } from '../support/redis-server.ts'
+import { type RedisServer } from '../support/redis-server.ts'
+import { until } from '../support/server-process.ts'
 import { tcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
 
 describe('G5: with files, every process sees at once', () => {

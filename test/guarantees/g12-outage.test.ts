@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { describe, it, type TestContext } from 'node:test'
 import { memoryStore } from '../../src/index.ts'
 import { currentSession, KEY, serve, sessionOf, siteWith, type Agent } from '../support/http.ts'
-import { redisServer, until, type RedisServer } from '../support/redis-server.ts'
+import { redisServer, type RedisServer } from '../support/redis-server.ts'
+import { until } from '../support/server-process.ts'
 import { testSite } from '../support/site.ts'
 import { keysOf, steerable, type Call } from '../support/stores.ts'
 
@@ -196,7 +197,7 @@ describe('G12: while Redis is in trouble', () => {
 
   it('hung: after the first requests have waited in vain, the next ones are answered at once', async (test) => {
     const { redis, visitor } = await siteOnRedis(test)
-    redis.freeze()
+    await redis.freeze()
     await assertOutage(visitor)
     const began = performance.now()
     await visitor.get('/plain')

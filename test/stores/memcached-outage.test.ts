@@ -4,7 +4,7 @@ import { inspect } from 'node:util'
 import type { Found, Store } from '../../src/store.ts'
 import { memcachedStore } from '../../src/stores/memcached.ts'
 import { memcachedServer, type MemcachedServer } from '../support/memcached-server.ts'
-import { until } from '../support/redis-server.ts'
+import { until } from '../support/server-process.ts'
 import { later, newKey, rejection, savedOf } from '../support/records.ts'
 import { tcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
 

@@ -6,7 +6,8 @@ import { storeConformance } from '../../src/conformance.ts'
 import type { Found, Store } from '../../src/store.ts'
 import { redisStore } from '../../src/stores/redis.ts'
 import type { Key } from '../../src/units.ts'
-import { clusterSetup, isReplicaInStep, until, type ClusterSetup, type RedisServer } from '../support/redis-server.ts'
+import { clusterSetup, isReplicaInStep, type ClusterSetup, type RedisServer } from '../support/redis-server.ts'
+import { until } from '../support/server-process.ts'
 import { tcpProxy } from '../support/tcp-proxy.ts'
 import { collect, handles, later, newKey, rejection, savedOf } from '../support/records.ts'
 
@@ -189,7 +190,7 @@ describe('redisStore on a Cluster', () => {
   }
 
   it('rejects by the deadline while nothing of it answers, and heals', async () => {
-    for (const node of cluster.nodes) node.freeze()
+    for (const node of cluster.nodes) await node.freeze()
     try {
       for (let round = 0; round < 2; round++) {
         const { after } = await rejection(store.load(newKey()))

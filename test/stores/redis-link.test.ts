@@ -5,7 +5,8 @@ import { after, afterEach, before, describe, it } from 'node:test'
 import type { Link, Store, Watch } from '../../src/store.ts'
 import { redisStore } from '../../src/stores/redis.ts'
 import type { Instant, Key, Milliseconds, Version } from '../../src/units.ts'
-import { isReplicaInStep, redisServer, until, type RedisServer } from '../support/redis-server.ts'
+import { isReplicaInStep, redisServer, type RedisServer } from '../support/redis-server.ts'
+import { until } from '../support/server-process.ts'
 import { later, newKey, rejection, savedOf } from '../support/records.ts'
 import { tcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
 
@@ -107,7 +108,7 @@ for (const [protocol, query] of [
       const { link } = await watched()
       const { generation } = link
       const before = proxy.connections
-      server.freeze()
+      await server.freeze()
       try {
         await stopsVouching(link)
         assert.equal(link.generation, generation)
@@ -126,7 +127,7 @@ for (const [protocol, query] of [
       proxy.swallowAnswers()
       await sleep(BOUND / 2)
       // From here on the server says nothing any more; what it said before is still on its way.
-      server.freeze()
+      await server.freeze()
       const start = performance.now()
       try {
         await sleep(BOUND * 0.8)

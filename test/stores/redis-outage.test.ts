@@ -4,7 +4,8 @@ import { after, afterEach, before, describe, it } from 'node:test'
 import { inspect } from 'node:util'
 import type { Found, Store } from '../../src/store.ts'
 import { redisStore } from '../../src/stores/redis.ts'
-import { isReplicaInStep, redisServer, until, type RedisServer } from '../support/redis-server.ts'
+import { isReplicaInStep, redisServer, type RedisServer } from '../support/redis-server.ts'
+import { until } from '../support/server-process.ts'
 import { later, newKey, rejection, savedOf } from '../support/records.ts'
 import { tcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
 
@@ -77,7 +78,7 @@ describe('redisStore in an outage', () => {
     const store = open()
     const key = newKey()
     const found = savedOf(await store.save(key, '{}', later(), undefined))
-    server.freeze()
+    await server.freeze()
     const underWay = rejection(store.load(key))
     await server.kill()
     assert.match(inspect((await underWay).error), /lost/)
@@ -92,7 +93,7 @@ describe('redisStore in an outage', () => {
   it('rejects by the deadline while the server hangs, then at once, and heals', async () => {
     const store = open()
     await store.ping!()
-    server.freeze()
+    await server.freeze()
     try {
       await everythingFails(store, /no answer from Redis within 600 ms/)
       await failsAtOnce(store)
@@ -105,7 +106,7 @@ describe('redisStore in an outage', () => {
   it('keeps its deadline for what queues behind a command that hangs', async () => {
     const store = open()
     await store.ping!()
-    server.freeze()
+    await server.freeze()
     try {
       const first = rejection(store.load(newKey()))
       await new Promise((resolve) => setTimeout(resolve, DEADLINE / 2))
@@ -119,7 +120,7 @@ describe('redisStore in an outage', () => {
   })
 
   it('rejects by the deadline if the server hangs from the start', async () => {
-    server.freeze()
+    await server.freeze()
     const store = open()
     try {
       await everythingFails(store, /no answer from Redis within 600 ms|timed out/)
@@ -286,7 +287,7 @@ describe('redisStore in an outage', () => {
     const store = redisStore(server.url, { deadline: 20_000 })
     const link = store.watch!({ saved() {}, deleted() {} }).linkOf('')
     await until(() => link.vouches())
-    server.freeze()
+    await server.freeze()
     try {
       const start = performance.now()
       await store.close!()

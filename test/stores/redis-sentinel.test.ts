@@ -4,7 +4,8 @@ import { inspect } from 'node:util'
 import { storeConformance } from '../../src/conformance.ts'
 import type { Link, Store } from '../../src/store.ts'
 import { redisStore } from '../../src/stores/redis.ts'
-import { isReplicaInStep, sentinelSetup, until, type RedisServer, type SentinelSetup } from '../support/redis-server.ts'
+import { isReplicaInStep, sentinelSetup, type RedisServer, type SentinelSetup } from '../support/redis-server.ts'
+import { until } from '../support/server-process.ts'
 import { handles, later, newKey, savedOf } from '../support/records.ts'
 
 const DEADLINE = 1000

@@ -103,6 +103,7 @@ export class Agent {
 export interface Site {
   readonly app: Koa
   readonly port: number
+  readonly address: string
   readonly server: Server
   agent(): Agent
 }
@@ -117,7 +118,7 @@ export async function serve(test: TestContext, app: Koa): Promise<Site> {
     server.closeAllConnections()
   })
   const { port } = server.address() as AddressInfo
-  return { app, port, server, agent: () => new Agent(port) }
+  return { app, port, address: `http://127.0.0.1:${port}`, server, agent: () => new Agent(port) }
 }
 
 /** An application with one session middleware (on memory, if not said otherwise) and one handler behind it. */

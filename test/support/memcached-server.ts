@@ -2,9 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { freePort, until } from './redis-server.ts'
-import { startServer } from './server-process.ts'
-import { threadStates } from './thread-states.ts'
+import { freePort, startServer } from './server-process.ts'
 
 /** A memcached process of its own on a free loopback port. It ends with the test process, however that ends. */
 export interface MemcachedServer {
@@ -43,12 +41,8 @@ export async function memcachedServer(...args: string[]): Promise<MemcachedServe
       const line = (await ask(port, 'stats')).find((candidate) => candidate.startsWith(`STAT ${name} `))
       return Number(line?.split(' ')[2])
     },
-    async freeze() {
-      process.kill(running.pid, 'SIGSTOP')
-      // Each of its threads stops when it gets to it, and would still answer until then.
-      await until(() => threadStates(running.pid).every((state) => state === 'T'))
-    },
-    thaw: () => void process.kill(running.pid, 'SIGCONT'),
+    freeze: () => running.freeze(),
+    thaw: () => running.thaw(),
     kill: () => running.kill(),
     async restart() {
       running = await startServer({ command, directory, port })

@@ -1,11 +1,9 @@
-import { execFile, spawn } from 'node:child_process'
-import { once } from 'node:events'
+import { execFile } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { connect, createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { threadStates } from './thread-states.ts'
+import { freePort, startServer, until, type ServerProcess } from './server-process.ts'
 
 const run = promisify(execFile)
 
@@ -22,7 +20,7 @@ export interface RedisServer {
   /** Runs redis-cli against it and resolves to what it prints. */
   cli(...args: string[]): Promise<string>
   /** Stops the process where it stands (SIGSTOP): connections stay open, nothing is answered from here on. */
-  freeze(): void
+  freeze(): Promise<void>
   thaw(): void
   /** kill -9; resolves when the port is closed. */
   kill(): Promise<void>
@@ -59,8 +57,9 @@ export async function redisServer(options: RedisServerOptions = {}): Promise<Red
     ...(options.password === undefined ? [] : ['--requirepass', options.password]),
     ...(options.args ?? []),
   ]
-  let process_ = await start(args, directory, port)
-  const processes = [process_]
+  const startWith = (more: readonly string[]): Promise<ServerProcess> =>
+    startServer({ command: ['redis-server', ...args, ...more], directory, port })
+  let running = await startWith([])
   const cli = async (...command: string[]): Promise<string> => {
     const { stdout } = await run('redis-cli', ['-p', String(port), ...login, ...command], { timeout: 10_000 })
     return stdout.trimEnd()
@@ -70,20 +69,14 @@ export async function redisServer(options: RedisServerOptions = {}): Promise<Red
     url: `redis://127.0.0.1:${port}`,
     directory,
     cli,
-    freeze() {
-      process.kill(process_.pid, 'SIGSTOP')
-      // Each of its threads stops when it gets to it, and would still answer until then.
-      while (!threadStates(process_.pid).every((state) => state === 'T'));
-    },
-    thaw: () => void process.kill(process_.pid, 'SIGCONT'),
-    kill: () => process_.kill(),
+    freeze: () => running.freeze(),
+    thaw: () => running.thaw(),
+    kill: () => running.kill(),
     async restart(...more) {
-      process_ = await start([...args, ...more], directory, port)
-      processes.push(process_)
+      running = await startWith(more)
     },
     async stop() {
-      for (const one of processes) one.end()
-      await process_.kill()
+      await running.kill()
       rmSync(directory, { recursive: true, force: true })
     },
   }
@@ -193,74 +186,6 @@ function owns(ranges: readonly string[], slot: number): boolean {
 /** Whether this server is the replica of a master that it can reach and has copied. */
 export async function isReplicaInStep(server: RedisServer): Promise<boolean> {
   return (await server.cli('INFO', 'replication')).includes('master_link_status:up')
-}
-
-/** Resolves when the condition holds; rejects after the limit. */
-export async function until(condition: () => boolean | Promise<boolean>, limit = 20_000): Promise<void> {
-  const end = Date.now() + limit
-  while (!(await condition())) {
-    if (Date.now() > end) throw new Error(`the condition did not come true within ${limit} ms`)
-    await new Promise((resolve) => setTimeout(resolve, 10))
-  }
-}
-
-/** Free now, and chosen at random, so that two test processes do not choose the same one. */
-export async function freePort(): Promise<number> {
-  for (;;) {
-    const port = 20_000 + Math.floor(Math.random() * 12_000)
-    const server = createServer()
-    const isFree = await new Promise<boolean>((resolve) => {
-      server.once('error', () => resolve(false))
-      server.listen(port, '127.0.0.1', () => resolve(true))
-    })
-    if (!isFree) continue
-    const { port: free } = server.address() as AddressInfo
-    server.close()
-    await once(server, 'close')
-    return free
-  }
-}
-
-async function start(
-  args: readonly string[],
-  directory: string,
-  port: number,
-): Promise<{ pid: number; kill(): Promise<void>; end(): void }> {
-  const script =
-    'd=$1; shift; redis-server "$@" >"$d/log" 2>&1 & echo $!; read end; kill -9 $! 2>/dev/null; rm -rf "$d"'
-  const shell = spawn('sh', ['-c', script, 'sh', directory, ...args], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-    detached: true,
-  })
-  const [line] = (await once(shell.stdout, 'data')) as [Buffer]
-  const pid = Number(line.toString())
-  // Neither the shell nor the pipes to it keep the test process alive.
-  shell.unref()
-  for (const pipe of [shell.stdin, shell.stdout]) (pipe as unknown as { unref(): void }).unref()
-  await until(() => isOpen(port))
-  return {
-    pid,
-    async kill() {
-      try {
-        process.kill(pid, 'SIGKILL')
-      } catch {
-        // It is dead already.
-      }
-      await until(async () => !(await isOpen(port)))
-    },
-    end: () => void shell.stdin.end(),
-  }
-}
-
-function isOpen(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1')
-    socket.once('connect', () => {
-      socket.destroy()
-      resolve(true)
-    })
-    socket.once('error', () => resolve(false))
-  })
 }
 
 function words(text: string): string[] {

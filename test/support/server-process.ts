@@ -1,15 +1,17 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { connect } from 'node:net'
+import { connect, createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import { readFileSync } from 'node:fs'
-import { until } from './redis-server.ts'
+import { readdirSync, readFileSync } from 'node:fs'
 
 /** A server's process, which ends with the test process, however that ends. */
 export interface ServerProcess {
   readonly pid: number
   /** Ends it with the signal it was started for; resolves when its port is closed. Its directory stays. */
   kill(): Promise<void>
+  /** Stops it where it stands (SIGSTOP): connections stay open, nothing is answered. Resolves when it stands. */
+  freeze(): Promise<void>
+  thaw(): void
 }
 
 export interface ServerCommand {
@@ -46,7 +48,19 @@ export async function startServer(server: ServerCommand): Promise<ServerProcess>
       shell.stdin.end('and keep the directory\n')
       await until(async () => !(await isOpen(port)))
     },
+    async freeze() {
+      process.kill(pid, 'SIGSTOP')
+      // Each of its threads stops when it gets to it, and would still answer until then.
+      await until(() => threadStates(pid).every((state) => state === 'T'))
+    },
+    thaw: () => void process.kill(pid, 'SIGCONT'),
   }
+}
+
+/** `T` is a thread that is stopped. */
+function threadStates(pid: number): (string | undefined)[] {
+  const folder = `/proc/${pid}/task`
+  return readdirSync(folder).map((thread) => /\) (\w)/.exec(readFileSync(join(folder, thread, 'stat'), 'utf8'))?.[1])
 }
 
 function isOpen(port: number): Promise<boolean> {
@@ -58,4 +72,30 @@ function isOpen(port: number): Promise<boolean> {
     })
     socket.once('error', () => resolve(false))
   })
+}
+
+/** Resolves when the condition holds; rejects after the limit. */
+export async function until(condition: () => boolean | Promise<boolean>, limit = 20_000): Promise<void> {
+  const end = Date.now() + limit
+  while (!(await condition())) {
+    if (Date.now() > end) throw new Error(`the condition did not come true within ${limit} ms`)
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+}
+
+/** Free now, and chosen at random, so that two test processes do not choose the same one. */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000)
+    const server = createServer()
+    const isFree = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false))
+      server.listen(port, '127.0.0.1', () => resolve(true))
+    })
+    if (!isFree) continue
+    const { port: free } = server.address() as AddressInfo
+    server.close()
+    await once(server, 'close')
+    return free
+  }
 }

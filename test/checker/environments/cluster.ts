@@ -1,4 +1,5 @@
-import { clusterSetup, until, type RedisServer } from '../../support/redis-server.ts'
+import { clusterSetup, type RedisServer } from '../../support/redis-server.ts'
+import { until } from '../../support/server-process.ts'
 import { LONGEST_FAILOVER, REPLICATION_LAG, follows, isMaster, unreachable } from './replication.ts'
 import { sleep, type Doubt, type Environment, type Fault, type Surroundings } from './environment.ts'
 
@@ -96,7 +97,7 @@ export async function clusterEnvironment({ random, now, live }: Surroundings): P
     ),
     onServers('node stopped for a moment', 2, async () => {
       const node = random.oneOf(setup.nodes)!
-      node.freeze()
+      await node.freeze()
       await sleep(random.between(20, 500))
       node.thaw()
     }),

@@ -34,7 +34,7 @@ export async function redisEnvironment(protocol: 2 | 3, surroundings: Surroundin
     onServer('CLIENT KILL pubsub', 1.5, async () => void (await server.cli('CLIENT', 'KILL', 'TYPE', 'pubsub'))),
     onServer('SCRIPT FLUSH', 0.3, async () => void (await server.cli('SCRIPT', 'FLUSH'))),
     onServer('server stopped', 1.5, async () => {
-      server.freeze()
+      await server.freeze()
       await sleep(random.between(20, bound * 3))
       server.thaw()
     }),

@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
-import { sentinelSetup, until, type RedisServer } from '../../support/redis-server.ts'
+import { sentinelSetup, type RedisServer } from '../../support/redis-server.ts'
+import { until } from '../../support/server-process.ts'
 import { LONGEST_FAILOVER, REPLICATION_LAG, follows, isMaster, unreachable } from './replication.ts'
 import { sleep, type Doubt, type Environment, type Fault, type Surroundings } from './environment.ts'
 
@@ -88,7 +89,7 @@ export async function sentinelEnvironment({ bound, random, now }: Surroundings):
   const faults: Fault[] = [
     onMaster('connections killed', 2, killVisitors),
     onMaster('master stopped for a moment', 2, async (server) => {
-      server.freeze()
+      await server.freeze()
       await sleep(random.between(20, 400))
       server.thaw()
     }),
@@ -107,7 +108,7 @@ export async function sentinelEnvironment({ bound, random, now }: Surroundings):
       await well()
       const doubt = { from: now() - REPLICATION_LAG, to: Infinity }
       doubts.push(doubt)
-      server.freeze()
+      await server.freeze()
       await until(() => isReplaced(server).catch(unreachable), LONGEST_FAILOVER)
       await sleep(random.between(0, 500))
       server.thaw()
