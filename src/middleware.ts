@@ -27,6 +27,11 @@ export interface Sessions<Data extends object = SessionData> {
    */
   rotate(keys: Keys): void
   /**
+   * Whether the store can tell which sessions are a subject's: files, memory and Redis can, memcached and stores of
+   * express-session cannot. Where it is `false`, `identify` fails at the commit, and `list` and `revokeAll` reject.
+   */
+  readonly canList: boolean
+  /**
    * The live sessions of this subject (see `session.identify`), the one that was seen last first. Rejects with
    * `ERR_SESSION_OPTION` where the store cannot list them.
    */
@@ -109,6 +114,7 @@ export function session<Data extends object = SessionData>(options: SessionOptio
 
   const operations: Omit<Sessions<Data>, never> = {
     get: () => (currentHolder(middleware)?.session ?? noSessionHere()) as Session<Data>,
+    canList: front.subjects !== undefined,
     list: async (subject) => subjects.list(subject, currentHolder(middleware)?.session.id),
     revoke: async (id) => {
       if (!isKey(id))

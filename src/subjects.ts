@@ -10,7 +10,10 @@ export interface SessionSummary {
   /** The session's public id, for `revoke`. */
   readonly id: Key
   readonly createdAt: Instant
-  /** To within a tenth of the idle timeout. */
+  /**
+   * To within a tenth of the idle timeout. Where the absolute timeout is nearer than the idle timeout, its end less the
+   * idle timeout: uses after that cannot extend the session, and so leave no trace.
+   */
   readonly lastSeenAt: Instant
   readonly expiresAt: Instant
   /** What `identify` was given. */

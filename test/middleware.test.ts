@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import Koa from 'koa'
 import mount from 'koa-mount'
-import { isSessionError, memoryStore, session, type Store } from '../src/index.ts'
+import { isSessionError, memoryStore, session, type SessionOptions, type Store } from '../src/index.ts'
+import { temporaryDirectory } from './support/deployments.ts'
 import { KEY, OLD_KEY, serve, sessionOf, siteWith, type AnySession } from './support/http.ts'
 import { keysOf } from './support/stores.ts'
 
@@ -61,6 +62,23 @@ describe('sessions.get()', () => {
       () => sessions.get(),
       (error) => isSessionError(error, 'ERR_SESSION_NO_CONTEXT'),
     )
+  })
+})
+
+describe('sessions.canList', () => {
+  it('says whether list, revokeAll and identify work with this store, whatever stands in front of it', async (test) => {
+    const canList = (store: Store | string, options: SessionOptions = {}): boolean => {
+      const sessions = session({ keys: [KEY], store, ...options })
+      test.after(() => sessions.close())
+      return sessions.canList
+    }
+    assert.equal(canList('memory:'), true)
+    assert.equal(canList('memory:', { cache: false, encrypt: true }), true)
+    assert.equal(canList(`file:${temporaryDirectory(test)}`), true)
+    const { subjects, ...store } = memoryStore()
+    assert.ok(subjects)
+    assert.equal(canList(store), false)
+    assert.equal(canList('memcached://127.0.0.1:1'), false)
   })
 })
 
