@@ -148,11 +148,26 @@ export function parse(text: string): SessionRecord {
 function readEntries(values: Record<string, unknown>, texts: Map<string, string>): Map<string, Entry> {
   const names = Object.keys(values)
   const isComplete = texts.size === names.length && names.every((name) => texts.has(name))
+  if (!isComplete && texts.size > 0) {
+    // Either somebody else laid the lines out, or names were misread, which Node 24 and 26 do now and then where a name
+    // is one character that JSON escapes. If each line holds a whole value, the lines are right.
+    const whole = wholeEntries(texts)
+    if (whole) return whole
+  }
   const entries = new Map<string, Entry>()
   for (const name of isComplete ? texts.keys() : names) {
     entries.set(name, new Entry(isComplete ? (texts.get(name) as string) : JSON.stringify(values[name]), values[name]))
   }
   return entries
+}
+
+/** `undefined` if a text is a part of a value only. */
+function wholeEntries(texts: Map<string, string>): Map<string, Entry> | undefined {
+  try {
+    return new Map(Array.from(texts, ([name, text]) => [name, new Entry(text, JSON.parse(text))]))
+  } catch {
+    return undefined
+  }
 }
 
 const NAME = /^"(?:[^"\\]|\\.)*":/s
@@ -194,7 +209,7 @@ function isOneValue(text: string): boolean {
   const closing = CLOSING[text.charAt(0)]
   return closing === undefined
     ? /^[\w.+-]+$/.test(text)
-    : text.length > 1 && text.endsWith(closing) && !/^.\s/.test(text)
+    : text.length > 1 && text.endsWith(closing) && !/^[[{]\s/.test(text)
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

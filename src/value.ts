@@ -33,8 +33,11 @@ const NOT_COPIED = /^\d|^__proto__$/
 const REDUCERS = { Buffer: (value: unknown): unknown => Buffer.isBuffer(value) && [value.toString('base64')] }
 const REVIVERS = { Buffer: ([base64]: [string]): Buffer => Buffer.from(base64, 'base64') }
 
-/** devalue refuses `__proto__` as a name, so it travels as another one; and so do the names that look like that one. */
-const ESCAPED = /^~*__proto__$/
+/**
+ * Names that travel as others: `__proto__`, which devalue refuses; one character that JSON or devalue escapes, because
+ * Node 24 and 26 now and then read such a name as a backslash; and the names that look like those others.
+ */
+const ESCAPED = /^~*(?:__proto__|[^ !#-;=-[\]-\u2027\u202a-\ud7ff\ue000-\uffff])$/
 
 /** Where devalue would give back something else than what it was given. */
 const WRITING: Partial<StringifyOperations> = {
@@ -167,7 +170,10 @@ function isPlain(value: unknown, depth: number): boolean {
   }
   if (Object.getPrototypeOf(value) !== Object.prototype || typeof (value as { toJSON?: unknown }).toJSON === 'function')
     return false
-  for (const name of Object.keys(value)) if (!isPlain((value as Record<string, unknown>)[name], depth + 1)) return false
+  for (const name of Object.keys(value)) {
+    if (name.length === 1 && ESCAPED.test(name)) return false
+    if (!isPlain((value as Record<string, unknown>)[name], depth + 1)) return false
+  }
   return Object.getOwnPropertySymbols(value).length === 0
 }
 

@@ -86,8 +86,17 @@ describe('a record as text', () => {
   })
 
   it('is one JSON document that other programs read', () => {
+    // Some V8 (that of Node 24.21 and of 26.10) now and then reads a name of one character that JSON escapes as a
+    // backslash. There such names are left out, and only here: `parse` reads them right.
+    const isMisreader = ['{}', '{"\\\\":1}', '{"q":{"\\\\":1},"\\\\":2}'].some((before) => {
+      JSON.parse(before)
+      const texts = ['{"q":[{"\\n":1}],"\\n":2}', '{"q":{"\\n":1},"\\n":2}']
+      return texts.some((text) => JSON.stringify(JSON.parse(text)) !== text)
+    })
+    const isMisread = (name: string): boolean => isMisreader && name.length === 1 && JSON.stringify(name).length > 3
     fc.assert(
       fc.property(records, (record) => {
+        fc.pre(![...record.entries.keys()].some(isMisread))
         const document = JSON.parse(format(record)) as { format: number; data: object }
         assert.equal(document.format, 1)
         assert.equal(Object.keys(document.data).length, record.entries.size)
@@ -98,6 +107,26 @@ describe('a record as text', () => {
       '{"format":1,"createdAt":1700000000000,"idleTimeout":1800000,"absoluteTimeout":28800000,"persistent":true,"data":{\n' +
         '"user":"ann",\n"cart":{"items":[1]}\n},"flash":{\n"note":"hi"\n}}',
     )
+  })
+
+  it('is read by its own lines where Node misreads a name of one character that JSON escapes', () => {
+    const values: [string, unknown][] = [
+      ['q', { x: 1 }],
+      ['\n', 1],
+      ['"', { y: [2] }],
+      ['\ud800', 3],
+      ['\\', 4],
+      ['10', 5],
+    ]
+    // What was parsed before decides whether it does.
+    for (const before of ['{}', '{"\\\\":1}', '{"q":{"\\\\":1},"\\\\":2}', '{"q":{"\\n":1},"\\n":2}']) {
+      JSON.parse(before)
+      for (let again = 0; again < 3; again++) {
+        const record = parse(format(recordWith(values, Object.fromEntries(values))))
+        assert.deepEqual(valuesOf(record.entries), values)
+        assert.deepEqual(new Map(valuesOf(record.flash)), new Map(values))
+      }
+    }
   })
 
   it('has the same text when it is read and written again, so that an untouched key costs nothing', () => {
