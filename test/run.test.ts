@@ -19,6 +19,34 @@ describe('npm test', () => {
   })
 })
 
-function run(args: string[], env: NodeJS.ProcessEnv): { status: number | null; stderr: string } {
-  return spawnSync(process.execPath, [join(import.meta.dirname, 'support/run.js'), ...args], { env, encoding: 'utf8' })
+describe('npm run test:node', () => {
+  const [major = ''] = process.versions.node.split('.')
+
+  it('runs the wanted tests on the wanted Node, and fails where they do', () => {
+    const green = run([major, 'id.test', '--test-name-pattern=nothing of this name'], outside, 'on-node')
+    assert.match(green.stdout, new RegExp(`^==> Node ${process.version}$`, 'm'))
+    assert.match(green.stdout, /^ℹ fail 0$/m)
+    assert.equal(green.status, 0)
+    const red = run([major, 'no-such-name'], outside, 'on-node')
+    assert.match(red.stderr, new RegExp(`No test file .*\\nThe tests failed on Node ${major}\\.\\n$`))
+    assert.equal(red.status, 1)
+  })
+
+  it('asks for a version', () => {
+    const { status, stderr } = run([], outside, 'on-node')
+    assert.equal(stderr, 'Say on which versions of Node: npm run test:node -- 22 24 26\n')
+    assert.equal(status, 1)
+  })
+})
+
+// A test runner that is told that it is a part of another one runs nothing.
+const { NODE_TEST_CONTEXT: _inside, ...outside } = process.env
+
+function run(
+  args: string[],
+  env: NodeJS.ProcessEnv,
+  script = 'run',
+): { status: number | null; stdout: string; stderr: string } {
+  const file = join(import.meta.dirname, `support/${script}.js`)
+  return spawnSync(process.execPath, [file, ...args], { env, encoding: 'utf8' })
 }
