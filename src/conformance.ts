@@ -33,15 +33,10 @@ export interface ConformanceOptions<S extends Store = Store> {
  *
  * ```ts
  * import { test } from 'node:test'
+ * import { memoryStore } from 'koa-server-session'
  * import { storeConformance } from 'koa-server-session/conformance'
- * import { postgresStore } from '../src/postgres-store.ts'
  *
- * storeConformance(test, {
- *   name: 'postgresStore',
- *   create: async () => postgresStore({ pool, table: await emptyTable() }),
- *   peer: store => postgresStore({ pool, table: store.table }),
- *   dispose: store => store.dropTable(),
- * })
+ * storeConformance(test, { name: 'memoryStore', create: () => memoryStore() })
  * ```
  *
  * The cases about optional powers (`isCurrent`, `watch`, `keys`, `prune`, `ping`, `close`) pass where a store does not

@@ -11,6 +11,7 @@ interface Requirement {
 
 /** What the tests start on free ports of their own. A server that no test needs any more leaves this list. */
 const REQUIREMENTS: readonly Requirement[] = [
+  { commands: ['curl'], debianPackage: 'curl' },
   { commands: ['redis-server'], debianPackage: 'redis-server' },
   { commands: ['memcached'], debianPackage: 'memcached' },
   // Its own commands are in a directory of its version, which is on nobody's path.

@@ -63,7 +63,8 @@ function threadStates(pid: number): (string | undefined)[] {
   return readdirSync(folder).map((thread) => /\) (\w)/.exec(readFileSync(join(folder, thread, 'stat'), 'utf8'))?.[1])
 }
 
-function isOpen(port: number): Promise<boolean> {
+/** Whether somebody listens on this port. */
+export function isOpen(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(port, '127.0.0.1')
     socket.once('connect', () => {

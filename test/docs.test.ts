@@ -1,0 +1,248 @@
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { basename, join } from 'node:path'
+import { after, before, describe, it } from 'node:test'
+import { publicDeclarations, referencePage } from '../docs/generate/reference.ts'
+import { OPTION_NAMES } from '../src/options.ts'
+import { readPage, readPages, type Block, type Page } from './support/pages.ts'
+import { redisServer } from './support/redis-server.ts'
+import { Ports, Shell } from './support/transcript.ts'
+
+const ROOT = join(import.meta.dirname, '../..')
+const TSC = join(createRequire(import.meta.url).resolve('typescript/package.json'), '../bin/tsc')
+const API = 'docs/api.md'
+
+const pages = readPages(ROOT)
+const declarations = publicDeclarations(join(ROOT, 'dist/src'))
+
+// Inside the package, so that its programs find `koa` and `koa-server-session` as an application would.
+const directory = join(ROOT, 'dist/programs')
+after(() => rmSync(directory, { recursive: true, force: true }))
+
+/** What fragments of an application take for granted: those blocks that import nothing themselves. */
+const PRELUDE = `
+import { AsyncLocalStorage } from 'node:async_hooks'
+import type {} from '@koa/bodyparser'
+import Koa from 'koa'
+import Router from 'koa-router'
+import {
+  bindSession, fromExpressStore, getSession, isSessionError, runWithSession, session, tryGetSession,
+  fileStore, memcachedStore, memoryStore, redisStore, type Session, type SessionError, type Sessions,
+} from 'koa-server-session'
+declare module 'koa-server-session' {
+  interface SessionData {
+    a?: number
+    cart?: { items: { sku: string }[] }
+    draft?: string
+    userId?: string
+    views?: number
+  }
+}
+declare const app: Koa
+declare const ctx: Koa.Context
+declare const router: Router
+declare const sessions: Sessions
+declare const keys: string[]
+`
+
+describe('the documentation', () => {
+  before(() => rmSync(directory, { recursive: true, force: true }))
+
+  it('shows TypeScript that compiles', () => {
+    const generated = new Set(declarations.map(({ signature }) => `${signature}\n`))
+    for (const page of pages) {
+      mkdirSync(folderOf(page), { recursive: true })
+      for (const [index, block] of page.blocks.entries()) {
+        if (block.language !== 'ts' || (page.path === API && generated.has(block.code))) continue
+        writeFileSync(join(folderOf(page), block.file ?? `block-${index}.ts`), program(block))
+      }
+    }
+    writeFileSync(
+      join(directory, 'tsconfig.json'),
+      JSON.stringify({
+        extends: '../../tsconfig.json',
+        compilerOptions: {
+          rootDir: '.',
+          outDir: '.',
+          noUnusedLocals: false,
+          noUnusedParameters: false,
+          isolatedDeclarations: false,
+          declaration: false,
+          declarationMap: false,
+          sourceMap: false,
+        },
+        include: ['.'],
+        exclude: [],
+      }),
+    )
+    const { status, stdout } = spawnSync(process.execPath, [TSC, '-p', directory], { encoding: 'utf8' })
+    assert.equal(status, 0, stdout)
+  })
+
+  for (const page of pages.filter(({ blocks }) => blocks.some(isPlayed))) {
+    it(`shows what its commands do: ${page.path}`, async (test) => {
+      const played = page.blocks.filter(isPlayed)
+      const ports = new Ports()
+      await ports.choose(page.blocks.map(({ code }) => code))
+      const redisPort = ports.get('6379')
+      if (redisPort !== undefined) {
+        const redis = await redisServer({ port: redisPort })
+        test.after(() => redis.stop())
+      }
+      const folder = folderOf(page)
+      mkdirSync(folder, { recursive: true })
+      for (const { file, code, language } of page.blocks) {
+        if (file && language !== 'ts') writeFileSync(join(folder, file), ports.toActual(code))
+      }
+      for (const file of readdirSync(folder).filter((name) => page.blocks.some((block) => compiled(block) === name)))
+        writeFileSync(join(folder, file), ports.toActual(readFileSync(join(folder, file), 'utf8')))
+      const shell = new Shell(ROOT, folder, ports)
+      test.after(() => shell.close())
+      for (const block of played) await shell.play(block)
+    })
+  }
+
+  it('has no block that nothing checks, but those that say so', (test) => {
+    const unchecked: string[] = []
+    const hidden: string[] = []
+    for (const { blocks } of pages) {
+      const commands = blocks.filter(isPlayed).map(({ code }) => code)
+      for (const { place, language, file, notRun, code } of blocks) {
+        if (notRun) unchecked.push(`${place}: ${notRun}`)
+        else if (['ts', 'console', 'sh'].includes(language)) continue
+        else if (language === 'js') {
+          const isRun = commands.some((command) => file && command.includes(file))
+          if (!isRun) hidden.push(`${place} is run by no command of its page`)
+        } else if (language === 'json') JSON.parse(code)
+        else if (language !== 'text' || !/[─│▶→]/.test(code)) hidden.push(`${place} is no diagram, and nothing runs it`)
+      }
+    }
+    for (const reason of unchecked) test.diagnostic(`not run: ${reason}`)
+    assert.deepEqual(hidden, [])
+    assert.ok(unchecked.length < 5, unchecked.join('\n'))
+  })
+
+  it('links to what there is', () => {
+    const others = ['CHANGELOG.md', 'bench/README.md', 'test/checker/README.md'].filter((path) =>
+      existsSync(join(ROOT, path)),
+    )
+    const all = new Map([...pages, ...others.map((path) => readPage(ROOT, path))].map((page) => [page.path, page]))
+    const broken = [...all.values()]
+      .flatMap(({ links }) => links)
+      .filter(({ target, anchor }) => {
+        if (/^[a-z]+:/.test(target)) return false
+        if (!existsSync(join(ROOT, target))) return true
+        return anchor !== undefined && !all.get(target)?.anchors.has(anchor)
+      })
+      .map(({ place, target, anchor }) => `${place}: ${target}${anchor === undefined ? '' : `#${anchor}`}`)
+    assert.deepEqual(broken, [])
+  })
+
+  it('leads from its index to every page', () => {
+    const index = pages.find(({ path }) => path === 'docs/README.md') as Page
+    const linked = new Set(index.links.map(({ target }) => target))
+    assert.deepEqual(
+      pages.map(({ path }) => path).filter((path) => path !== index.path && !linked.has(path)),
+      [],
+    )
+  })
+
+  it('names only what there is: files, options, errors, counters, channels, warnings, members', () => {
+    const source = readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' })
+      .filter((file) => file.endsWith('.ts'))
+      .map((file) => readFileSync(join(ROOT, 'src', file), 'utf8'))
+      .join('\n')
+    const members = (name: string): string[] =>
+      declarations.find((declaration) => declaration.name === name)?.members.map((member) => member.name) ?? []
+    const data = ['cart', 'draft', 'userId', 'views', 'visits']
+    const rules: [RegExp, (name: string) => boolean][] = [
+      [/^((?:src|test|docs|example|bench)\/[\w./-]+)$/, (path) => existsSync(join(ROOT, path))],
+      [/^cookie\.(\w+)/, (name) => members('CookieOptions').includes(name)],
+      [/^cache\.(\w+)/, (name) => members('CacheOptions').includes(name)],
+      [/^stats\(\)\.(\w+)/, (name) => members('SessionStats').includes(name)],
+      [/^sessions\.(\w+)/, (name) => members('Sessions').includes(name)],
+      [/^(?:ctx\.)?session\.(\w+)/, (name) => members('SessionMembers').includes(name) || data.includes(name)],
+    ]
+    const anywhere = [/\bERR_SESSION_\w+/g, /\bkoa-server-session:\w+/g, /\bSESSION_STORE_\w+/g]
+    const strangers = pages.flatMap(({ path, text, inlineCode }) => [
+      ...inlineCode.flatMap((code) =>
+        rules.flatMap(([pattern, isThere]) => {
+          const name = pattern.exec(code)?.[1]
+          return name === undefined || isThere(name) ? [] : [`${path}: ${code}`]
+        }),
+      ),
+      ...anywhere
+        .flatMap((pattern) => text.match(pattern) ?? [])
+        .filter((name) => !source.includes(`'${name}'`))
+        .map((name) => `${path}: ${name}`),
+    ])
+    assert.deepEqual([...new Set(strangers)], [])
+  })
+
+  it('quotes tests that there are, by their own words', () => {
+    const broken = pages.flatMap(({ path, text }) =>
+      [...text.matchAll(/\]\(\.\.\/(test\/[\w./-]+\.test\.ts)\) “([^”]+)”/g)]
+        .filter(([, file = '', words = '']) => !readFileSync(join(ROOT, file), 'utf8').includes(words))
+        .map(([, file, words]) => `${path}: ${file} has no test “${words}”`),
+    )
+    assert.deepEqual(broken, [])
+  })
+})
+
+describe('the reference of the API', () => {
+  it('is what `npm run docs` makes of the declarations', () => {
+    const written = readFileSync(join(ROOT, API), 'utf8')
+    assert.equal(written, referencePage(join(ROOT, 'dist/src')), 'Run: npm run docs')
+  })
+})
+
+describe('the README', () => {
+  const readme = pages.find(({ path }) => path === 'README.md') as Page
+
+  it('lists every option there is, and no other', () => {
+    assert.deepEqual(firstColumn(readme, 'Options').sort(), [...OPTION_NAMES].sort())
+  })
+
+  it('lists every error code there is, and no other', () => {
+    const source = readFileSync(join(ROOT, 'src/errors.ts'), 'utf8')
+    const codes = [...source.matchAll(/^ {2}\| '(ERR_SESSION_\w+)'/gm)].map(([, code]) => code as string)
+    assert.ok(codes.length > 10)
+    assert.deepEqual(firstColumn(readme, 'Errors').sort(), codes.sort())
+  })
+
+  it('names the guarantees that are tested, each in a file of its own', () => {
+    const named = [...readme.text.matchAll(/^- \*\*G(\d+)\*\*/gm)].map(([, number]) => Number(number))
+    const tested = readdirSync(join(ROOT, 'test/guarantees')).map((file) => Number(/^g(\d+)-/.exec(file)?.[1]))
+    assert.deepEqual(
+      named.sort((a, b) => a - b),
+      tested.sort((a, b) => a - b),
+    )
+  })
+})
+
+function isPlayed({ language, notRun }: Block): boolean {
+  return (language === 'console' || language === 'sh') && !notRun
+}
+
+function folderOf({ path }: Page): string {
+  return join(directory, basename(path, '.md'))
+}
+
+function compiled({ language, file }: Block): string | undefined {
+  return language === 'ts' ? file?.replace(/\.ts$/, '.js') : undefined
+}
+
+/** A block as a file of its own: as it is, or within a function if it is a fragment. */
+function program({ code, given }: Block): string {
+  return /^(?:import|export|declare module)\b/m.test(code)
+    ? `${given}\n${code}\nexport {}\n`
+    : `${PRELUDE}\n${given}\nexport async function fragment(): Promise<void> {\n${code}}\n`
+}
+
+/** The names in the first column of the table under this heading. */
+function firstColumn({ text }: Page, heading: string): string[] {
+  const section = text.slice(text.indexOf(`\n## ${heading}\n`) + 1).split('\n## ')[0] as string
+  return [...section.matchAll(/^\| `([^`]+)`/gm)].map(([, name]) => name as string)
+}

@@ -1,0 +1,182 @@
+import assert from 'node:assert/strict'
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { freePort, isOpen, until } from './server-process.ts'
+import type { Block } from './pages.ts'
+
+/** A command of a transcript, and the lines that it shows beneath. */
+interface Step {
+  readonly command: string
+  readonly shown: string
+}
+
+/** The ports that pages use, each of which is another one while the page is tested. */
+const PORTS = /\b(?:300\d|6379|11211)\b/g
+const LOG = 'background.log'
+const END = '--- end of the command, status '
+
+/** The ports of one page's programs: free ones for those it names. */
+export class Ports {
+  readonly #actual = new Map<string, string>()
+
+  /** For every port that one of these texts names. */
+  async choose(texts: readonly string[]): Promise<void> {
+    for (const port of new Set(texts.flatMap((text) => text.match(PORTS) ?? [])))
+      this.#actual.set(port, String(await freePort()))
+  }
+
+  get(port: string): number | undefined {
+    return this.#actual.has(port) ? Number(this.#actual.get(port)) : undefined
+  }
+
+  toActual(text: string): string {
+    return text.replace(PORTS, (port) => this.#actual.get(port) ?? port)
+  }
+
+  toShown(text: string): string {
+    return [...this.#actual].reduce((shown, [port, actual]) => shown.replaceAll(actual, port), text)
+  }
+}
+
+/**
+ * A shell in which the transcripts of one page are played, one after the other: with `$ `, a command; beneath it, what
+ * it prints. Commands that end with `&` stay until the page ends, and what they print is in a log.
+ *
+ * Three commands are not what they seem: `npm` only checks that the packages and scripts that it names exist, `npx` runs
+ * this package's own command, and `node` runs what a file in TypeScript was compiled to.
+ */
+export class Shell {
+  readonly #process: ChildProcess
+  readonly #lines: AsyncIterator<string>
+  readonly #directory: string
+  readonly #root: string
+  readonly #ports: Ports
+
+  constructor(root: string, directory: string, ports: Ports) {
+    this.#root = root
+    this.#directory = directory
+    this.#ports = ports
+    this.#process = spawn('bash', ['--noprofile', '--norc'], {
+      cwd: directory,
+      env: { PATH: process.env['PATH'], HOME: directory, NO_COLOR: '1' },
+      stdio: ['pipe', 'pipe', 'inherit'],
+    })
+    this.#lines = createInterface({ input: this.#process.stdout as NodeJS.ReadableStream })[Symbol.asyncIterator]()
+    this.#process.stdin?.write(`
+      trap 'kill $(jobs -p) 2>/dev/null' EXIT
+      exec 2>&1
+      curl() { command curl -sS "$@"; }
+      redis-cli() { command redis-cli -p ${ports.get('6379') ?? 6379} "$@"; }
+      node() { command node "\${@/%.ts/.js}"; }
+      npx() { shift; command node ${root}/dist/src/cli.js "$@"; }
+    `)
+  }
+
+  /** Plays a `console` block and compares; runs an `sh` block, which must succeed. */
+  async play(block: Block): Promise<void> {
+    if (block.language === 'sh') {
+      for (const command of block.code.split('\n').filter((line) => line !== '' && !line.startsWith('#'))) {
+        const { status, output } = await this.#run(command)
+        assert.equal(status, 0, `${block.place}: ${command}\n${output}`)
+      }
+      return
+    }
+    for (const { command, shown } of stepsOf(block)) {
+      const { output } = await this.#run(command)
+      const printed = normal(this.#ports.toShown(output))
+      if (!matches(printed, normal(shown))) assert.equal(printed, normal(shown), `${block.place}: $ ${command}`)
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#process.stdin?.end()
+    if (this.#process.exitCode === null) await once(this.#process, 'exit')
+  }
+
+  async #run(shownCommand: string): Promise<{ status: number; output: string }> {
+    if (/^(?:npm [^|&]+(?:&& )?)+$/.test(shownCommand)) return this.#checkNpm(shownCommand)
+    let command = this.#ports.toActual(shownCommand)
+    const isBackground = /&( *#.*)?$/.test(command)
+    if (isBackground) command = command.replace(/&( *#.*)?$/, `>>${LOG} 2>&1 &`)
+    else await this.#serverOf(command)
+    // The port must be free again for whoever comes next.
+    const waiting = /^kill (?:-\w+ )?(%\d+)/.exec(command)?.[1]
+    if (waiting) command += `; wait ${waiting}`
+    this.#process.stdin?.write(`{ ${command}\n}; printf '\\n%s%s\\n' '${END}' $?\n`)
+    const output: string[] = []
+    for (;;) {
+      const { value: line, done } = await this.#lines.next()
+      if (done) throw new Error(`The shell ended with: ${shownCommand}`)
+      if (line.startsWith(END)) return { status: Number(line.slice(END.length)), output: output.join('\n') }
+      output.push(line)
+    }
+  }
+
+  /** Waits until the server that the command asks is there. */
+  async #serverOf(command: string): Promise<void> {
+    const port = /(?:127\.0\.0\.1|localhost):(\d+)/.exec(command)?.[1]
+    if (port === undefined) return
+    const log = join(this.#directory, LOG)
+    await until(() => isOpen(Number(port))).catch((cause: unknown) => {
+      throw new Error(`No server at port ${port}.\n${existsSync(log) ? readFileSync(log, 'utf8') : ''}`, { cause })
+    })
+  }
+
+  #checkNpm(commands: string): { status: number; output: string } {
+    const { name, scripts } = JSON.parse(readFileSync(join(this.#root, 'package.json'), 'utf8')) as {
+      name: string
+      scripts: Record<string, string>
+    }
+    for (const command of commands.replace(/#.*/, '').split('&&')) {
+      const [, verb = '', ...words] = command.trim().split(/\s+/)
+      if (verb === 'install' || verb === 'i') {
+        for (const word of words.filter((option) => !option.startsWith('-'))) {
+          const there = word === name || existsSync(join(this.#root, 'node_modules', word, 'package.json'))
+          assert.ok(there, `${command}: the tests know no package ${word}`)
+        }
+      } else if (verb !== 'ci') {
+        const script = verb === 'run' ? (words[0] ?? '') : verb
+        assert.ok(script in scripts, `${command}: package.json has no script ${script}`)
+      }
+    }
+    return { status: 0, output: '' }
+  }
+}
+
+function stepsOf({ code, place }: Block): Step[] {
+  const [before, ...steps] = `\n${code}`.split(/\n\$ /)
+  assert.equal(before?.trim(), '', `${place} begins with what no command prints`)
+  return steps.map((step) => {
+    const [command = '', ...shown] = step.split('\n')
+    return { command, shown: shown.join('\n') }
+  })
+}
+
+/** What is another at every run. */
+const CHANGING: readonly [RegExp, string][] = [
+  [/^(?:Date|Connection|Keep-Alive): .*\n/gm, ''],
+  [/[\w-]{43}\.[\w-]{43}/g, '(cookie)'],
+  [/\b[0-9a-f]{64}\b/g, '(id)'],
+  [/\b1\d{12}\b/g, '(instant)'],
+  [/\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT/g, '(date)'],
+]
+
+function normal(text: string): string {
+  return CHANGING.reduce((result, [pattern, word]) => result.replace(pattern, word), text.replaceAll('\r', '')).trim()
+}
+
+/** `…` stands for anything: alone on a line for any number of lines, within a line for a part of it. */
+function matches(printed: string, shown: string): boolean {
+  const pattern = shown
+    .split('\n')
+    .map((line) => (line === '…' ? '(?:.*\\n)*?' : `${line.split('…').map(escaped).join('.*?')}\\n`))
+    .join('')
+  return new RegExp(`^${pattern}$`).test(`${printed}\n`)
+}
+
+function escaped(text: string): string {
+  return text.replace(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`)
+}
