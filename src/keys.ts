@@ -65,6 +65,14 @@ export function noKeys(): SessionError {
   )
 }
 
+/** The same, where `app.keys` cannot be asked yet. */
+export function keysNotSeenYet(): SessionError {
+  return wrong(
+    'sessions.open has no keys to verify cookies with: app.keys is known from the first request on. ' +
+      'Pass session({ keys }) instead.',
+  )
+}
+
 function isKeygrip(keys: Keys): keys is Keygrip {
   const { sign, index } = (keys ?? {}) as Partial<Keygrip>
   return typeof sign === 'function' && typeof index === 'function'

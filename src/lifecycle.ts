@@ -180,7 +180,9 @@ export class Lifecycle {
       state.phase = 'destroyed'
       throw gone()
     }
-    state.reset({ found, record: recordOf(found) })
+    // A save of this very session may have been faster than the answer.
+    const newest = found.version < state.found.version ? state.found : found
+    state.reset({ found: newest, record: recordOf(newest) })
   }
 
   /**

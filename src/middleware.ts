@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http'
 import type Koa from 'koa'
 import { cached } from './cache.ts'
 import { SessionCookie } from './cookie.ts'
@@ -6,8 +7,9 @@ import { encrypted } from './encryption.ts'
 import { SessionError } from './errors.ts'
 import { guarded } from './guard.ts'
 import { isKey } from './id.ts'
-import { keyringOf, noKeys, type Keys } from './keys.ts'
+import { keyringOf, keysNotSeenYet, noKeys, type Keys } from './keys.ts'
 import { Lifecycle } from './lifecycle.ts'
+import { openSession } from './open.ts'
 import { checkOptions, type SessionOptions } from './options.ts'
 import { RequestSession, type Services } from './request.ts'
 import { currentHolder, enter, holderOf, noSessionHere, runInContext } from './scope.ts'
@@ -21,6 +23,17 @@ export interface Sessions<Data extends object = SessionData> {
   (ctx: Koa.ParameterizedContext, next: Koa.Next): Promise<void>
   /** This very middleware's session of the request in which it is called; throws like `getSession`. */
   get(): Session<Data>
+  /**
+   * The session of a request that passes no middleware: a WebSocket's upgrade, the handshake of socket.io. Reads and
+   * verifies the cookie, sets none, and counts as a use. Resolves to `undefined` if there is no live session (no cookie,
+   * a forged one, an expired session); rejects with `ERR_SESSION_STORE_UNAVAILABLE` if the store fails, and with
+   * `ERR_SESSION_OPTION` if the keys are the application's and no request has shown them yet.
+   *
+   * It may stay open for as long as the socket. Nothing commits by itself: `update` commits at once, all other changes
+   * need `save()`. It shows what it loaded: `reload()` reads the newest state, and counts as a use. `regenerate` rejects,
+   * because there is no response to carry the new cookie. `runWithSession(session, fn)` hands it to `getSession()`.
+   */
+  open(request: IncomingMessage): Promise<Session<Data> | undefined>
   /**
    * Replaces the signing keys while running, newest first. Cookies signed by a key that is still in the list are
    * accepted and signed anew, once; all others are no longer accepted.
@@ -78,9 +91,11 @@ export function session<Data extends object = SessionData>(options: SessionOptio
   if (keyring) vault?.use(keyring.derive('encryption'))
   let services: Services | undefined
 
-  function servicesFor(app: Koa): Services {
+  /** Without an application, as far as the keys are known without it. */
+  function servicesFor(app?: Koa): Services {
     if (services) return services
     if (!keyring) {
+      if (!app) throw keysNotSeenYet()
       if (!app.keys) throw noKeys()
       keyring = keyringOf(app.keys)
       vault?.use(keyring.derive('encryption'))
@@ -115,6 +130,8 @@ export function session<Data extends object = SessionData>(options: SessionOptio
   const operations: Omit<Sessions<Data>, never> = {
     get: () => (currentHolder(middleware)?.session ?? noSessionHere()) as Session<Data>,
     canList: front.subjects !== undefined,
+    open: async (request) =>
+      (await openSession(servicesFor(), request.headers.cookie, middleware)) as Session<Data> | undefined,
     list: async (subject) => subjects.list(subject, currentHolder(middleware)?.session.id),
     revoke: async (id) => {
       if (!isKey(id))

@@ -1,10 +1,10 @@
 import { STATUS_CODES } from 'node:http'
 import type Koa from 'koa'
+import { receive, type Arrival, type Reception } from './arrival.ts'
 import { recordOf } from './commits.ts'
-import type { SessionCookie, Verified } from './cookie.ts'
-import type { Diagnostics } from './diagnostics.ts'
+import type { Verified } from './cookie.ts'
 import { SessionError } from './errors.ts'
-import { gone, type CommitOutcome, type Lifecycle } from './lifecycle.ts'
+import { gone, type CommitOutcome } from './lifecycle.ts'
 import type { SessionRecord } from './record.ts'
 import { ResponseCookie, varyByCookie, varyByCookieLater } from './response.ts'
 import type { Holder } from './scope.ts'
@@ -15,10 +15,7 @@ import type { RegenerateOptions, Session } from './types.ts'
 import { isPromise, type Awaitable } from './units.ts'
 
 /** What the requests of one middleware share. */
-export interface Services {
-  readonly lifecycle: Lifecycle
-  readonly cookie: SessionCookie
-  readonly diagnostics: Diagnostics
+export interface Services extends Reception {
   readonly secure: boolean | 'auto'
   readonly onStoreError: 'throw' | 'anonymous'
 }
@@ -53,32 +50,20 @@ export class RequestSession implements Holder, SessionActions {
 
   /** Loads the session that the cookies name. Never rejects: a failure is kept for whoever touches the session. */
   load(): Awaitable<void> {
-    const candidates = this.#services.cookie.read(this.#ctx.req.headers.cookie)
-    const [first] = candidates
-    if (!first) return
     try {
-      const found = this.#services.lifecycle.load(first.key)
-      if (found && !isPromise(found)) return this.#loaded(first, found)
-      return this.#loadFirstLive(candidates, found)
+      const arrival = receive(this.#services, this.#ctx.req.headers.cookie)
+      if (!arrival) return
+      if (!isPromise(arrival)) return this.#arrived(arrival)
+      return arrival.then(
+        (late) => late && this.#arrived(late),
+        (error: unknown) => void (this.#failure = error),
+      )
     } catch (error) {
       this.#failure = error
     }
   }
 
-  async #loadFirstLive(candidates: Verified[], firstAnswer: Awaitable<Found | undefined>): Promise<void> {
-    try {
-      for (const candidate of candidates) {
-        const found = await (candidate === candidates[0] ? firstAnswer : this.#services.lifecycle.load(candidate.key))
-        if (found) return this.#loaded(candidate, found)
-      }
-      this.#services.diagnostics.stats.suspicious++
-      this.#services.diagnostics.report('suspicious', { reason: 'unknown id' })
-    } catch (error) {
-      this.#failure = error
-    }
-  }
-
-  #loaded(cookie: Verified, found: Found): void {
+  #arrived({ cookie, found }: Arrival): void {
     this.#cookie = cookie
     this.#found = found
     this.#mustSend = cookie.keyIndex > 0

@@ -1,13 +1,14 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type Koa from 'koa'
 import { SessionError } from './errors.ts'
+import { ownerOf } from './session.ts'
 import type { Session } from './types.ts'
 
 /** Where the session of one request is found; `regenerate` swaps the session inside. */
 export interface Holder {
   readonly session: Session
   /** Whose it is, where several session middlewares serve one request. */
-  readonly owner?: object
+  readonly owner?: object | undefined
   /** The holder of the middleware around this one. */
   readonly outer?: Holder | undefined
 }
@@ -53,9 +54,12 @@ export function bindSession<This, Arguments extends unknown[], Result>(
   }
 }
 
-/** Runs `fn` so that `getSession()` finds this session in it: for jobs, message handlers and tests. */
+/**
+ * Runs `fn` so that `getSession()` finds this session in it, and so does the `get()` of its own middleware: for jobs,
+ * message handlers and tests.
+ */
 export function runWithSession<Result>(session: Session, fn: () => Result): Result {
-  return storage.run({ [HOLDER]: { session } }, fn)
+  return storage.run({ [HOLDER]: { session, owner: ownerOf(session) } }, fn)
 }
 
 /** Makes `holder` the one that `getSession()` and `ctx.session` find in this request from here on. */

@@ -79,7 +79,16 @@ const MEMBERS: { [Name in keyof Members]: (state: SessionState) => unknown } = {
   // So that a session may be returned from an async function.
   then: () => undefined,
 }
-const MEMBER_OF = new Map<PropertyKey, (state: SessionState) => unknown>(Object.entries(MEMBERS))
+const STATE = Symbol('koa-server-session.state')
+const MEMBER_OF = new Map<PropertyKey, (state: SessionState) => unknown>([
+  ...Object.entries(MEMBERS),
+  [STATE, (state) => state],
+])
+
+/** The middleware whose session this is; `undefined` for an object that only stands in for a session. */
+export function ownerOf(session: Session): object | undefined {
+  return (session as { [STATE]?: SessionState })[STATE]?.actions.owner
+}
 
 function settle(work: () => Promise<void>, callback: SessionCallback | undefined): Promise<void> | undefined {
   if (typeof callback !== 'function') return work()

@@ -8,6 +8,10 @@ import { Entry, type Codec } from './value.ts'
 
 /** What a session asks of whoever opened it. The session itself does no I/O and knows no HTTP. */
 export interface SessionActions {
+  /** The middleware whose session it is, for its `get()`. */
+  readonly owner?: object
+  /** Whether a commit leaves flash values that nobody has read here, for whoever does. Default: it drops them all. */
+  readonly keepsUnreadFlash?: boolean
   save(state: SessionState): Promise<void>
   reload(state: SessionState): Promise<void>
   update<Result>(state: SessionState, change: (session: Session) => Result): Promise<Result>
@@ -68,7 +72,7 @@ export class SessionState {
     this.#id = stored?.id
     this.#key = stored?.key
     this.#received = record.flash
-    this.#undropped = record.flash
+    this.#undropped = actions.keepsUnreadFlash ? undefined : record.flash
   }
 
   /** The secret for the cookie: made when it is first needed. */
@@ -142,10 +146,19 @@ export class SessionState {
 
   flash(key: string, ...values: [] | [value: unknown]): unknown {
     if (typeof key !== 'string') throw new SessionError('ERR_SESSION_VALUE', 'session.flash: the key must be a string.')
-    if (values.length === 0) return this.phase === 'destroyed' ? undefined : this.#received.get(key)?.read(this.codec)
+    if (values.length === 0) return this.#readFlash(key)
     this.#assertOpen('flash')
     this.#flash.set(key, values[0])
     return undefined
+  }
+
+  #readFlash(key: string): unknown {
+    const entry = this.phase === 'destroyed' ? undefined : this.#received.get(key)
+    // Not once more after a commit has dropped it: the same may have been left anew since.
+    if (entry && this.actions.keepsUnreadFlash && this.record.flash.get(key)?.text === entry.text) {
+      this.#undropped = new Map(this.#undropped).set(key, entry)
+    }
+    return entry?.read(this.codec)
   }
 
   /**
@@ -192,7 +205,7 @@ export class SessionState {
     for (const [key, { text }] of changes.flash ?? []) {
       if (this.codec.encode(this.#flash.get(key), key) === text) this.#flash.delete(key)
     }
-    if (changes.flashSeen) this.#undropped = undefined
+    if (changes.flashSeen === this.#undropped) this.#undropped = undefined
     if (changes.terms === this.#terms) this.#terms = undefined
   }
 
@@ -212,7 +225,7 @@ export class SessionState {
     if (!stored) return
     this.committed(stored.found, stored.record)
     this.#received = stored.record.flash
-    this.#undropped = stored.record.flash
+    this.#undropped = this.actions.keepsUnreadFlash ? undefined : stored.record.flash
   }
 
   /** What is agreed about this session now, for one that carries it on. */

@@ -32,6 +32,8 @@ const FLOORS: Readonly<Record<string, number>> = {
   subjects: 3.5,
   scope: 4,
   response: 4.5,
+  arrival: 4.5,
+  open: 4.7,
   options: 5,
   request: 5,
   middleware: 6,
