@@ -1,12 +1,12 @@
 import type { Context } from 'koa'
-import type { Html } from './views/html.ts'
+import { layout, type Page } from './views/layout.ts'
 
 /** Answers with a page. Nobody keeps a copy: a page may show who is signed in, and its forms carry a secret. */
-export function show(ctx: Context, page: Html, status = 200): void {
+export function show(ctx: Context, page: Page, status = 200): void {
   ctx.status = status
   ctx.set('Cache-Control', 'no-store')
   ctx.type = 'html'
-  ctx.body = page.text
+  ctx.body = layout(page, ctx.state.answeredBy as string | undefined).text
 }
 
 /** After a form: the browser gets that page, and a reload of it does not send the form again. */

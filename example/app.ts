@@ -1,11 +1,13 @@
 import { bodyParser } from '@koa/bodyparser'
 import Koa from 'koa'
 import { session, type Keys, type Sessions, type Store } from 'koa-server-session'
+import { answeredBy } from './middleware/answered-by.ts'
 import { refuseForgedForms } from './middleware/forged-forms.ts'
 import { problemPages } from './middleware/problem-pages.ts'
 import { securityHeaders } from './middleware/security-headers.ts'
 import { accountRoutes } from './routes/account.ts'
 import { cartRoutes } from './routes/cart.ts'
+import { deviceRoutes } from './routes/devices.ts'
 import { homeRoutes } from './routes/home.ts'
 import { STYLE_PATH, styleRoutes } from './routes/style.ts'
 
@@ -16,10 +18,13 @@ export interface AppOptions {
   store?: Store | string | undefined
   /** Whether visitors reach this site by https only, through a proxy that says so in X-Forwarded-Proto. */
   isBehindHttps?: boolean
+  /** What the footer calls this process, where several serve the site. */
+  processName?: string | undefined
 }
 
 /** The whole site. Whoever started it also calls `sessions.close()` when it ends. */
-export function createApp({ keys, store, isBehindHttps = false }: AppOptions): { app: Koa; sessions: Sessions } {
+export function createApp(options: AppOptions): { app: Koa; sessions: Sessions } {
+  const { keys, store, isBehindHttps = false, processName } = options
   const app = new Koa({ proxy: isBehindHttps })
   const sessions = session({
     keys,
@@ -32,8 +37,11 @@ export function createApp({ keys, store, isBehindHttps = false }: AppOptions): {
   app.use(securityHeaders)
   app.use(problemPages) // before the sessions, because it also answers for a store that is down
   app.use(sessions)
+  if (processName) app.use(answeredBy(processName, sessions))
   app.use(bodyParser({ enableTypes: ['form'], formLimit: '16kb' }))
   app.use(refuseForgedForms)
-  for (const routes of [homeRoutes, cartRoutes, accountRoutes, styleRoutes]) app.use(routes.routes())
+  for (const router of [homeRoutes, cartRoutes, accountRoutes(sessions), deviceRoutes(sessions), styleRoutes]) {
+    app.use(router.routes())
+  }
   return { app, sessions }
 }

@@ -5,6 +5,7 @@
  * - SESSION_KEY: the secret that signs the session cookie (default: one that is made at the first start, and kept), and
  *   SESSION_KEY_OLD: the one before it, while cookies that it signed are still about
  * - BEHIND_HTTPS=1: visitors come through a proxy that speaks https with them
+ * - PROCESS_NAME: what the footer calls this process, where several serve the site (see two.ts)
  */
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
@@ -18,16 +19,18 @@ const KEY_FILE = '.sessions/signing-key'
 const PATIENCE = 10_000
 
 async function main(): Promise<void> {
-  const { PORT = '3000', HOST = 'localhost', SESSION_STORE, SESSION_KEY, SESSION_KEY_OLD, BEHIND_HTTPS } = process.env
+  const { PORT = '3000', HOST = 'localhost', SESSION_STORE, SESSION_KEY, SESSION_KEY_OLD } = process.env
   const kept = SESSION_KEY ? undefined : keptSigningKey(KEY_FILE)
   const { app, sessions } = createApp({
     keys: [SESSION_KEY || kept?.key, SESSION_KEY_OLD],
     store: SESSION_STORE,
-    isBehindHttps: BEHIND_HTTPS === '1',
+    isBehindHttps: process.env.BEHIND_HTTPS === '1',
+    processName: process.env.PROCESS_NAME,
   })
   app.on('error', (error) => console.error(error)) // whole: Koa's own log leaves out the cause
 
   const server = createServer(app.callback())
+  if (process.env.PROCESS_NAME) server.maxRequestsPerSocket = 1 // so that each request may go to another process
   server.listen(Number(PORT), HOST)
   await once(server, 'listening')
 
@@ -61,7 +64,7 @@ async function closed(server: Server): Promise<void> {
 
 main().catch((error: unknown) => {
   console.error(explained(error))
-  process.exitCode = 1
+  process.exit(1)
 })
 
 /** Mistakes in the settings in one sentence, anything else whole. */

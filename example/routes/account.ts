@@ -1,47 +1,50 @@
 import Router from 'koa-router'
+import type { Sessions } from 'koa-server-session'
+import { signedInOnly, type SignedIn } from '../middleware/signed-in-only.ts'
+import { identifyDevice } from '../services/devices.ts'
 import { notify } from '../services/notices.ts'
 import { checkPassword } from '../services/users.ts'
-import { currentUser, currentVisitor } from '../services/visitor.ts'
+import { currentVisitor } from '../services/visitor.ts'
 import { profilePage } from '../views/profile.ts'
 import { signedOutPage, signInPage } from '../views/sign-in.ts'
 import { field, seeOther, show } from '../answers.ts'
 
-const MONTH = 30 * 24 * 60 * 60 * 1000
+const DAY = 24 * 60 * 60 * 1000
 
-export const accountRoutes: Router = new Router()
+export function accountRoutes(sessions: Sessions): Router<SignedIn> {
+  const router = new Router<SignedIn>()
 
-accountRoutes.get('/sign-in', (ctx) => {
-  show(ctx, signInPage(currentVisitor()))
-})
+  router.get('/sign-in', (ctx) => {
+    show(ctx, signInPage(currentVisitor()))
+  })
 
-accountRoutes.post('/sign-in', async (ctx) => {
-  const user = await checkPassword(field(ctx, 'name'), field(ctx, 'password'))
-  if (!user) {
-    notify('That name and password do not go together.', 'problem')
-    return seeOther(ctx, '/sign-in')
-  }
-  // A new id, so that whoever knew the old one does not get in. What is worth keeping is named; the rest is left behind.
-  await ctx.session.regenerate({ keep: ['cart', 'visits'] })
-  ctx.session.userId = user.id
-  if (field(ctx, 'remember')) ctx.session.remember({ idleTimeout: MONTH, absoluteTimeout: MONTH })
-  notify(`Welcome, ${user.name}.`)
-  seeOther(ctx, '/profile')
-})
+  router.post('/sign-in', async (ctx) => {
+    const user = await checkPassword(field(ctx, 'name'), field(ctx, 'password'))
+    if (!user) {
+      notify('That name and password do not go together.', 'problem')
+      return seeOther(ctx, '/sign-in')
+    }
+    // A new id, so that whoever knew the old one does not get in. What is worth keeping is named; the rest is left behind.
+    await ctx.session.regenerate({ keep: ['cart', 'visits'] })
+    ctx.session.userId = user.id
+    identifyDevice(sessions, user, ctx.get('User-Agent'))
+    if (field(ctx, 'remember')) ctx.session.remember({ idleTimeout: 14 * DAY, absoluteTimeout: 30 * DAY })
+    notify(`Welcome, ${user.name}.`)
+    seeOther(ctx, '/profile')
+  })
 
-accountRoutes.get('/profile', (ctx) => {
-  const user = currentUser()
-  if (!user) {
-    notify('Please sign in to see your profile.', 'problem')
-    return seeOther(ctx, '/sign-in')
-  }
-  show(ctx, profilePage(currentVisitor(), user, ctx.session))
-})
+  router.get('/profile', signedInOnly, (ctx) => {
+    show(ctx, profilePage(currentVisitor(), ctx.state.user, ctx.session))
+  })
 
-accountRoutes.post('/sign-out', async (ctx) => {
-  await ctx.session.destroy()
-  seeOther(ctx, '/signed-out')
-})
+  router.post('/sign-out', async (ctx) => {
+    await ctx.session.destroy()
+    seeOther(ctx, '/signed-out')
+  })
 
-accountRoutes.get('/signed-out', (ctx) => {
-  show(ctx, signedOutPage())
-})
+  router.get('/signed-out', (ctx) => {
+    show(ctx, signedOutPage())
+  })
+
+  return router
+}

@@ -2,16 +2,16 @@ import type { CartLine } from '../services/cart.ts'
 import type { Visitor } from '../services/visitor.ts'
 import { form } from './form.ts'
 import { html, type Html } from './html.ts'
-import { layout } from './layout.ts'
+import type { Page } from './layout.ts'
 import { price } from './price.ts'
 
-export function cartPage(visitor: Visitor, lines: CartLine[]): Html {
-  return layout({
+export function cartPage(visitor: Visitor, lines: CartLine[]): Page {
+  return {
     title: 'Cart',
     visitor,
     body: html`<h1>Your cart</h1>
       ${lines.length > 0 ? table(lines) : html`<p>It is empty so far. <a href="/">Choose a tea</a>.</p>`}`,
-  })
+  }
 }
 
 function table(lines: CartLine[]): Html {

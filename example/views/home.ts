@@ -2,7 +2,7 @@ import type { Tea } from '../services/teas.ts'
 import type { Visitor } from '../services/visitor.ts'
 import { form } from './form.ts'
 import { html, type Html } from './html.ts'
-import { layout } from './layout.ts'
+import type { Page } from './layout.ts'
 import { price } from './price.ts'
 
 /** What the session adds to the home page. */
@@ -11,8 +11,8 @@ export interface Personal {
   visits: number
 }
 
-export function homePage(teas: readonly Tea[], personal: Personal | undefined): Html {
-  return layout({
+export function homePage(teas: readonly Tea[], personal: Personal | undefined): Page {
+  return {
     title: 'Tea',
     visitor: personal?.visitor,
     body: html` <section class="hero">
@@ -22,7 +22,7 @@ export function homePage(teas: readonly Tea[], personal: Personal | undefined): 
       <ul class="teas">
         ${teas.map((tea) => card(tea, personal !== undefined))}
       </ul>`,
-  })
+  }
 }
 
 function greeting({ visits }: Personal): Html {

@@ -2,14 +2,16 @@ import type { Visitor } from '../services/visitor.ts'
 import { form } from './form.ts'
 import { html, type Html } from './html.ts'
 
-export interface PageParts {
+/** What the views make; `show` puts it into the layout. */
+export interface Page {
   title: string
   /** `undefined`: a page that uses no session. */
   visitor?: Visitor | undefined
   body: Html
 }
 
-export function layout({ title, visitor, body }: PageParts): Html {
+/** `answeredBy`: a line for the footer, where several processes serve the site. */
+export function layout({ title, visitor, body }: Page, answeredBy?: string): Html {
   return html`<!doctype html>
     <html lang="en">
       <head>
@@ -29,7 +31,8 @@ export function layout({ title, visitor, body }: PageParts): Html {
           ${body}
         </main>
         <footer>
-          The example of <strong>koa-server-session</strong>: plain HTML, no script. Nothing is sold here.
+          <p>The example of <strong>koa-server-session</strong>: plain HTML, no script. Nothing is sold here.</p>
+          ${answeredBy && html`<p id="answered-by">${answeredBy}</p>`}
         </footer>
       </body>
     </html> `

@@ -1,5 +1,5 @@
-import { html, type Html } from './html.ts'
-import { layout } from './layout.ts'
+import { html } from './html.ts'
+import type { Page } from './layout.ts'
 
 const PROBLEMS: Readonly<Record<number, readonly [title: string, text: string]>> = {
   403: [
@@ -15,16 +15,16 @@ const PROBLEMS: Readonly<Record<number, readonly [title: string, text: string]>>
   ],
 }
 
-export function problemPage(status: number): Html {
+export function problemPage(status: number): Page {
   const [title, text] = PROBLEMS[status] ?? [
     'Something went wrong',
     'It is our fault, and it has been noted. Please try again.',
   ]
-  return layout({
+  return {
     title,
     body: html`<p class="status">${status}</p>
       <h1>${title}</h1>
       <p>${text}</p>
       <p class="choices"><a class="button" href="/">To the teas</a></p>`,
-  })
+  }
 }

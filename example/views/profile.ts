@@ -1,13 +1,12 @@
 import type { Session } from 'koa-server-session'
 import type { User } from '../services/users.ts'
 import type { Visitor } from '../services/visitor.ts'
-import { html, type Html } from './html.ts'
-import { layout } from './layout.ts'
+import { html } from './html.ts'
+import type { Page } from './layout.ts'
+import { time } from './time.ts'
 
-const TIME = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'medium' })
-
-export function profilePage(visitor: Visitor, user: User, session: Session): Html {
-  return layout({
+export function profilePage(visitor: Visitor, user: User, session: Session): Page {
+  return {
     title: 'Profile',
     visitor,
     body: html`<h1>${user.name}</h1>
@@ -18,11 +17,12 @@ export function profilePage(visitor: Visitor, user: User, session: Session): Htm
         <dt>Visits</dt>
         <dd>${session.visits ?? 0}</dd>
         <dt>Session began</dt>
-        <dd>${TIME.format(session.createdAt)}</dd>
+        <dd>${time(session.createdAt)}</dd>
         <dt>Ends, if not used</dt>
-        <dd>${TIME.format(session.expiresAt)}</dd>
+        <dd>${time(session.expiresAt)}</dd>
         <dt>Its public id</dt>
         <dd><code>${session.id.slice(0, 12)}…</code></dd>
-      </dl>`,
-  })
+      </dl>
+      <p><a href="/devices">Where you are signed in</a></p>`,
+  }
 }

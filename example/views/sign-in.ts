@@ -1,11 +1,11 @@
 import { DEMO_SIGN_INS } from '../services/users.ts'
 import type { Visitor } from '../services/visitor.ts'
 import { form } from './form.ts'
-import { html, type Html } from './html.ts'
-import { layout } from './layout.ts'
+import { html } from './html.ts'
+import type { Page } from './layout.ts'
 
-export function signInPage(visitor: Visitor): Html {
-  return layout({
+export function signInPage(visitor: Visitor): Page {
+  return {
     title: 'Sign in',
     visitor,
     body: html`<div class="narrow">
@@ -24,15 +24,15 @@ export function signInPage(visitor: Visitor): Html {
         To try: ${DEMO_SIGN_INS.map(({ id, password }) => html`<br /><code>${id}</code> with <code>${password}</code>`)}
       </p>
     </div>`,
-  })
+  }
 }
 
 /** Uses no session: the visitor has none any more, and gets none for this page. */
-export function signedOutPage(): Html {
-  return layout({
+export function signedOutPage(): Page {
+  return {
     title: 'Signed out',
     body: html`<h1>You are signed out</h1>
       <p>Your session has ended on the server, and the browser has forgotten its cookie.</p>
       <p class="choices"><a class="button" href="/">Back to the teas</a> <a href="/sign-in">Sign in again</a></p>`,
-  })
+  }
 }

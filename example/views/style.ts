@@ -19,6 +19,7 @@ body {
 .bar, main, footer { width: 100%; max-width: 62rem; margin: 0 auto; padding: 1rem 1.25rem; }
 main { flex: 1; }
 footer { color: var(--soft); font-size: .875rem; }
+footer p { margin: 0 0 .25rem; }
 footer::before { content: ''; display: block; border-top: 1px solid var(--line); margin-bottom: 1rem; }
 a { color: var(--accent); }
 h1, h2, .brand { font-family: Georgia, 'Times New Roman', serif; font-weight: 600; line-height: 1.2; }
@@ -65,6 +66,13 @@ nav a { text-decoration: none; }
   .lines .price { grid-column: 3; grid-row: 1; }
   .lines form:first-of-type { grid-column: 1 / 3; }
 }
+
+.devices { list-style: none; padding: .25rem 1.25rem; margin: 1rem 0; }
+.devices li { display: grid; grid-template-columns: 1fr auto; gap: .1rem 1rem; align-items: center; padding: .9rem 0; }
+.devices li + li { border-top: 1px solid var(--line); }
+.devices .when { grid-row: 2; color: var(--soft); font-size: .9rem; }
+.devices .inline { grid-column: 2; grid-row: 1 / 3; }
+.badge { background: var(--good); border-radius: 1rem; padding: .1rem .6rem; font-size: .8rem; font-weight: 400; white-space: nowrap; }
 
 .narrow { max-width: 26rem; margin: 0 auto; }
 form.panel { display: grid; gap: 1rem; margin: 1rem 0; }

@@ -4,16 +4,20 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-const SERVER = join(import.meta.dirname, '../../example/server.js')
+const EXAMPLE = join(import.meta.dirname, '../../example')
 /** Ends the site with the process that tests it, however that ends: its end of the pipe closes. */
 const END_WITH_PARENT = 'data:text/javascript,process.stdin.on("end",()=>process.exit(1)).resume().unref()'
 
 /** `node dist/example/server.js` in a folder of its own, on a free port. */
 export interface ExampleSite {
+  /** Of its process, which leads a process group. */
+  readonly pid: number
   readonly url: string
   readonly directory: string
   /** What it has printed so far. */
   readonly output: () => string
+  /** Resolves to its exit code when it has ended. */
+  readonly ended: Promise<number | null>
   /** Asks it to end, and resolves to its exit code. */
   stop(): Promise<number | null>
 }
@@ -22,11 +26,14 @@ export interface ExampleOptions {
   /** Where it runs, and keeps its sessions; see `newDirectory`. */
   directory: string
   env?: Record<string, string>
+  /** `two`: the site twice on one port. Default `server`. */
+  program?: 'server' | 'two'
 }
 
-export async function startExample({ directory, env }: ExampleOptions): Promise<ExampleSite> {
-  const child = spawn(process.execPath, ['--import', END_WITH_PARENT, SERVER], {
+export async function startExample({ directory, env, program = 'server' }: ExampleOptions): Promise<ExampleSite> {
+  const child = spawn(process.execPath, ['--import', END_WITH_PARENT, join(EXAMPLE, `${program}.js`)], {
     cwd: directory,
+    detached: true,
     env: { PATH: process.env['PATH'], HOST: '127.0.0.1', PORT: '0', ...env },
     stdio: ['pipe', 'pipe', 'pipe'],
   })
@@ -34,21 +41,22 @@ export async function startExample({ directory, env }: ExampleOptions): Promise<
   const hear = (text: string): void => void (output += text)
   child.stdout.setEncoding('utf8').on('data', hear)
   child.stderr.setEncoding('utf8').on('data', hear)
-  const exited = once(child, 'exit') as Promise<[number | null]>
+  const ended = once(child, 'close').then(([code]) => code as number | null)
   let url: string | undefined
   while (url === undefined) {
-    const hasEnded = await Promise.race([once(child.stdout, 'data').then(() => false), exited.then(() => true)])
+    const hasEnded = await Promise.race([once(child.stdout, 'data').then(() => false), ended.then(() => true)])
     if (hasEnded) throw new Error(`The example has ended. It said:\n${output}`)
-    url = /http:\/\/\S+/.exec(output)?.[0]
+    url = /http:\/\/[\w.]+:\d+/.exec(output)?.[0]
   }
   return {
+    pid: child.pid as number,
     url,
     directory,
     output: () => output,
-    async stop() {
+    ended,
+    stop() {
       child.kill('SIGTERM')
-      const [code] = await exited
-      return code
+      return ended
     },
   }
 }

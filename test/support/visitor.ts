@@ -14,10 +14,12 @@ export class Visitor {
   readonly cookies: Map<string, string> = new Map()
   /** Where the site is; may be changed to another process of the same site. */
   site: string
+  readonly #userAgent: string
   #page = ''
 
-  constructor(site: string) {
+  constructor(site: string, userAgent = 'Somebody/1.0') {
     this.site = site
+    this.#userAgent = userAgent
   }
 
   /** Shows a page, wherever it leads to. */
@@ -69,7 +71,11 @@ export class Visitor {
   async request(path: string, init: RequestInit = {}): Promise<Page> {
     const response = await fetch(new URL(path, this.site), {
       ...init,
-      headers: { ...(init.headers as Record<string, string>), ...this.#cookieHeader() },
+      headers: {
+        ...(init.headers as Record<string, string>),
+        'user-agent': this.#userAgent,
+        ...this.#cookieHeader(),
+      },
       redirect: 'manual',
     })
     for (const header of response.headers.getSetCookie()) this.#keep(header)

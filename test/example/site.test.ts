@@ -1,11 +1,8 @@
 import assert from 'node:assert/strict'
-import { renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { newDirectory, removeDirectory, startExample, type ExampleSite } from './support/example-site.ts'
-import { Visitor, type Page } from './support/visitor.ts'
-
-const ADA = { name: 'ada', password: 'analytical engine' }
+import { ADA, cart, notice, signIn, visits } from '../support/example-pages.ts'
+import { newDirectory, removeDirectory, startExample, type ExampleSite } from '../support/example-site.ts'
+import { Visitor } from '../support/visitor.ts'
 
 describe('the example site', { timeout: 60_000 }, () => {
   const directory = newDirectory()
@@ -133,7 +130,7 @@ describe('the example site', { timeout: 60_000 }, () => {
     const visitor = new Visitor(site.url)
     const answer = await visitor.request('/profile')
     assert.equal(answer.status, 303)
-    assert.equal(notice(await visitor.visit('/sign-in')), 'Please sign in to see your profile.')
+    assert.equal(notice(await visitor.visit('/sign-in')), 'Please sign in to see this page.')
   })
 
   it('signs out for good: the cookie is forgotten, and worth nothing to whoever kept it', async () => {
@@ -159,7 +156,7 @@ describe('the example site', { timeout: 60_000 }, () => {
     const visitor = new Visitor(site.url)
     const other = new Visitor(site.url)
     await Promise.all([visitor.visit('/'), other.visit('/')])
-    for (const path of ['/cart/add', '/cart/quantity', '/cart/remove', '/sign-in', '/sign-out']) {
+    for (const path of ['/cart/add', '/cart/quantity', '/cart/remove', '/sign-in', '/sign-out', '/devices/sign-out']) {
       for (const token of ['', 'x'.repeat(43), other.token]) {
         const answer = await visitor.post(path, { token, tea: 'mint' })
         assert.equal(answer.status, 403, path)
@@ -224,182 +221,3 @@ describe('the example site', { timeout: 60_000 }, () => {
     }
   })
 })
-
-describe('the example site while its session store is down', { timeout: 60_000 }, () => {
-  const directory = newDirectory()
-  const sessions = join(directory, '.sessions')
-  const away = join(directory, 'away')
-  const [visitor, newcomer] = [new Visitor(''), new Visitor('')]
-  let site: ExampleSite
-
-  before(async () => {
-    site = await startExample({ directory })
-    visitor.site = newcomer.site = site.url
-    await signIn(visitor)
-    await visitor.submit('/cart/add', { tea: 'jasmine' })
-    renameSync(sessions, away)
-    writeFileSync(sessions, 'not a folder')
-  })
-  after(async () => {
-    await site?.stop()
-    removeDirectory(directory)
-  })
-
-  it('shows a friendly page with the status 503, and leaves the cookie alone', async () => {
-    for (const path of ['/cart', '/profile', '/sign-in']) {
-      const answer = await visitor.request(path)
-      assert.equal(answer.status, 503, path)
-      assert.match(answer.html, /We will be right back/)
-      assert.equal(answer.headers.get('retry-after'), '5')
-      assert.equal(answer.headers.has('set-cookie'), false)
-    }
-    assert.equal((await visitor.post('/sign-out', { token: visitor.token })).status, 503)
-  })
-
-  it('still shows the home page, to those with a session and to those without', async () => {
-    for (const who of [visitor, newcomer]) {
-      const page = await who.visit('/')
-      assert.equal(page.status, 200)
-      assert.match(page.html, /Jasmine pearls/)
-      assert.match(page.html, /resting for a moment/)
-      assert.equal(page.headers.has('set-cookie'), false)
-    }
-  })
-
-  it('has signed nobody out and lost nothing when the store is back', async () => {
-    rmSync(sessions)
-    renameSync(away, sessions)
-    const page = await visitor.visit('/cart')
-    assert.match(page.html, /Ada Lovelace/)
-    assert.deepEqual(cart(page), { jasmine: 1 })
-  })
-})
-
-describe('starting and ending the example site', { timeout: 60_000 }, () => {
-  it('says where it is and how to keep sessions elsewhere, and of the key it made for itself', async () => {
-    await inDirectory(async (directory) => {
-      const site = await startExample({ directory })
-      await new Visitor(site.url).visit('/')
-      const code = await site.stop()
-      assert.equal(code, 0)
-      const [where, store, key, ...more] = site.output().trim().split('\n')
-      assert.equal(where, `The example is at ${site.url}`)
-      assert.match(store!, /SESSION_STORE=redis:\/\/127\.0\.0\.1:6379 npm start$/)
-      assert.match(key!, /^Made a key to sign cookies with/)
-      assert.deepEqual(more, [])
-      assert.equal(statSync(join(directory, '.sessions/signing-key')).mode & 0o777, 0o600)
-    })
-  })
-
-  it('keeps everybody signed in over a restart', async () => {
-    await inDirectory(async (directory) => {
-      const first = await startExample({ directory })
-      const visitor = new Visitor(first.url)
-      await signIn(visitor)
-      await first.stop()
-      const second = await startExample({ directory })
-      visitor.site = second.url
-      assert.match((await visitor.visit('/profile')).html, /Ada Lovelace/)
-      assert.doesNotMatch(second.output(), /Made a key/)
-      await second.stop()
-    })
-  })
-
-  it('agrees on one key when two processes make the first start together', async () => {
-    await inDirectory(async (directory) => {
-      const sites = await Promise.all([startExample({ directory }), startExample({ directory })])
-      const visitor = new Visitor(sites[0].url)
-      await signIn(visitor)
-      visitor.site = sites[1].url
-      assert.match((await visitor.visit('/profile')).html, /Ada Lovelace/)
-      await Promise.all(sites.map((site) => site.stop()))
-    })
-  })
-
-  it('takes the key from SESSION_KEY, and after a rotation the old one from SESSION_KEY_OLD', async () => {
-    await inDirectory(async (directory) => {
-      const first = await startExample({ directory, env: { SESSION_KEY: 'the first key of thirty-two bytes' } })
-      const visitor = new Visitor(first.url)
-      await signIn(visitor)
-      await first.stop()
-      const env = {
-        SESSION_KEY: 'the second key, also long enough',
-        SESSION_KEY_OLD: 'the first key of thirty-two bytes',
-      }
-      const second = await startExample({ directory, env })
-      visitor.site = second.url
-      const page = await visitor.visit('/profile')
-      assert.match(page.html, /Ada Lovelace/)
-      assert.equal(page.headers.getSetCookie().length, 1)
-      assert.doesNotMatch(first.output() + second.output(), /Made a key|thirty-two bytes|long enough/)
-      await second.stop()
-    })
-  })
-
-  it('explains a wrong setting in one sentence', async () => {
-    await inDirectory(async (directory) => {
-      const site = await startExample({ directory })
-      const { port } = new URL(site.url)
-      await assert.rejects(startExample({ directory, env: { PORT: port } }), /It said:\nThis port is taken\. .*\n$/)
-      await assert.rejects(startExample({ directory, env: { SESSION_KEY: 'short' } }), /It said:\n.*at least 16.*\n$/)
-      await site.stop()
-    })
-  })
-
-  it('finishes the requests under way before it ends', async () => {
-    await inDirectory(async (directory) => {
-      const site = await startExample({ directory })
-      const visitor = new Visitor(site.url)
-      await visitor.visit('/')
-      const send = await visitor.begin('/cart/add', { token: visitor.token, tea: 'mint' })
-      const stopped = site.stop()
-      await refused(site.url)
-      assert.equal(await send(), 303)
-      assert.equal(await stopped, 0)
-
-      const next = await startExample({ directory })
-      visitor.site = next.url
-      assert.deepEqual(cart(await visitor.visit('/cart')), { mint: 1 })
-      await next.stop()
-    })
-  })
-})
-
-async function signIn(visitor: Visitor): Promise<void> {
-  await visitor.visit('/sign-in')
-  const page = await visitor.submit('/sign-in', ADA)
-  assert.match(page.html, /Ada Lovelace/)
-}
-
-/** Resolves once the site takes no connections any more. */
-async function refused(url: string): Promise<void> {
-  while (
-    await fetch(url).then(
-      () => true,
-      () => false,
-    )
-  );
-}
-
-async function inDirectory(work: (directory: string) => Promise<void>): Promise<void> {
-  const directory = newDirectory()
-  try {
-    await work(directory)
-  } finally {
-    removeDirectory(directory)
-  }
-}
-
-function visits(page: Page): string | undefined {
-  return /id="visits">([^<]*)</.exec(page.html)?.[1]
-}
-
-function notice(page: Page): string | undefined {
-  return /<p class="notice[^>]*>([^<]*)</.exec(page.html)?.[1]
-}
-
-/** Quantities by tea. */
-function cart(page: Page): Record<string, number> {
-  const rows = page.html.matchAll(/<span class="leaf (\w+)">(?:(?!<li>).)*?name="quantity"\s+value="(\d+)"/gs)
-  return Object.fromEntries([...rows].map(([, tea, quantity]) => [tea, Number(quantity)]))
-}

@@ -1,0 +1,57 @@
+import assert from 'node:assert/strict'
+import { renameSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, before, describe, it } from 'node:test'
+import { cart, signIn } from '../support/example-pages.ts'
+import { newDirectory, removeDirectory, startExample, type ExampleSite } from '../support/example-site.ts'
+import { Visitor } from '../support/visitor.ts'
+
+describe('the example site while its session store is down', { timeout: 60_000 }, () => {
+  const directory = newDirectory()
+  const sessions = join(directory, '.sessions')
+  const away = join(directory, 'away')
+  const [visitor, newcomer] = [new Visitor(''), new Visitor('')]
+  let site: ExampleSite
+
+  before(async () => {
+    site = await startExample({ directory })
+    visitor.site = newcomer.site = site.url
+    await signIn(visitor)
+    await visitor.submit('/cart/add', { tea: 'jasmine' })
+    renameSync(sessions, away)
+    writeFileSync(sessions, 'not a folder')
+  })
+  after(async () => {
+    await site?.stop()
+    removeDirectory(directory)
+  })
+
+  it('shows a friendly page with the status 503, and leaves the cookie alone', async () => {
+    for (const path of ['/cart', '/profile', '/sign-in']) {
+      const answer = await visitor.request(path)
+      assert.equal(answer.status, 503, path)
+      assert.match(answer.html, /We will be right back/)
+      assert.equal(answer.headers.get('retry-after'), '5')
+      assert.equal(answer.headers.has('set-cookie'), false)
+    }
+    assert.equal((await visitor.post('/sign-out', { token: visitor.token })).status, 503)
+  })
+
+  it('still shows the home page, to those with a session and to those without', async () => {
+    for (const who of [visitor, newcomer]) {
+      const page = await who.visit('/')
+      assert.equal(page.status, 200)
+      assert.match(page.html, /Jasmine pearls/)
+      assert.match(page.html, /resting for a moment/)
+      assert.equal(page.headers.has('set-cookie'), false)
+    }
+  })
+
+  it('has signed nobody out and lost nothing when the store is back', async () => {
+    rmSync(sessions)
+    renameSync(away, sessions)
+    const page = await visitor.visit('/cart')
+    assert.match(page.html, /Ada Lovelace/)
+    assert.deepEqual(cart(page), { jasmine: 1 })
+  })
+})

@@ -1,0 +1,160 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { after, before, describe, it } from 'node:test'
+import { cart, inDirectory, notice, signIn, visits } from '../support/example-pages.ts'
+import { newDirectory, removeDirectory, startExample, type ExampleSite } from '../support/example-site.ts'
+import { until } from '../support/server-process.ts'
+import { Visitor, type Page } from '../support/visitor.ts'
+
+describe('npm run start:two', { timeout: 120_000 }, () => {
+  let directory: string
+  let site: ExampleSite
+
+  before(async () => {
+    directory = newDirectory()
+    site = await startExample({ directory, program: 'two' })
+  })
+  after(async () => {
+    await site?.stop()
+    removeDirectory(directory)
+  })
+
+  it('serves one site from two processes, and says in the footer which one answered', async () => {
+    const visitor = new Visitor(site.url)
+    const names = new Set<string>()
+    await until(async () => {
+      names.add(footer(await visitor.visit('/')).name)
+      return names.size === 2
+    })
+    assert.deepEqual([...names].toSorted(), ['A', 'B'])
+  })
+
+  it('shares one cart and one count over both, and loses nothing that arrives at once', async () => {
+    const visitor = new Visitor(site.url)
+    await visitor.visit('/')
+    const { token } = visitor
+    await Promise.all(Array.from({ length: 20 }, () => visitor.post('/cart/add', { token, tea: 'mint' })))
+    await Promise.all(Array.from({ length: 20 }, () => visitor.request('/')))
+    // Each process knows of the other's writes within a second, and usually at once.
+    await until(async () => cart(await visitor.visit('/cart'))['mint'] === 20)
+    assert.equal(visits(await visitor.visit('/')), '22')
+  })
+
+  it('answers from the caches of both', async () => {
+    const visitor = new Visitor(site.url)
+    await visitor.visit('/')
+    const served = new Map<string, number>()
+    await until(async () => {
+      const { name, hits } = footer(await visitor.visit('/cart'))
+      served.set(name, hits)
+      return served.size === 2 && [...served.values()].every((count) => count > 2)
+    })
+  })
+
+  it('signs in on both, and out on both', async () => {
+    const visitor = new Visitor(site.url)
+    await signIn(visitor)
+    const kept = visitor.cookies.get('sid')!
+    for (let turn = 0; turn < 4; turn++) assert.match((await visitor.visit('/profile')).html, /<h1>Ada Lovelace/)
+    await visitor.submit('/sign-out')
+    const thief = new Visitor(site.url)
+    const isAnonymous = async (): Promise<boolean> => {
+      thief.cookies.set('sid', kept)
+      return !(await thief.visit('/profile')).html.includes('Ada Lovelace')
+    }
+    await until(isAnonymous)
+  })
+
+  it('says where it is, and where the sessions are', () => {
+    const [where, store, ...more] = site.output().trim().split('\n')
+    assert.equal(where, `The example is at ${site.url}, by two processes; the foot of each page says which answered.`)
+    assert.match(store!, /^Sessions are kept in a Redis that ends with this command; .* npm run start:two$/)
+    assert.deepEqual(more, [])
+  })
+})
+
+describe('ending npm run start:two', { timeout: 120_000 }, () => {
+  for (const [how, end] of [
+    ['Ctrl-C', (site: ExampleSite) => process.kill(-site.pid, 'SIGINT')],
+    ['SIGTERM', (site: ExampleSite) => process.kill(site.pid, 'SIGTERM')],
+  ] as const) {
+    it(`by ${how} ends both processes and their Redis, without a complaint`, async () => {
+      await inDirectory(async (directory) => {
+        const site = await startExample({ directory, program: 'two' })
+        const children = childrenOf(site.pid)
+        assert.equal(children.length, 3)
+        await signIn(new Visitor(site.url))
+        end(site)
+        assert.equal(await site.ended, 0)
+        assert.deepEqual(children.filter(isRunning), [])
+        assert.equal(site.output().trim().split('\n').length, 2, site.output())
+      })
+    })
+  }
+
+  it('happens too when one of the processes is killed, and is said', async () => {
+    await inDirectory(async (directory) => {
+      const site = await startExample({ directory, program: 'two' })
+      const children = childrenOf(site.pid)
+      process.kill(children.at(-1)!, 'SIGKILL')
+      assert.equal(await site.ended, 1)
+      assert.match(site.output(), /One of the two processes has ended by itself/)
+      assert.deepEqual(children.filter(isRunning), [])
+    })
+  })
+})
+
+describe('npm run start:two with other settings', { timeout: 120_000 }, () => {
+  it('keeps the sessions where SESSION_STORE says, and starts no Redis', async () => {
+    await inDirectory(async (directory) => {
+      const env = { SESSION_STORE: 'file:./here', PATH: '/nowhere' }
+      const site = await startExample({ directory, program: 'two', env })
+      assert.equal(childrenOf(site.pid).length, 2)
+      const visitor = new Visitor(site.url)
+      await visitor.visit('/')
+      for (let turn = 0; turn < 3; turn++) {
+        assert.equal(notice(await visitor.submit('/cart/add', { tea: 'mint' })), 'Nana mint is in your cart.')
+      }
+      assert.deepEqual(cart(await visitor.visit('/cart')), { mint: 3 })
+      assert.match(site.output(), /Sessions are kept where SESSION_STORE says/)
+      await site.stop()
+    })
+  })
+
+  it('says what to install where there is no redis-server', async () => {
+    await inDirectory(async (directory) => {
+      const starting = startExample({ directory, program: 'two', env: { PATH: '/nowhere' } })
+      await assert.rejects(starting, (error: Error) => {
+        assert.match(error.message, /There is no redis-server here/)
+        assert.match(error.message, /sudo apt-get install redis-server/)
+        assert.match(error.message, /SESSION_STORE=redis:\/\/127\.0\.0\.1:6379 npm run start:two/)
+        return true
+      })
+    })
+  })
+
+  it('explains a wrong setting in one sentence', async () => {
+    await inDirectory(async (directory) => {
+      const starting = startExample({ directory, program: 'two', env: { SESSION_STORE: 'floppy:' } })
+      await assert.rejects(starting, /There is no store for "floppy:"/)
+    })
+  })
+})
+
+function footer(page: Page): { name: string; hits: number } {
+  const [, name = '', hits] =
+    /id="answered-by">Answered by process (\w)\. Sessions read so far: (\d+) from its cache/.exec(page.html) ?? []
+  return { name, hits: Number(hits) }
+}
+
+function childrenOf(pid: number): number[] {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').map(Number)
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,35 @@
+import assert from 'node:assert/strict'
+import { newDirectory, removeDirectory } from './example-site.ts'
+import type { Page, Visitor } from './visitor.ts'
+
+export const ADA = { name: 'ada', password: 'analytical engine' }
+export const GRACE = { name: 'grace', password: 'first compiler' }
+
+export async function signIn(visitor: Visitor, who: typeof ADA = ADA): Promise<void> {
+  await visitor.visit('/sign-in')
+  const page = await visitor.submit('/sign-in', who)
+  assert.match(page.html, /Welcome, /)
+}
+
+export async function inDirectory(work: (directory: string) => Promise<void>): Promise<void> {
+  const directory = newDirectory()
+  try {
+    await work(directory)
+  } finally {
+    removeDirectory(directory)
+  }
+}
+
+export function visits(page: Page): string | undefined {
+  return /id="visits">([^<]*)</.exec(page.html)?.[1]
+}
+
+export function notice(page: Page): string | undefined {
+  return /<p class="notice[^>]*>([^<]*)</.exec(page.html)?.[1]
+}
+
+/** Quantities by tea. */
+export function cart(page: Page): Record<string, number> {
+  const rows = page.html.matchAll(/<span class="leaf (\w+)">(?:(?!<li>).)*?name="quantity"\s+value="(\d+)"/gs)
+  return Object.fromEntries([...rows].map(([, tea, quantity]) => [tea, Number(quantity)]))
+}
