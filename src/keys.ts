@@ -61,7 +61,7 @@ export function keyringOf(keys: Keys): Keyring {
 /** What to say when there is neither the option nor `app.keys`. */
 export function noKeys(): SessionError {
   return wrong(
-    `there are no keys to sign the session cookie with. Pass session({ keys: [secret] }), or set app.keys. ${HOW_TO_MAKE_ONE}`,
+    `there are no keys to sign the session cookie with. Pass session({ keys: [secret] }), or set app.keys (of the outermost application, where one is mounted in another). ${HOW_TO_MAKE_ONE}`,
   )
 }
 

@@ -113,6 +113,7 @@ export function session<Data extends object = SessionData>(options: SessionOptio
   async function middleware(ctx: Koa.ParameterizedContext, next: Koa.Next): Promise<void> {
     if (skip?.(ctx) || holderOf(ctx, middleware)) return next()
     exposeSession(ctx.app)
+    if (MISSED.has(ctx)) diagnostics.warn('SESSION_READ_TOO_EARLY', READ_TOO_EARLY)
     const request = new RequestSession(servicesFor(ctx.app), ctx, middleware, holderOf(ctx))
     enter(ctx, request)
     const loading = request.load()
@@ -158,6 +159,11 @@ export function session<Data extends object = SessionData>(options: SessionOptio
 }
 
 const EXPOSED = Symbol('koa-server-session.exposed')
+/** Contexts of which `ctx.session` was read where there was none. */
+const MISSED = new WeakSet<object>()
+const READ_TOO_EARLY =
+  'ctx.session was read above the session middleware, where it is undefined. What takes that for "no session" does ' +
+  'nothing: koa-csrf, for one, lets every form through. Put app.use(session(…)) above whatever uses sessions.'
 
 /** `ctx.session`, on the application's context, once. */
 function exposeSession(app: Koa & { [EXPOSED]?: true }): void {
@@ -166,7 +172,9 @@ function exposeSession(app: Koa & { [EXPOSED]?: true }): void {
   Object.defineProperty(app.context, 'session', {
     configurable: true,
     get(this: Koa.Context) {
-      return holderOf(this)?.session
+      const holder = holderOf(this)
+      if (!holder) MISSED.add(this)
+      return holder?.session
     },
     set(this: Koa.Context, data: unknown) {
       const holder = holderOf(this)

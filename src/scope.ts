@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import type { EventEmitter } from 'node:events'
 import type Koa from 'koa'
 import { SessionError } from './errors.ts'
 import { ownerOf } from './session.ts'
@@ -35,7 +36,7 @@ export function noSessionHere(): never {
     'ERR_SESSION_NO_CONTEXT',
     'There is no session here. Either this runs outside of a request (a job, a script: use runWithSession), or before ' +
       'the session middleware or in a request that it skips, or in a callback of something that was made outside of the ' +
-      'request, such as a connection pool or ctx.req (wrap that callback with bindSession).',
+      'request, such as a connection pool (wrap that callback with bindSession).',
   )
 }
 
@@ -96,25 +97,31 @@ function install(app: Koa & { [INSTALLED]?: true; handleRequest?: HandleRequest 
   app[INSTALLED] = true
   const { handleRequest } = app
   app.handleRequest = function (this: Koa, ctx: Koa.Context, handler: unknown): unknown {
-    bindResponseEvents(ctx)
+    bindEvents(ctx)
     return storage.run(ctx, () => handleRequest.call(this, ctx, handler))
   }
 }
 
 type HandleRequest = (this: Koa, ctx: Koa.Context, handler: unknown) => unknown
 
-/**
- * Node flushes a pipelined response inside the context of the response before it, so these would be emitted in the
- * context of another request.
- */
-function bindResponseEvents(ctx: Koa.Context): void {
-  const { res } = ctx
-  const { emit } = res
-  res.emit = function (this: typeof res, event: string, ...args: unknown[]): boolean {
-    if (event !== 'finish' && event !== 'close' && event !== 'drain' && event !== 'error')
-      return emit.call(this, event, ...args)
-    return storage.run(ctx, () => emit.call(this, event, ...args))
-  } as typeof res.emit
+/** What Node emits of this request, it emits in the context of the socket or of another request. */
+function bindEvents(ctx: Koa.Context): void {
+  const { req, res } = ctx
+  // A pipelined response is flushed inside the context of the response before it.
+  bindEmit(ctx, res, isOfResponse)
+  // Parsers of bodies that call back go on from these: multer, Express's, all that koa-connect brings.
+  if (req.method !== 'GET' && req.method !== 'HEAD') bindEmit(ctx, req, always)
+}
+
+const isOfResponse = (event: string): boolean =>
+  event === 'finish' || event === 'close' || event === 'drain' || event === 'error'
+const always = (): boolean => true
+
+function bindEmit(ctx: Koa.Context, emitter: EventEmitter, isBound: (event: string) => boolean): void {
+  const { emit } = emitter
+  emitter.emit = function (this: EventEmitter, event: string, ...args: unknown[]): boolean {
+    return isBound(event) ? storage.run(ctx, () => emit.call(this, event, ...args)) : emit.call(this, event, ...args)
+  }
 }
 
 /**
@@ -122,7 +129,7 @@ function bindResponseEvents(ctx: Koa.Context): void {
  * `ctx.respond` just before it writes the body, and calls `ctx.onerror` for what went wrong: the context is entered there.
  */
 function runLate(ctx: Koa.Context, next: () => Promise<unknown>): Promise<unknown> {
-  bindResponseEvents(ctx)
+  bindEvents(ctx)
   const { onerror } = ctx
   let { respond } = ctx
   let isSettled = false
@@ -141,5 +148,15 @@ function runLate(ctx: Koa.Context, next: () => Promise<unknown>): Promise<unknow
   })
   return storage.run(ctx, next).finally(() => {
     isSettled = true
+    bindBody(ctx)
   })
+}
+
+/** A middleware above may read the body before Koa does, as koa-compress: its stream is read inside the context all the same. */
+function bindBody(ctx: Koa.Context): void {
+  const body = ctx.body as (EventEmitter & { _read?: (size: number) => void }) | null | undefined
+  const read = body?._read
+  if (!body || typeof read !== 'function') return
+  body._read = (size) => storage.run(ctx, () => read.call(body, size))
+  bindEmit(ctx, body, always)
 }

@@ -13,6 +13,10 @@ const COUNT: Koa.Middleware = (ctx) => {
   ctx.body = String(visitor['views'])
 }
 
+const EMPTY: Koa.Middleware = (ctx) => {
+  ctx.body = ''
+}
+
 describe('several session middlewares', () => {
   it('live side by side in one application, each with a cookie and a store of its own', async (test) => {
     const [shopStore, adminStore] = [memoryStore(), memoryStore()]
@@ -52,6 +56,38 @@ describe('several session middlewares', () => {
     assert.equal((await agent.get('/')).text, '1')
     assert.equal((await agent.get('/inner')).text, '2')
     assert.equal(sessions.stats().saves, 2)
+  })
+})
+
+describe('ctx.session above the session middleware', () => {
+  it('is undefined, and a warning says once that something looked for a session too early', async (test) => {
+    const warnings: (Error & { code?: string })[] = []
+    const onWarning = (warning: Error): void => void (warning.name === 'SessionWarning' && warnings.push(warning))
+    process.on('warning', onWarning)
+    test.after(() => process.off('warning', onWarning))
+    const seen: unknown[] = []
+    const { app, agent } = await siteWith(test, { skip: (ctx) => ctx.path === '/skipped' }, EMPTY, (app) =>
+      app.use(async (ctx, next) => {
+        if (ctx.path === '/early') seen.push(ctx.session)
+        await next()
+        seen.push(typeof ctx.session)
+      }),
+    )
+    const visitor = agent()
+    await visitor.get('/')
+    await visitor.get('/skipped')
+    assert.equal(app.context.session, undefined)
+    await visitor.get('/')
+    assert.deepEqual([seen.splice(0), warnings], [['object', 'undefined', 'object'], []])
+    await visitor.get('/early')
+    await visitor.get('/early')
+    await new Promise(setImmediate)
+    assert.deepEqual(seen, [undefined, 'object', undefined, 'object'])
+    assert.deepEqual(
+      warnings.map(({ code }) => code),
+      ['SESSION_READ_TOO_EARLY'],
+    )
+    assert.match(warnings[0]?.message ?? '', /app\.use\(session\(…\)\) above/)
   })
 })
 

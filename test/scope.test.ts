@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { EventEmitter } from 'node:events'
 import { describe, it, type TestContext } from 'node:test'
-import { Readable } from 'node:stream'
+import { PassThrough, Readable } from 'node:stream'
 import Koa from 'koa'
 import { bindSession, getSession, runWithSession, session, tryGetSession } from '../src/index.ts'
 import { currentHolder, enter, holderOf, runInContext, type Holder } from '../src/scope.ts'
@@ -210,6 +210,51 @@ describe('a request of a Koa application', () => {
       assert.ok(answers.every(Boolean))
     })
   }
+
+  it('has its own session in a body stream that a middleware above reads, the first one too', async (t) => {
+    const seen: unknown[] = []
+    const app = new Koa()
+    app.use(async (ctx, next) => {
+      await next()
+      ctx.body = (ctx.body as Readable).pipe(new PassThrough())
+    })
+    app.use((ctx, next) => {
+      enter(ctx, { session: aSession() })
+      return runInContext(ctx, next)
+    })
+    app.use((ctx) => {
+      const look = (): void => void seen.push(tryGetSession() === holderOf(ctx)?.session)
+      const body = Readable.from(
+        (async function* () {
+          look()
+          await new Promise(setImmediate)
+          look()
+          yield 'text'
+        })(),
+      )
+      ctx.body = body.on('end', look)
+    })
+    const { address } = await serve(t, app)
+    for (let count = 0; count < 2; count++) assert.equal(await fetch(address).then((answer) => answer.text()), 'text')
+    assert.deepEqual(seen, Array(6).fill(true))
+  })
+
+  it('has its own session while its body is read, the first one and all that come at once later', async (t) => {
+    const { address, found } = await placed(
+      t,
+      (ctx, look) =>
+        new Promise<void>((resolve) => {
+          ctx.req.on('data', () => look('data'))
+          ctx.req.on('end', () => resolve(look('end')))
+        }),
+    )
+    const send = () => fetch(address, { method: 'POST', body: 'x'.repeat(200_000) }).then((answer) => answer.text())
+    await send()
+    await Promise.all(Array.from({ length: 20 }, send))
+    assert.deepEqual(found.get('end'), Array(21).fill(true))
+    assert.ok((found.get('data') ?? []).length >= 21)
+    assert.ok(found.get('data')?.every(Boolean))
+  })
 
   it('is handled inside its context by a method of Koa that is private, and is replaced once', async (t) => {
     const { address, app } = await placed(t, (ctx) => (ctx.body = 'text'))
