@@ -17,10 +17,13 @@ class Target {
   #bodies: string[] = []
   #turn = 0
 
-  constructor(port: number, scenario: Scenario, isBare: boolean) {
+  constructor(ports: readonly number[], scenario: Scenario, isBare: boolean) {
     this.#scenario = scenario
     this.#isBare = isBare
-    this.#connections = Array.from({ length: scenario.connections }, () => new Connection(port))
+    this.#connections = Array.from(
+      { length: scenario.connections },
+      (_, index) => new Connection(ports[index % ports.length] as number),
+    )
     this.#jars = Array.from({ length: scenario.users }, () => new Jar())
   }
 
@@ -100,19 +103,18 @@ function bodyOf(value: string): string {
   return `{"value":"${value}"}`
 }
 
-const targets = new Map<number, Target>()
+const targets = new Map<string, Target>()
 
 async function answer(question: LoadQuestion): Promise<SliceResult | undefined> {
-  const { port } = question
   if (question.ask === 'open') {
-    const target = new Target(port, question.scenario, question.isBare)
-    targets.set(port, target)
+    const target = new Target(question.ports, question.scenario, question.isBare)
+    targets.set(question.target, target)
     await target.prepare()
   } else if (question.ask === 'slice') {
-    return targets.get(port)?.slice(question.milliseconds)
+    return targets.get(question.target)?.slice(question.milliseconds)
   } else {
-    targets.get(port)?.close()
-    targets.delete(port)
+    targets.get(question.target)?.close()
+    targets.delete(question.target)
   }
   return undefined
 }

@@ -1,5 +1,7 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { whatIsWrong } from './check.ts'
-import { startServer, type Load, type PrivateRedis, type Server } from './processes.ts'
+import { startServer, type Load, type Memory, type Server } from './processes.ts'
+import type { PrivateRedis } from './redis.ts'
 import type { Scenario } from './scenarios.ts'
 import type { Variant } from './variants.ts'
 
@@ -15,9 +17,16 @@ export interface Sample {
   readonly cpuPerRequest: number
   /** How much of the slice the server was running, 0 to 1 (more with other threads): far below 1, something else was the limit. */
   readonly busy: number
-  readonly megabytes: number
-  /** Redis commands for each request, by name. */
-  readonly commands: Readonly<Record<string, number>>
+  /** What the store was asked for each request, by name: commands of Redis, or calls of the store in the server. */
+  readonly storeCalls: Readonly<Record<string, number>>
+}
+
+/** What one server held in memory at the end of a launch, in bytes. */
+export interface MemorySample extends Memory {
+  readonly node: string
+  readonly scenario: string
+  readonly variant: string
+  readonly launch: number
 }
 
 export interface Failure {
@@ -53,8 +62,9 @@ export async function measureLaunch(
   launch: number,
   plan: Plan,
   { nodeName, node, load, redis }: Environment,
-): Promise<{ samples: Sample[]; failures: Failure[] }> {
+): Promise<{ samples: Sample[]; memories: MemorySample[]; failures: Failure[] }> {
   const samples: Sample[] = []
+  const memories: MemorySample[] = []
   const failures: Failure[] = []
   const servers: Server[] = []
   const fail = (variant: Variant, why: unknown): void => {
@@ -78,7 +88,7 @@ export async function measureLaunch(
       const wrong = await whatIsWrong(server, scenario)
       try {
         if (wrong !== undefined) throw new Error(wrong)
-        await load.open(server.port, scenario, server.variant.isBare ?? false)
+        await load.open(server.name, [server.port], scenario, server.variant.isBare ?? false)
         if (scenario.rotates) await server.rotate()
         await warmUp(server, plan.warmUp, load)
         able.push(server)
@@ -86,10 +96,12 @@ export async function measureLaunch(
         fail(server.variant, error)
       }
     }
+    const idle = able.some(({ variant }) => variant.usesRedis) ? await idleCommands(redis) : {}
     for (let round = 0; round < plan.rounds; round++) {
-      for (const server of rotated(able, round + launch)) {
+      // By another step each round, so that nobody comes after the same neighbour every time.
+      for (const server of rotated(able, round * 3 + launch)) {
         try {
-          const sample = await measureSlice(server, plan.slice, load, redis)
+          const sample = await measureSlice(server, plan.slice, load, redis, idle)
           samples.push({
             node: nodeName,
             scenario: scenario.name,
@@ -104,21 +116,25 @@ export async function measureLaunch(
         }
       }
     }
+    for (const server of able) {
+      const identity = { node: nodeName, scenario: scenario.name, variant: server.variant.name, launch }
+      memories.push({ ...identity, ...(await server.memory()) })
+    }
   } finally {
     for (const server of servers) {
-      await load.close(server.port)
+      await load.close(server.name)
       await server.stop()
     }
   }
-  return { samples, failures }
+  return { samples, memories, failures }
 }
 
 /** Slow servers are given up on earlier: what makes them slow is not that they are cold. */
-const MAX_WARM_UP = 6000
+const MAX_WARM_UP = 3000
 
 async function warmUp(server: Server, requests: number, load: Load): Promise<void> {
   const until = Date.now() + MAX_WARM_UP
-  for (let done = 0; done < requests && Date.now() < until;) done += (await load.slice(server.port, 200)).requests
+  for (let done = 0; done < requests && Date.now() < until;) done += (await load.slice(server.name, 200)).requests
 }
 
 type Measured = Omit<Sample, 'node' | 'scenario' | 'variant' | 'launch' | 'round'>
@@ -128,50 +144,43 @@ async function measureSlice(
   milliseconds: number,
   load: Load,
   redis: PrivateRedis | undefined,
+  idle: Readonly<Record<string, number>>,
 ): Promise<Measured> {
   const counted = server.variant.usesRedis ? redis : undefined
-  const commandsBefore = counted?.commands()
-  const before = await server.usage()
-  const { requests, seconds } = await load.slice(server.port, milliseconds)
-  const after = await server.usage()
-  const commandsAfter = counted?.commands()
+  const count = async (): Promise<{ cpu: number; calls: Readonly<Record<string, number>> }> => {
+    const { cpu, storeCalls } = await server.usage()
+    return { cpu, calls: counted?.commands() ?? storeCalls }
+  }
+  const before = await count()
+  const { requests, seconds } = await load.slice(server.name, milliseconds)
+  const after = await count()
   const microseconds = after.cpu - before.cpu
   return {
     requestsPerSecond: requests / seconds,
     cpuPerRequest: microseconds / requests,
     busy: microseconds / 1e6 / seconds,
-    megabytes: after.rss / 2 ** 20,
-    commands: perRequest(commandsBefore, commandsAfter, requests),
+    storeCalls: Object.fromEntries(
+      Object.entries(after.calls).map(([name, calls]) => [
+        name,
+        Math.max(0, calls - (before.calls[name] ?? 0) - (counted ? (idle[name] ?? 0) * seconds : 0)) / requests,
+      ]),
+    ),
   }
 }
 
-function perRequest(
-  before: Map<string, number> | undefined,
-  after: Map<string, number> | undefined,
-  requests: number,
-): Record<string, number> {
-  const commands: Record<string, number> = {}
-  for (const [name, calls] of after ?? []) {
-    const each = (calls - (before?.get(name) ?? 0)) / requests
-    if (each > 0 && name !== 'info') commands[name] = each
-  }
-  return commands
+/** What Redis is asked each second while nobody asks the servers: their heartbeats. */
+async function idleCommands(redis: PrivateRedis | undefined): Promise<Record<string, number>> {
+  if (!redis) return {}
+  const before = redis.commands()
+  const startedAt = performance.now()
+  await sleep(1000)
+  const seconds = (performance.now() - startedAt) / 1000
+  return Object.fromEntries(
+    Object.entries(redis.commands()).map(([name, calls]) => [name, (calls - (before[name] ?? 0)) / seconds]),
+  )
 }
 
 function rotated<Item>(items: readonly Item[], by: number): Item[] {
   const start = items.length > 0 ? by % items.length : 0
   return [...items.slice(start), ...items.slice(0, start)]
-}
-
-/** A variant's samples beside those of another in the same rounds of the same launches. */
-export function pairsOf(samples: readonly Sample[], variant: string, base: string): { own: Sample; base: Sample }[] {
-  const pairs: { own: Sample; base: Sample }[] = []
-  for (const own of samples) {
-    if (own.variant !== variant) continue
-    const other = samples.find(
-      (each) => each.variant === base && each.launch === own.launch && each.round === own.round,
-    )
-    if (other) pairs.push({ own, base: other })
-  }
-  return pairs
 }

@@ -1,44 +1,52 @@
 // What each step of a request costs by itself, hot, in nanoseconds of processor time (so that waiting behind other
-// processes does not count). For ranking alternatives: in a server the same step costs three to six times as much,
-// because caches are cold there.
+// processes does not count), and whole requests without a socket. Prints Markdown, or JSON with --json.
 
-import { AsyncLocalStorage } from 'node:async_hooks'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { IncomingMessage, ServerResponse } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Duplex } from 'node:stream'
-import Koa from 'koa'
+import { parseArgs } from 'node:util'
 import { cached } from '../src/cache.ts'
 import { SessionCookie } from '../src/cookie.ts'
 import { Diagnostics } from '../src/diagnostics.ts'
 import { keyOf, newId } from '../src/id.ts'
-import { getSession, memoryStore, session, type Store } from '../src/index.ts'
+import { memoryStore, type Store } from '../src/index.ts'
 import { keyringOf } from '../src/keys.ts'
 import { Lifecycle } from '../src/lifecycle.ts'
+import { varyByCookie } from '../src/response.ts'
 import { sessionOf } from '../src/session.ts'
 import type { SessionActions, SessionState } from '../src/state.ts'
 import { fileStore } from '../src/stores/file.ts'
 import type { Found } from '../src/store.ts'
 import { Codec } from '../src/value.ts'
+import { KEY, alsApp, bareApp, sessionApp, someData } from './apps.ts'
+import { partsOf, type Part } from './profile.ts'
+import { microTables } from './micro-report.ts'
+import type { Step } from './micro-results.ts'
+import { answer, cookieOf, type Handle } from './socketless.ts'
 import { spreadOf } from './statistics.ts'
 
-const SAMPLES = 15
-const WARM_UPS = 8
+const { values: given } = parseArgs({
+  options: {
+    json: { type: 'boolean', default: false },
+    only: { type: 'string', default: '' },
+    samples: { type: 'string', default: '15' },
+  },
+})
+const SAMPLES = Number(given.samples)
+const WARM_UPS = Math.ceil(SAMPLES / 2)
 const SAMPLE_MILLISECONDS = 40
-const KEY = 'the signing key of the benchmark'
 
 /** Keeps a result alive, so that the compiler cannot leave out what makes it. */
 let sink: unknown
 
-interface Case {
-  readonly name: string
+interface Case extends Omit<Step, 'nanoseconds'> {
   /** One operation; with a promise if it is asynchronous. */
   readonly run: () => unknown
   readonly isAsync?: true
 }
 
-async function time({ run, isAsync }: Case): Promise<string> {
+async function time({ run, isAsync, ...step }: Case): Promise<Step> {
   const nanoseconds: number[] = []
   let count = 64
   for (let sample = -WARM_UPS; sample < SAMPLES; sample++) {
@@ -51,7 +59,10 @@ async function time({ run, isAsync }: Case): Promise<string> {
     count = Math.max(16, Math.round((count * SAMPLE_MILLISECONDS) / Math.max(took, 0.01)))
   }
   const { median, low, high } = spreadOf(nanoseconds)
-  return `${Math.round(median)} | ${Math.round(low)}–${Math.round(high)}`
+  return {
+    ...step,
+    nanoseconds: { median: Math.round(median), low: Math.round(low), high: Math.round(high), count: SAMPLES },
+  }
 }
 
 const refuse = async (): Promise<never> => Promise.reject(new Error('not here'))
@@ -85,17 +96,13 @@ function dataOf(state: SessionState): Data {
 
 async function stored(lifecycle: Lifecycle, size: number): Promise<{ key: string; found: Found }> {
   const state = lifecycle.create(ACTIONS)
-  const data = dataOf(state)
-  data['userId'] = 'user-1'
-  data['user'] = { id: 'user-1', name: 'Name of user-1', roles: ['editor', 'author'], locale: 'en' }
-  data['views'] = 1
-  if (size > 0)
-    data['cart'] = Array.from({ length: size / 66 }, (_, n) => ({
-      sku: `sku-${n}`,
-      title: 'A thing',
-      quantity: 1,
-      price: 1999,
-    }))
+  const things = Array.from({ length: size / 66 }, (_, n) => ({
+    sku: `sku-${n}`,
+    title: 'A thing',
+    quantity: 1,
+    price: 1999,
+  }))
+  Object.assign(dataOf(state), someData('user-1'), size > 0 && { cart: things })
   await lifecycle.commit(state)
   return { key: state.key, found: state.found as Found }
 }
@@ -123,25 +130,35 @@ async function stepCases(directory: string): Promise<Case[]> {
     dataOf(state)['views'] = turn++
     return memory.lifecycle.commit(state)
   }
+  const response = new ServerResponse(new IncomingMessage(null as never))
+  const isOfWarmRead = true
   return [
-    { name: 'cookie: read, memo hit', run: () => cookie.read(headers[turn++ & 1023]) },
-    { name: 'cookie: read, wrong signature (one HMAC)', run: () => cookie.read(unknown) },
+    { name: 'cookie: find and verify, seen before', run: () => cookie.read(headers[turn++ & 1023]), isOfWarmRead },
+    { name: 'cache: hit, memory', run: () => memory.cache.load(inMemory.key), isOfWarmRead },
+    { name: 'session: open', run: () => sessionOf(open(inMemory)), isOfWarmRead },
+    { name: 'session: open and read a string', run: () => dataOf(open(inMemory))['userId'], isOfWarmRead },
+    {
+      name: 'session: open, read, find nothing to commit',
+      run: () => readAndCommit(open(inMemory), 'userId'),
+      isOfWarmRead,
+    },
+    { name: 'touch: not due', run: () => memory.lifecycle.touch(inMemory.key, inMemory.found), isOfWarmRead },
+    { name: 'headers: Vary set, and removed again', run: () => vary(response), isOfWarmRead },
+    { name: 'cookie: wrong signature (one HMAC)', run: () => cookie.read(unknown) },
     { name: 'cookie: write (one HMAC)', run: () => cookie.write(id, false) },
-    { name: 'a new id', run: newId },
-    { name: 'the key of an id (SHA-256)', run: () => keyOf(id) },
-    { name: 'cache hit, memory', run: () => memory.cache.load(inMemory.key) },
-    { name: 'cache hit, files (one stat)', run: () => files.cache.load(inFiles.key) },
-    { name: 'lifecycle.load on a hit, memory', run: () => memory.lifecycle.load(inMemory.key) },
-    { name: 'open a session', run: () => sessionOf(open(inMemory)) },
-    { name: 'open, read a string', run: () => dataOf(open(inMemory))['userId'] },
-    { name: 'open, read a small object', run: () => dataOf(open(inMemory))['user'] },
-    { name: 'open, read a string, commit nothing', run: () => readAndCommit(open(inMemory), 'userId') },
-    { name: 'open, read a small object, commit nothing', run: () => readAndCommit(open(inMemory), 'user') },
-    { name: 'the same on 20 kB, a string', run: () => readAndCommit(open(large), 'userId') },
-    { name: 'the same on 20 kB, all of it', run: () => readAndCommit(open(large), 'cart') },
-    { name: 'touch that is not due', run: () => memory.lifecycle.touch(inMemory.key, inMemory.found) },
-    { name: 'set one key and commit, memory', run: writer, isAsync: true },
+    { name: 'id: a new one', run: newId },
+    { name: 'id: its key (SHA-256)', run: () => keyOf(id) },
+    { name: 'cache: hit, files (one stat)', run: () => files.cache.load(inFiles.key) },
+    { name: 'session: open and read a small object', run: () => dataOf(open(inMemory))['user'] },
+    { name: 'session: 20 kB, a string', run: () => readAndCommit(open(large), 'userId') },
+    { name: 'session: 20 kB, all of it', run: () => readAndCommit(open(large), 'cart') },
+    { name: 'session: one key set and committed, memory', run: writer, isAsync: true },
   ]
+
+  function vary(to: ServerResponse): void {
+    varyByCookie(to)
+    to.removeHeader('Vary')
+  }
 
   function readAndCommit(state: SessionState, name: string): unknown {
     sink = dataOf(state)[name]
@@ -151,87 +168,52 @@ async function stepCases(directory: string): Promise<Case[]> {
 
 /** Whole requests, from Node's parsed request to the last byte of the answer, without a socket. */
 async function requestCases(directory: string): Promise<Case[]> {
-  const storage = new AsyncLocalStorage<object>()
-  const bare = new Koa()
-  bare.use(async (ctx) => {
-    ctx.body = { value: 'user-1' }
+  const request = (name: string, handle: Handle, url = '/read', cookie = ''): Case => ({
+    name,
+    run: () => answer(handle, url, cookie),
+    isAsync: true,
+    isRequest: true,
   })
-  const als = new Koa()
-  als.use((_, next) => storage.run({ value: 'user-1' }, next))
-  als.use(async (ctx) => {
-    ctx.body = storage.getStore()
-  })
-  const cases: Case[] = [
-    { name: 'request: Koa alone', run: requester(bare.callback(), ''), isAsync: true },
-    { name: 'request: Koa + AsyncLocalStorage.run', run: requester(als.callback(), ''), isAsync: true },
-  ]
-  for (const [name, store] of [
-    ['memory', memoryStore()],
-    ['files', fileStore({ directory })],
+  const cases = [request('Koa alone', bareApp()), request('Koa + AsyncLocalStorage', alsApp())]
+  for (const [name, store, encrypt] of [
+    ['memory', memoryStore(), false],
+    ['memory, encrypted', memoryStore(), true],
+    ['files', fileStore({ directory }), false],
   ] as const) {
-    const app = new Koa()
-    app.use(session({ keys: [KEY], store }))
-    app.use(async (ctx) => {
-      const data = getSession() as unknown as Data
-      if (ctx.url === '/login') data['user'] = { id: 'user-1', name: 'Name of user-1' }
-      if (ctx.url === '/login') data['userId'] = 'user-1'
-      if (ctx.url === '/write') data['views'] = ((data['views'] as number | undefined) ?? 0) + 1
-      ctx.body = { value: ctx.url === '/object' ? (data['user'] as Data)['name'] : data['userId'] }
-    })
-    const handle = app.callback()
-    const [setCookie] = (await answer(handle, '/login', '')).getHeader('set-cookie') as string[]
-    const cookie = setCookie?.split(';')[0] ?? ''
-    cases.push(
-      { name: `request: a string is read, ${name}`, run: requester(handle, cookie, '/read'), isAsync: true },
-      { name: `request: a small object is read, ${name}`, run: requester(handle, cookie, '/object'), isAsync: true },
-      { name: `request: no cookie, ${name}`, run: requester(handle, '', '/read'), isAsync: true },
-      { name: `request: one key is written, ${name}`, run: requester(handle, cookie, '/write'), isAsync: true },
-    )
+    const { handle } = sessionApp({ store, encrypt })
+    const cookie = cookieOf(await answer(handle, '/login'))
+    const wanted: [what: string, url: string, cookie: string][] = [
+      ['no cookie, session not touched', '/anonymous', ''],
+      ['no cookie', '/read', ''],
+      ['a string is read', '/read', cookie],
+      ['a small object is read', '/object', cookie],
+      ['one key is written', '/write', cookie],
+    ]
+    for (const [what, url, sent] of wanted) cases.push(request(`${what}, ${name}`, handle, url, sent))
   }
   return cases
 }
 
-type Handle = (request: IncomingMessage, response: ServerResponse) => Promise<void>
-
-function requester(handle: Handle, cookie: string, url = '/read'): () => Promise<unknown> {
-  return () => answer(handle, url, cookie)
-}
-
-class Void extends Duplex {
-  override _read(): void {}
-  override _write(_chunk: unknown, _encoding: string, done: () => void): void {
-    done()
+async function profileOfWarmReads(): Promise<Part[]> {
+  const { handle } = sessionApp({ store: memoryStore() })
+  const cookie = cookieOf(await answer(handle, '/login'))
+  const repeat = async (times: number): Promise<void> => {
+    for (let turn = 0; turn < times; turn++) sink = await answer(handle, '/read', cookie)
   }
-}
-
-function answer(handle: Handle, url: string, cookie: string): Promise<ServerResponse> {
-  return new Promise((resolve) => {
-    const socket = new Void() // its cost is in every figure alike
-    const request = new IncomingMessage(socket as never)
-    request.method = 'GET'
-    request.url = url
-    request.httpVersionMajor = request.httpVersionMinor = 1
-    request.headers = cookie === '' ? { host: '127.0.0.1' } : { host: '127.0.0.1', cookie }
-    const response = new ServerResponse(request)
-    response.assignSocket(socket as never)
-    response.once('finish', () => {
-      response.detachSocket(socket as never)
-      resolve(response)
-    })
-    void handle(request, response)
-  })
+  await repeat(SAMPLES * 1000)
+  return partsOf(() => repeat(SAMPLES * 5000))
 }
 
 const directory = mkdtempSync(join(tmpdir(), 'session-micro-'))
 try {
-  process.stdout.write(`Node ${process.versions.node}\n\n| | ns, median | quartiles |\n|---|---|---|\n`)
-  const only = process.argv[2]
   const cases = [...(await stepCases(join(directory, 'a'))), ...(await requestCases(join(directory, 'b')))]
-  for (const one of cases) {
-    if (only === undefined || one.name.includes(only)) process.stdout.write(`| ${one.name} | ${await time(one)} |\n`)
-  }
+  const steps: Step[] = []
+  for (const one of cases) if (one.name.includes(given.only)) steps.push(await time(one))
+  const results = { node: process.version, steps, parts: given.only === '' ? await profileOfWarmReads() : [] }
+  process.stdout.write(given.json ? JSON.stringify(results) : `${microTables(results).join('\n')}\n`)
 } finally {
   rmSync(directory, { recursive: true, force: true })
 }
 void sink
-process.exit() // the stores' timers are no reason to stay
+// The stores' timers are no reason to stay; what was written has to be out before.
+process.stdout.write('', () => process.exit())

@@ -1,7 +1,6 @@
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -14,9 +13,15 @@ export const BENCH: string = join(ROOT, 'bench')
 
 /** What the load generator is asked. */
 export type LoadQuestion =
-  | { readonly ask: 'open'; readonly port: number; readonly scenario: Scenario; readonly isBare: boolean }
-  | { readonly ask: 'slice'; readonly port: number; readonly milliseconds: number }
-  | { readonly ask: 'close'; readonly port: number }
+  | {
+      readonly ask: 'open'
+      readonly target: string
+      readonly ports: readonly number[]
+      readonly scenario: Scenario
+      readonly isBare: boolean
+    }
+  | { readonly ask: 'slice'; readonly target: string; readonly milliseconds: number }
+  | { readonly ask: 'close'; readonly target: string }
 export type LoadAnswer = { readonly id: number; readonly result?: SliceResult | undefined; readonly error?: string }
 
 export interface SliceResult {
@@ -28,14 +33,21 @@ export interface SliceResult {
 export interface Usage {
   /** Microseconds of processor time, of all its threads. */
   readonly cpu: number
-  /** Bytes. */
+  /** What its store was asked, by name; empty for stores in Redis of others, which Redis counts. */
+  readonly storeCalls: Readonly<Record<string, number>>
+}
+
+/** Bytes that a server holds. */
+export interface Memory {
   readonly rss: number
+  /** Of the JavaScript heap, after a collection. */
+  readonly heap: number
 }
 
 /** Whether processes can be tied to processors: with one processor, or without taskset, they share. */
 export const isPinned: boolean = availableParallelism() > 1 && succeeds('taskset', ['-c', '0', 'true'])
-const SERVER_CPU = 0
-const LOAD_CPU = 1
+export const SERVER_CPU = 0
+export const LOAD_CPU = 1
 
 export function succeeds(command: string, args: readonly string[]): boolean {
   try {
@@ -47,12 +59,16 @@ export function succeeds(command: string, args: readonly string[]): boolean {
 }
 
 /** What to spawn, so that it stays on this processor. */
-function pinned(cpu: number, command: string, args: readonly string[]): [command: string, args: string[]] {
-  return isPinned ? ['taskset', ['-c', String(cpu), command, ...args]] : [command, [...args]]
+export function pinned(
+  cpu: number | undefined,
+  command: string,
+  args: readonly string[],
+): [command: string, args: string[]] {
+  return isPinned && cpu !== undefined ? ['taskset', ['-c', String(cpu), command, ...args]] : [command, [...args]]
 }
 
 /** A child that answers questions, one at a time or many. */
-class Child {
+export class Child {
   readonly #process: ChildProcess
   readonly #waiting = new Map<number, { resolve: (answer: never) => void; reject: (error: Error) => void }>()
   readonly #listeners = new Set<() => void>()
@@ -60,7 +76,7 @@ class Child {
   #lastWords = ''
   port = 0
 
-  constructor(cpu: number, command: string, args: readonly string[]) {
+  constructor(cpu: number | undefined, command: string, args: readonly string[]) {
     this.#process = spawn(...pinned(cpu, command, args), { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], cwd: BENCH })
     this.#process.stderr?.on('data', (chunk: Buffer) => {
       this.#lastWords = (this.#lastWords + chunk.toString()).slice(-2000)
@@ -120,17 +136,27 @@ export class Server {
   readonly variant: Variant
   readonly port: number
   readonly #child: Child
-  readonly #directory: string
+  /** Removed with it; absent if it belongs to whoever started the server. */
+  readonly #directory: string | undefined
 
-  constructor(variant: Variant, child: Child, directory: string) {
+  constructor(variant: Variant, child: Child, directory: string | undefined) {
     this.variant = variant
     this.port = child.port
     this.#child = child
     this.#directory = directory
   }
 
+  /** What the load generator calls it. */
+  get name(): string {
+    return `${this.variant.name} ${this.port}`
+  }
+
   usage(): Promise<Usage> {
     return this.#child.ask({ ask: 'usage' })
+  }
+
+  memory(): Promise<Memory> {
+    return this.#child.ask({ ask: 'memory' })
   }
 
   async rotate(): Promise<void> {
@@ -147,7 +173,7 @@ export class Server {
 
   async stop(): Promise<void> {
     await this.#child.stop()
-    rmSync(this.#directory, { recursive: true, force: true })
+    if (this.#directory !== undefined) rmSync(this.#directory, { recursive: true, force: true })
   }
 }
 
@@ -156,21 +182,25 @@ export interface ServerOptions {
   readonly node: string
   readonly redisPort: number
   readonly cache?: number | undefined
-  readonly nodeArguments?: readonly string[]
+  /** Where it keeps its files; absent: in a directory of its own. */
+  readonly directory?: string
+  /** Whether it may run on any processor. */
+  readonly isFree?: boolean
 }
 
 export async function startServer(
   variant: Variant,
-  { node, nodeArguments = [], ...options }: ServerOptions,
+  { node, isFree = false, directory, ...options }: ServerOptions,
 ): Promise<Server> {
-  const directory = mkdtempSync(join(tmpdir(), 'session-bench-'))
-  const settings = JSON.stringify({ variant: variant.name, directory, ...options })
-  const child = new Child(SERVER_CPU, node, [...nodeArguments, join(BENCH, 'servers', variant.file), settings])
+  const own = directory === undefined ? mkdtempSync(join(tmpdir(), 'session-bench-')) : undefined
+  const settings = JSON.stringify({ variant: variant.name, directory: directory ?? own, ...options })
+  const program = ['--expose-gc', join(BENCH, 'servers', variant.file), settings]
+  const child = new Child(isFree ? undefined : SERVER_CPU, node, program)
   try {
-    return new Server(variant, await child.ready(), directory)
+    return new Server(variant, await child.ready(), own)
   } catch (error) {
     await child.stop()
-    rmSync(directory, { recursive: true, force: true })
+    if (own !== undefined) rmSync(own, { recursive: true, force: true })
     throw error
   }
 }
@@ -186,113 +216,21 @@ export class Load {
     return new Load(await new Child(LOAD_CPU, process.execPath, [join(ROOT, 'dist/bench/load.js')]).ready())
   }
 
-  async open(port: number, scenario: Scenario, isBare: boolean): Promise<void> {
-    await this.#child.ask({ ask: 'open', port, scenario, isBare } satisfies LoadQuestion)
+  /** Logs its users in at the servers of these ports; `target` is what `slice` and `close` call them. */
+  async open(target: string, ports: readonly number[], scenario: Scenario, isBare: boolean): Promise<void> {
+    await this.#child.ask({ ask: 'open', target, ports, scenario, isBare } satisfies LoadQuestion)
   }
 
-  async slice(port: number, milliseconds: number): Promise<SliceResult> {
-    const { result } = await this.#child.ask<LoadAnswer>({ ask: 'slice', port, milliseconds } satisfies LoadQuestion)
+  async slice(target: string, milliseconds: number): Promise<SliceResult> {
+    const { result } = await this.#child.ask<LoadAnswer>({ ask: 'slice', target, milliseconds } satisfies LoadQuestion)
     return result as SliceResult
   }
 
-  async close(port: number): Promise<void> {
-    await this.#child.ask({ ask: 'close', port } satisfies LoadQuestion)
+  async close(target: string): Promise<void> {
+    await this.#child.ask({ ask: 'close', target } satisfies LoadQuestion)
   }
 
   stop(): Promise<void> {
     return this.#child.stop()
   }
-}
-
-/** A Redis of our own, without persistence, beside the load generator. */
-export class PrivateRedis {
-  readonly port: number
-  readonly #process: ChildProcess
-
-  private constructor(port: number, child: ChildProcess) {
-    this.port = port
-    this.#process = child
-  }
-
-  static async start(): Promise<PrivateRedis> {
-    if (!succeeds('redis-server', ['--version'])) {
-      throw new Error(
-        'redis-server is not installed. Install it (Debian: apt-get install redis-server), or leave out variants with --variants.',
-      )
-    }
-    const port = await freePort()
-    const settings = [
-      '--port',
-      String(port),
-      '--bind',
-      '127.0.0.1',
-      '--save',
-      '',
-      '--appendonly',
-      'no',
-      '--daemonize',
-      'no',
-    ]
-    const child = spawn(...pinned(LOAD_CPU, 'redis-server', settings), {
-      stdio: ['ignore', 'pipe', 'ignore'],
-      cwd: tmpdir(),
-    })
-    for await (const chunk of child.stdout) if (String(chunk).includes('Ready to accept connections')) break
-    return new PrivateRedis(port, child)
-  }
-
-  /** Calls so far, by command. */
-  commands(): Map<string, number> {
-    const text = execFileSync('redis-cli', ['-p', String(this.port), 'INFO', 'commandstats'], { encoding: 'utf8' })
-    return new Map(
-      [...text.matchAll(/^cmdstat_([^:]+):calls=(\d+)/gm)].map(([, name, calls]) => [name as string, Number(calls)]),
-    )
-  }
-
-  /** At once, for when this process ends before its time. */
-  kill(): void {
-    this.#process.kill('SIGKILL')
-  }
-
-  async stop(): Promise<void> {
-    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return
-    const ended = once(this.#process, 'exit')
-    this.#process.kill('SIGKILL')
-    await ended
-  }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
-
-/** Installs the peers beside the servers, at the first run. */
-export function installPeers(say: (text: string) => void): void {
-  if (existsSync(join(BENCH, 'node_modules/express/package.json'))) return
-  say('Installing the peers into bench/node_modules …')
-  execFileSync('npm', ['ci', '--no-audit', '--no-fund'], { cwd: BENCH, stdio: ['ignore', 'ignore', 'inherit'] })
-}
-
-/** The binary of this major version of Node: the running one, or one from the npm package `node`. */
-export function nodeBinary(version: string, say: (text: string) => void): string {
-  if (version === '' || version === process.versions.node.split('.')[0]) return process.execPath
-  const directory = join(BENCH, '.node', version)
-  const binary = join(directory, 'node_modules/node/bin/node')
-  if (!existsSync(binary)) {
-    say(`Installing Node ${version} into bench/.node/${version} …`)
-    mkdirSync(directory, { recursive: true })
-    execFileSync('npm', ['install', '--no-save', '--no-audit', '--no-fund', '--prefix', directory, `node@${version}`], {
-      stdio: ['ignore', 'ignore', 'inherit'],
-    })
-  }
-  return binary
-}
-
-export function versionOf(node: string): string {
-  return execFileSync(node, ['--version'], { encoding: 'utf8' }).trim()
 }

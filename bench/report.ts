@@ -1,137 +1,90 @@
-import { cpus, loadavg, release, totalmem, type as osType } from 'node:os'
-import { readFileSync } from 'node:fs'
-import { execFileSync } from 'node:child_process'
-import { join } from 'node:path'
-import { barChart, type Bar } from './chart.ts'
-import { PARALLEL_WRITERS, type Races } from './check.ts'
-import { pairsOf, type Failure, type Plan, type Sample } from './measure.ts'
-import { BENCH, ROOT, isPinned } from './processes.ts'
-import { SCENARIOS, type Scenario } from './scenarios.ts'
-import { spreadOf, type Spread } from './statistics.ts'
-import { VARIANTS, bareOf, variantNamed, type Variant } from './variants.ts'
+import { barChart, type Bar, type BarPanel } from './chart.ts'
+import { PARALLEL_WRITERS } from './check.ts'
+import { microTables } from './micro-report.ts'
+import { grouped, groupedSpread, ratioText } from './numbers.ts'
+import { scaleCharts, scaleTables } from './scale-report.ts'
+import { scenarioNamed } from './scenarios.ts'
+import type { Machine, Row, Summary, Table } from './summary.ts'
+import { variantNamed } from './variants.ts'
 
-/** Everything that a run found. */
-export interface Results {
-  readonly startedAt: string
-  readonly loadBefore: number
-  readonly nodes: readonly string[]
-  readonly plan: Plan
-  readonly samples: readonly Sample[]
-  readonly failures: readonly Failure[]
-  readonly races: readonly { readonly node: string; readonly variant: string; readonly races: Races }[]
-}
-
-/** One line of a table. */
-interface Row {
-  readonly variant: Variant
-  readonly requestsPerSecond: Spread
-  /** Of the bare server of the same framework, in the same round. */
-  readonly ratio: Spread
-  /** The same by processor time, which a neighbour disturbs less. */
-  readonly cpuRatio: Spread
-  readonly cpu: Spread
-  readonly busy: number
-  readonly megabytes: number
-  readonly commands: string
-}
-
-function rowsOf(results: Results, scenario: string, node: string): Row[] {
-  const samples = results.samples.filter((sample) => sample.scenario === scenario && sample.node === node)
-  return VARIANTS.flatMap((variant) => {
-    const own = samples.filter((sample) => sample.variant === variant.name)
-    if (own.length === 0) return []
-    const pairs = pairsOf(samples, variant.name, bareOf(variant))
-    return {
-      variant,
-      requestsPerSecond: spreadOf(own.map((sample) => sample.requestsPerSecond)),
-      ratio: spreadOf(pairs.map((pair) => pair.own.requestsPerSecond / pair.base.requestsPerSecond)),
-      cpuRatio: spreadOf(pairs.map((pair) => pair.base.cpuPerRequest / pair.own.cpuPerRequest)),
-      cpu: spreadOf(own.map((sample) => sample.cpuPerRequest)),
-      busy: spreadOf(own.map((sample) => sample.busy)).median,
-      megabytes: spreadOf(own.map((sample) => sample.megabytes)).median,
-      commands: variant.usesRedis ? describeCommands(own) : '',
-    }
-  })
-}
-
-function describeCommands(samples: readonly Sample[]): string {
-  const names = new Set(samples.flatMap(({ commands }) => Object.keys(commands)))
-  const described = [...names].flatMap((name) => {
-    const { median } = spreadOf(samples.map(({ commands }) => commands[name] ?? 0))
-    // Less than this are the heartbeats of all servers that are up.
-    return median < 0.015 ? [] : `${name} ${median.toFixed(2)}`
-  })
-  const script = described.filter((text) => text.startsWith('eval'))
-  const others = described.filter((text) => !text.startsWith('eval'))
-  if (script.length > 0 && others.length > 0) return `${script.join(', ')} (with ${others.join(', ')})`
-  return described.join(', ') || '0'
-}
+/** Above it, something else was running. */
+const QUIET_LOAD = 0.5
 
 /** RESULTS.md. */
-export function markdown(results: Results): string {
-  const { plan, nodes } = results
-  const measured = SCENARIOS.filter(({ name }) => results.samples.some(({ scenario }) => scenario === name))
+export function markdown(summary: Summary): string {
+  const { plan, nodes, tables, micro, scale } = summary
   const [first] = nodes
-  return [
+  const files = charts(summary)
+  return `${[
     '# Results',
     '',
-    'Written by `npm run bench`; every number is from that one run. How it measures: [README.md](README.md).',
+    'Written by `npm run bench`; every number is from one run of it, and all of them are in [results.json](results.json). How ' +
+      'it measures, and how to read this: [README.md](README.md).',
     '',
-    ...machine(results),
+    ...machineLines(summary),
     '',
-    `Each scenario: ${plan.launches} fresh ${plan.launches === 1 ? 'launch' : 'launches'} of every server, ` +
-      `${plan.rounds} interleaved rounds of ${plan.slice} ms each after ${plan.warmUp} requests to warm up. Figures are medians, ` +
-      'with the lower and upper quartile in brackets.',
-    '',
-    '- **of its framework**: requests/s divided by those of the bare framework (Koa, Express or Fastify alone) in the same round.',
-    '- **by processor**: the same by processor time for each request, which other work on the machine disturbs less.',
-    '- **store**: Redis commands for each request; those that run inside a script are in brackets, and are no round trips.',
-    '- **busy**: how much of the time the server was running. Well below 1, the load generator or Redis was the limit, and requests/s says less than the processor time.',
-    '',
-    ...(measured.some(({ name }) => name === 'warm-read') ? ['![Warm read](warm-read.svg)', ''] : []),
-    ...racesTable(results),
-    ...nodes.flatMap((node) => [
-      ...(nodes.length > 1 ? [`# Node ${node}`, ''] : []),
-      ...measured.flatMap((scenario) => section(results, scenario, node, node === first ? '' : suffixOf(node))),
-    ]),
-  ].join('\n')
+    ...(files.has('main.svg') ? ['![Warm read and write](main.svg)', ''] : []),
+    ...racesTable(summary),
+    ...(tables.length > 0 ? explanations(plan) : []),
+    ...tables.filter(({ node }) => node === first).flatMap((table) => section(table, files)),
+    ...nodesTable(summary),
+    ...(micro ? ['## The steps of a request', '', ...microTables(micro)] : []),
+    ...(scale
+      ? [
+          '## As it grows',
+          '',
+          ...[...scaleCharts(scale).keys()].flatMap((name) => [`![${name}](${name})`, '']),
+          ...scaleTables(scale),
+        ]
+      : []),
+  ]
+    .join('\n')
+    .trimEnd()}\n`
 }
 
-function section(results: Results, { name, title, means }: Scenario, node: string, suffix: string): string[] {
-  const failures = results.failures.filter((failure) => failure.scenario === name && failure.node === node)
-  const rows = rowsOf(results, name, node).map(
-    ({ variant, requestsPerSecond, ratio, cpuRatio, cpu, busy, megabytes, commands }) =>
-      `| ${variant.isOurs ? `**${variant.title}**` : variant.title} | ${count(requestsPerSecond)} | ${ratioText(ratio)} | ${ratioText(cpuRatio)} ` +
-      `| ${cpu.median.toFixed(1)} | ${busy.toFixed(2)} | ${commands} | ${megabytes.toFixed(0)} |`,
-  )
+function explanations({ rounds, slice, warmUp }: Summary['plan']): string[] {
   return [
-    `## ${title}`,
+    '## How the tables read',
     '',
-    `${means[0]?.toUpperCase()}${means.slice(1)}. [Chart](${name}${suffix}.svg)`,
+    `${rounds} interleaved rounds of ${slice} ms in every launch of a server, after ${grouped(warmUp)} requests to warm up ` +
+      '(or 3 s of them). Figures are medians over the launches, in brackets the quartiles of all slices.',
     '',
-    '| | requests/s | of its framework | by processor | processor µs | busy | store | MB |',
-    '|---|---|---|---|---|---|---|---|',
-    ...rows,
+    '- **of bare**: requests/s divided by those of the bare framework (Koa, Express or Fastify alone) in the same round; **of ALS**: by those of Koa with AsyncLocalStorage alone.',
+    '- **by CPU**: the same as *of bare*, by processor time for each request, which other work on the machine disturbs less.',
+    '- **busy**: how much of the time the server was running. Well below 1, the load generator or Redis was the limit, and requests/s says less than the processor time.',
+    '- **store**: what each request asked of the store: Redis commands (those inside a script in brackets: no round trips), or calls of the store.',
+    '- **heap**, **RSS**: MB after the launch, the heap after a collection.',
     '',
-    ...failures
-      .map(({ variant, why }) => `Not timed: ${variantNamed(variant).title}, because ${why}.`)
-      .flatMap((line) => [line, '']),
   ]
 }
 
-function racesTable({ races, nodes }: Results): string[] {
+function machineLines({ machine, nodes }: Summary): string[] {
+  const { date, version, processors, memory, system, redis, isPinned, peers, minutes } = machine
+  return [
+    `- ${date}, koa-server-session ${version}, Node ${nodes.join(', ')}, Redis ${redis}; ${minutes} minutes`,
+    `- ${processors}, ${memory}, ${system}`,
+    `- ${isPinned ? 'server on one processor, load generator and Redis on another' : 'servers and load generator share the processors: they could not be tied to one each'}`,
+    `- ${Object.entries(peers)
+      .map(([name, number]) => `${name} ${number}`)
+      .join(', ')}`,
+    ...(isQuiet(machine)
+      ? []
+      : [
+          `- **The machine was not quiet**: a load of ${machine.loadBefore.toFixed(1)} before the run. Do not quote these figures.`,
+        ]),
+  ]
+}
+
+function isQuiet({ loadBefore }: Machine): boolean {
+  return loadBefore <= QUIET_LOAD
+}
+
+function racesTable({ races }: Summary): string[] {
   if (races.length === 0) return []
-  const lines = races
-    .filter(({ node }) => node === nodes[0])
-    .map(({ variant, races: { survivors, comesBack, oldCookieWorks } }) => {
-      const { title, isOurs } = variantNamed(variant)
-      const after = comesBack
-        ? 'logged in again'
-        : oldCookieWorks
-          ? 'logged out, but the old cookie works'
-          : 'logged out'
-      return `| ${isOurs ? `**${title}**` : title} | ${survivors} of ${PARALLEL_WRITERS} | ${after} |`
-    })
+  const lines = races.map(({ variant, races: { survivors, comesBack, oldCookieWorks } }) => {
+    const after = comesBack ? 'logged in again' : oldCookieWorks ? 'logged out, but the old cookie works' : 'logged out'
+    return `| ${titleOf(variant)} | ${survivors} of ${PARALLEL_WRITERS} | ${after} |`
+  })
   return [
     '## Two races, before anything is timed',
     '',
@@ -145,70 +98,138 @@ function racesTable({ races, nodes }: Results): string[] {
   ]
 }
 
-function machine({ startedAt, loadBefore, nodes }: Results): string[] {
-  const [cpu] = cpus()
-  const peers = JSON.parse(readFileSync(join(BENCH, 'package.json'), 'utf8')) as {
-    dependencies: Record<string, string>
-  }
-  const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string }
+function section({ node, scenario: name, rows, failures }: Table, files: ReadonlyMap<string, string>): string[] {
+  const { title, means } = scenarioNamed(name)
+  const launches = Math.max(...rows.map((row) => row.launches))
   return [
-    `- ${startedAt}, koa-server-session ${version}, Node ${nodes.join(', ')}${redisVersion()}`,
-    `- ${cpus().length} × ${cpu?.model.trim() ?? 'unknown'}, ${Math.round(totalmem() / 2 ** 30)} GiB, ${osType()} ${release()}`,
-    `- ${isPinned ? 'server on one processor, load generator and Redis on another' : 'servers and load generator share the processors: they could not be tied to one each'}`,
-    `- ${Object.entries(peers.dependencies)
-      .map(([name, number]) => `${name} ${number}`)
-      .join(', ')}`,
-    ...(loadBefore > 0.5
-      ? [
-          `- **The machine was not quiet**: a load of ${loadBefore.toFixed(1)} before the run, ${(loadavg()[0] ?? 0).toFixed(1)} after it. Do not quote these figures.`,
-        ]
-      : []),
+    `## ${title}`,
+    '',
+    `${means[0]?.toUpperCase()}${means.slice(1)}. Node ${node}, ${launches} ${launches === 1 ? 'launch' : 'launches'}.`,
+    '',
+    ...(files.has(`${name}.svg`) ? [`![${title}](${name}.svg)`, ''] : []),
+    '| | requests/s | of bare | of ALS | by CPU | CPU µs | busy | store | heap | RSS |',
+    '|---|---|---|---|---|---|---|---|---|---|',
+    ...rows.map(
+      (row) =>
+        `| ${titleOf(row.variant)} | ${groupedSpread(row.requestsPerSecond)} | ${ratioText(row.ofBare)} | ${ratioText(row.ofAls)} ` +
+        `| ${row.byProcessor.median.toFixed(2)} | ${row.cpu.median.toFixed(1)} | ${row.busy.toFixed(2)} | ${row.store} ` +
+        `| ${row.heap.toFixed(0)} | ${row.rss.toFixed(0)} |`,
+    ),
+    '',
+    ...failures.flatMap(({ variant, why }) => [`Not timed: ${variantNamed(variant).title}, because ${why}.`, '']),
   ]
 }
 
-function redisVersion(): string {
-  try {
-    return `, Redis ${/v=([\d.]+)/.exec(execFileSync('redis-server', ['--version'], { encoding: 'utf8' }))?.[1] ?? ''}`
-  } catch {
-    return ''
-  }
+/** The headlines beside each other, with every version of Node. */
+function nodesTable({ nodes, tables }: Summary): string[] {
+  if (nodes.length < 2) return []
+  const headlines = [...new Set(tables.map(({ scenario }) => scenario))].filter(
+    (name) => scenarioNamed(name).isHeadline,
+  )
+  return headlines.flatMap((name) => {
+    const own = nodes.map((node) => tables.find((table) => table.node === node && table.scenario === name))
+    const variants = [...new Set(own.flatMap((table) => table?.rows.map(({ variant }) => variant) ?? []))].filter(
+      (variant) => variantNamed(variant).isMain,
+    )
+    return [
+      `## ${scenarioNamed(name).title}, by version of Node`,
+      '',
+      'Requests/s, and in brackets their ratio to the bare framework with the same version.',
+      '',
+      `| | ${nodes.map((node, index) => `${node} (${launchesOf(own[index])})`).join(' | ')} |`,
+      `|---|${nodes.map(() => '---|').join('')}`,
+      ...variants.map(
+        (variant) =>
+          `| ${titleOf(variant)} | ${own
+            .map((table) => {
+              const row = table?.rows.find((each) => each.variant === variant)
+              return row ? `${grouped(row.requestsPerSecond.median)} (${row.ofBare.median.toFixed(2)})` : ''
+            })
+            .join(' | ')} |`,
+      ),
+      '',
+    ]
+  })
 }
 
-/** The chart of each scenario that was measured, by file name. */
-export function charts(results: Results): Map<string, string> {
+function launchesOf(table: Table | undefined): string {
+  const count = Math.max(0, ...(table?.rows.map(({ launches }) => launches) ?? []))
+  return `${count} ${count === 1 ? 'launch' : 'launches'}`
+}
+
+/** The charts, by file name. */
+export function charts(summary: Summary): Map<string, string> {
   const files = new Map<string, string>()
-  for (const [index, node] of results.nodes.entries()) {
-    for (const { name, title, means } of SCENARIOS) {
-      const rows = rowsOf(results, name, node)
-      if (rows.length === 0) continue
-      const bars = rows.map(({ variant, ratio, requestsPerSecond }): Bar => ({
-        label: variant.title,
-        note: `${ratio.median.toFixed(2)} · ${thousands(requestsPerSecond.median)}/s`,
-        value: ratio.median,
-        low: ratio.low,
-        high: ratio.high,
-        kind: variant.isOurs ? 'ours' : variant.isBare ? 'bare' : 'other',
-      }))
-      const subtitle = `requests/s as a part of the bare framework's; ${means} (Node ${node})`
-      files.set(`${name}${index === 0 ? '' : suffixOf(node)}.svg`, barChart(title, subtitle, bars))
-    }
+  const [node] = summary.nodes
+  const tables = summary.tables.filter((table) => table.node === node && table.rows.length > 0)
+  const main = mainTables(summary)
+  if (main.length > 0) {
+    files.set(
+      'main.svg',
+      barChart(
+        'A session in every request',
+        `requests/s relative to the bare framework: 1 is no session at all (Node ${node}, ${summary.machine.date})`,
+        main.map(({ scenario, rows }): BarPanel => ({ heading: scenarioNamed(scenario).title, bars: rows.map(barOf) })),
+      ),
+    )
   }
+  for (const { scenario, rows } of tables) {
+    const { title, means } = scenarioNamed(scenario)
+    const subtitle = `requests/s relative to the bare framework; ${means}`
+    files.set(`${scenario}.svg`, barChart(title, subtitle, [{ heading: '', bars: rows.map(barOf) }]))
+  }
+  for (const [name, svg] of summary.scale ? scaleCharts(summary.scale) : []) files.set(name, svg)
   return files
 }
 
-/** Of the charts of a further version of Node, `v24.21.0`. */
-function suffixOf(node: string): string {
-  return `-node${node.slice(1).split('.', 1)[0]}`
+function barOf({ variant, ofBare, requestsPerSecond }: Row): Bar {
+  const { title, isOurs, isBare } = variantNamed(variant)
+  return {
+    label: title,
+    note: `${ofBare.median.toFixed(2)} · ${grouped(requestsPerSecond.median)}/s`,
+    value: ofBare.median,
+    low: ofBare.low,
+    high: ofBare.high,
+    kind: isOurs ? 'ours' : isBare ? 'bare' : 'other',
+  }
 }
 
-function count({ median, low, high }: Spread): string {
-  return `${thousands(median)} (${thousands(low)}–${thousands(high)})`
+/** Those of the main chart: the headlines with the first version of Node, without the bare servers of other frameworks. */
+function mainTables({ nodes, tables }: Summary): Table[] {
+  return tables
+    .filter(({ node, scenario }) => node === nodes[0] && scenarioNamed(scenario).isHeadline)
+    .map((table) => ({
+      ...table,
+      rows: table.rows.filter(({ variant }) => {
+        const { isBare, family } = variantNamed(variant)
+        return !isBare || family === 'koa'
+      }),
+    }))
+    .filter(({ rows }) => rows.length > 0)
 }
 
-function ratioText({ median, low, high }: Spread): string {
-  return Number.isNaN(median) ? '' : `${median.toFixed(2)} (${low.toFixed(2)}–${high.toFixed(2)})`
+/** What stands in the README between its two comments. */
+export function readmeBlock(summary: Summary): string {
+  const [read, write] = mainTables(summary)
+  const { machine, nodes } = summary
+  if (!read || !write) return ''
+  const lines = read.rows.map(({ variant, ofBare, store, cpu }) => {
+    const other = write.rows.find((row) => row.variant === variant)
+    return `| ${titleOf(variant)} | ${ofBare.median.toFixed(2)} | ${cpu.median.toFixed(0)} | ${store} | ${other?.ofBare.median.toFixed(2) ?? ''} | ${other?.store ?? ''} |`
+  })
+  return [
+    '![Requests per second, relative to the bare framework](bench/main.svg)',
+    '',
+    '| | warm read, of bare | CPU µs | store | write, of bare | store |',
+    '|---|---|---|---|---|---|',
+    ...lines,
+    '',
+    `Node ${nodes[0]}, ${machine.processors}, ${machine.date}${isQuiet(machine) ? '' : ', **while other work was running: not to be quoted**'}. ` +
+      'More scenarios, versions of Node, memory and scale: [bench/RESULTS.md](bench/RESULTS.md). On your machine: `npm run bench:quick` (two minutes), `npm run bench`.',
+  ].join('\n')
 }
 
-function thousands(value: number): string {
-  return String(Math.round(value)).replace(/\B(?=(\d{3})+$)/g, ' ')
+function titleOf(variant: string): string {
+  const { title, isOurs } = variantNamed(variant)
+  return isOurs ? `**${title}**` : title
 }

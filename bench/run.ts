@@ -1,44 +1,45 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
 import { loadavg } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { raceThrough } from './check.ts'
-import { measureLaunch, type Failure, type Plan, type Sample } from './measure.ts'
-import { BENCH, Load, PrivateRedis, ROOT, installPeers, nodeBinary, startServer, versionOf } from './processes.ts'
-import { charts, markdown, type Results } from './report.ts'
-import { SCENARIOS, type Scenario } from './scenarios.ts'
+import { describeMachine } from './machine.ts'
+import { measureLaunch, type Failure, type MemorySample, type Plan, type Sample } from './measure.ts'
+import type { MicroResults } from './micro-results.ts'
+import { installPeers, nodeBinary, versionOf } from './nodes.ts'
+import { writeFiles, writeReadme } from './pages.ts'
+import { Budget, jobsOf } from './plan.ts'
+import { BENCH, Load, ROOT, SERVER_CPU, pinned, startServer } from './processes.ts'
+import { PrivateRedis } from './redis.ts'
+import { markdown } from './report.ts'
+import { measureScale } from './scale.ts'
+import { SCENARIOS, participants, scenarioNamed, type Scenario } from './scenarios.ts'
+import { tablesOf, type Summary } from './summary.ts'
 import { VARIANTS, bareOf, variantNamed, type Variant } from './variants.ts'
 
 const HELP = `npm run bench -- [options]
 
-  --quick              three scenarios and the variants that matter most, in two minutes; writes to dist/bench/
-  --node 20,24         major versions of Node; others than the running one are installed into bench/.node/
+  --budget 30          minutes for everything; what is worth least is left out
+  --quick              three scenarios and the main variants with the running Node, in two minutes
+  --scale              cost and memory as sessions and processes grow, and nothing else, in eight minutes at most
+  --small              few and short measurements, to see whether everything works; figures mean nothing
+  --node 24,20,22,26   major versions of Node, the first one with every scenario; those that are not running are installed
   --scenarios a,b      ${SCENARIOS.map(({ name }) => name).join(', ')}
   --variants a,b       ${VARIANTS.map(({ name }) => name).join(', ')}
-  --launches 3         fresh starts of every server
-  --rounds 5           slices of each server in each launch
-  --slice 600          milliseconds of a slice
-  --warm-up 30000      requests before the first slice
-  --out bench          where RESULTS.md and the charts go
+  --launches 3         fresh starts of every server, at most
+  --rounds 4           slices of each server in each launch
+  --slice 400          milliseconds of a slice
+  --warm-up 12000      requests before the first slice
+  --out bench          where the results go; dist/bench for a run that is not complete, and the README is left alone then
 `
-
-const QUICK_VARIANTS = [
-  'koa-bare',
-  'koa-als',
-  'ours-memory',
-  'ours-file',
-  'ours-redis',
-  'koa-session-redis',
-  'express-bare',
-  'express-session-redis',
-  'fastify-bare',
-  'fastify-session',
-]
 
 const { values: given } = parseArgs({
   options: {
+    budget: { type: 'string', default: '30' },
     quick: { type: 'boolean', default: false },
-    node: { type: 'string', default: '' },
+    scale: { type: 'boolean', default: false },
+    small: { type: 'boolean', default: false },
+    node: { type: 'string' },
     scenarios: { type: 'string' },
     variants: { type: 'string' },
     launches: { type: 'string' },
@@ -50,26 +51,42 @@ const { values: given } = parseArgs({
   },
 })
 
+/** Whether it is the whole benchmark, the one that is written down. */
+const isComplete = !given.quick && !given.scale && !given.small && !given.scenarios && !given.variants && !given.node
+const MINUTE = 60_000
+/** What the parts after the scenarios need, the last one at most. */
+const MICRO_TIME = 1.5 * MINUTE
+const SCALE_TIME = 8 * MINUTE
+
 function say(text: string): void {
   process.stderr.write(`${text}\n`)
 }
 
-function chosenScenarios(): readonly Scenario[] {
-  const names = given.scenarios?.split(',')
-  if (!names) return SCENARIOS.filter(({ isQuick }) => isQuick || !given.quick)
-  return names.map((name) => {
-    const scenario = SCENARIOS.find((each) => each.name === name)
-    if (!scenario)
-      throw new Error(`There is no scenario ${name}; there are ${SCENARIOS.map((each) => each.name).join(', ')}.`)
-    return scenario
-  })
+function wantedScenarios(): readonly Scenario[] {
+  if (given.scale) return []
+  return given.scenarios?.split(',').map(scenarioNamed) ?? SCENARIOS.filter(({ isQuick }) => isQuick || !given.quick)
 }
 
 /** With the bare server of each family, without which there is no ratio. */
-function chosenVariants(): readonly Variant[] {
-  const names = given.variants?.split(',') ?? (given.quick ? QUICK_VARIANTS : VARIANTS.map(({ name }) => name))
+function wantedVariants(): readonly Variant[] {
+  const names =
+    given.variants?.split(',') ?? VARIANTS.filter(({ isMain }) => isMain || !given.quick).map(({ name }) => name)
   const wanted = new Set(names.flatMap((name) => [name, bareOf(variantNamed(name))]))
   return VARIANTS.filter(({ name }) => wanted.has(name))
+}
+
+function planOf(): Plan {
+  const usual = given.small
+    ? { launches: 1, rounds: 2, slice: 150, warmUp: 300 }
+    : given.quick
+      ? { launches: 1, rounds: 3, slice: 400, warmUp: 8000 }
+      : { launches: 3, rounds: 4, slice: 400, warmUp: 12_000 }
+  return {
+    launches: Number(given.launches ?? usual.launches),
+    rounds: Number(given.rounds ?? usual.rounds),
+    slice: Number(given.slice ?? usual.slice),
+    warmUp: Number(given['warm-up'] ?? usual.warmUp),
+  }
 }
 
 async function run(): Promise<void> {
@@ -77,99 +94,109 @@ async function run(): Promise<void> {
     process.stdout.write(HELP)
     return
   }
-  const plan: Plan = {
-    launches: Number(given.launches ?? (given.quick ? 1 : 3)),
-    rounds: Number(given.rounds ?? (given.quick ? 3 : 5)),
-    slice: Number(given.slice ?? (given.quick ? 500 : 600)),
-    warmUp: Number(given['warm-up'] ?? (given.quick ? 10_000 : 30_000)),
-  }
-  const scenarios = chosenScenarios()
-  const variants = chosenVariants()
-  installPeers(say)
-  const binaries = given.node.split(',').map((version) => nodeBinary(version, say))
+  const startedAt = new Date()
+  const until = Date.now() + Number(given.budget) * MINUTE
   const loadBefore = loadavg()[0] ?? 0
   if (loadBefore > 0.5) say(`The machine is not quiet (load ${loadBefore.toFixed(1)}); the results will say so.`)
-
-  const results = {
-    startedAt: new Date().toISOString().slice(0, 10),
-    loadBefore,
-    nodes: binaries.map((binary) => versionOf(binary)),
-    plan,
-    samples: [] as Sample[],
-    failures: [] as Failure[],
-    races: [] as Results['races'][number][],
+  installPeers(say)
+  const versions = given.node ?? (given.quick || given.scale || given.small ? '' : '24,20,22,26')
+  const binaries = new Map<string, string>()
+  for (const version of versions.split(',')) {
+    const binary = nodeBinary(version, say)
+    binaries.set(versionOf(binary), binary)
   }
-  const redis = variants.some(({ usesRedis }) => usesRedis) ? await PrivateRedis.start() : undefined
-  process.on('exit', () => redis?.kill())
+  const nodes = [...binaries.keys()]
+  const [first] = binaries.values()
+  const plan = planOf()
+  const hasMicro = isComplete || (given.small && !given.scenarios && !given.scale && !given.quick)
+  const hasScale = hasMicro || given.scale
+
+  const redis = await PrivateRedis.start()
+  process.on('exit', () => redis.kill())
   const load = await Load.start()
-  const total = binaries.length * plan.launches * scenarios.length
-  let done = 0
-  const began = Date.now()
   try {
-    for (const [index, node] of binaries.entries()) {
-      const nodeName = results.nodes[index] as string
-      for (const variant of variants) {
-        if (variant.isBare) continue
-        results.races.push(...(await race(variant, node, nodeName, redis)))
-      }
-      for (let launch = 0; launch < plan.launches; launch++) {
-        for (const scenario of scenarios) {
-          const taking = variants.filter(
-            ({ name }) =>
-              !scenario.without?.includes(name) &&
-              !results.failures.some(
-                (failure) =>
-                  failure.variant === name && failure.scenario === scenario.name && failure.node === nodeName,
-              ),
-          )
-          const { samples, failures } = await measureLaunch(scenario, taking, launch, plan, {
-            nodeName,
-            node,
-            load,
-            redis,
-          })
-          results.samples.push(...samples)
-          results.failures.push(...failures)
-          done++
-          const left = Math.round((((Date.now() - began) / done) * (total - done)) / 60_000)
-          say(
-            `${nodeName}, launch ${launch + 1} of ${plan.launches}: ${scenario.name}${left > 0 ? ` (about ${left} min left)` : ''}`,
-          )
-          for (const { variant, why } of failures) say(`  ${variant}: ${why}`)
-        }
-      }
-    }
+    const rest = (hasMicro ? MICRO_TIME : 0) + (hasScale ? SCALE_TIME : 0)
+    const measured = await measureScenarios(binaries, plan, until - Date.now() - (given.small ? 0 : rest), load, redis)
+    if (hasMicro) say('the steps of a request')
+    const micro = hasMicro ? measureSteps(first as string) : undefined
+    const time = Math.min(SCALE_TIME, until - Date.now())
+    const scale = hasScale
+      ? await measureScale({ node: first as string, load, time, isSmall: given.small, say })
+      : undefined
+    const machine = describeMachine(startedAt, loadBefore)
+    write({ machine, nodes, plan, ...measured, micro, scale })
   } finally {
     await load.stop()
-    await redis?.stop()
-  }
-  write(results)
-}
-
-async function race(
-  variant: Variant,
-  node: string,
-  nodeName: string,
-  redis: PrivateRedis | undefined,
-): Promise<Results['races']> {
-  const server = await startServer(variant, { node, redisPort: redis?.port ?? 0 })
-  try {
-    return [{ node: nodeName, variant: variant.name, races: await raceThrough(server) }]
-  } finally {
-    await server.stop()
+    await redis.stop()
   }
 }
 
-function write(results: Results): void {
-  const out = given.out ?? (given.quick ? join(ROOT, 'dist/bench') : BENCH)
-  mkdirSync(out, { recursive: true })
-  const text = markdown(results)
-  writeFileSync(join(out, 'RESULTS.md'), text)
-  for (const [name, svg] of charts(results)) writeFileSync(join(out, name), svg)
-  // For who wants to compute with the single slices.
-  writeFileSync(join(ROOT, 'dist/bench/samples.json'), JSON.stringify(results, null, 1))
-  if (given.quick) process.stdout.write(text)
-  say(`Written: ${join(out, 'RESULTS.md')} and its charts.`)
+async function measureScenarios(
+  binaries: ReadonlyMap<string, string>,
+  plan: Plan,
+  time: number,
+  load: Load,
+  redis: PrivateRedis,
+): Promise<Pick<Summary, 'tables' | 'races'>> {
+  const samples: Sample[] = []
+  const memories: MemorySample[] = []
+  const failures: Failure[] = []
+  const scenarios = wantedScenarios()
+  const variants = wantedVariants()
+  const budget = new Budget(time)
+  const nodes = [...binaries.keys()]
+  const races = scenarios.length > 0 ? await race(variants, binaries.get(nodes[0] as string) as string, redis) : []
+  const jobs = jobsOf(nodes, scenarios, plan.launches)
+  for (const [index, { node, scenario, launch, isFull }] of jobs.entries()) {
+    const hasFailed = ({ name }: Variant): boolean =>
+      failures.some((each) => each.variant === name && each.scenario === scenario.name && each.node === node)
+    const taking = participants(scenario, variants).filter((one) => (isFull || one.isMain) && !hasFailed(one))
+    const what = `${index + 1} of ${jobs.length}: Node ${node}, ${scenario.name}, launch ${launch + 1}`
+    if (!budget.fits(taking.length)) {
+      say(`${what}: left out, the time is too short`)
+      continue
+    }
+    const began = Date.now()
+    const binary = binaries.get(node) as string
+    const found = await measureLaunch(scenario, taking, launch, plan, { nodeName: node, node: binary, load, redis })
+    budget.took(Date.now() - began, taking.length)
+    samples.push(...found.samples)
+    memories.push(...found.memories)
+    failures.push(...found.failures)
+    say(`${what}: ${Math.round((Date.now() - began) / 1000)} s`)
+    for (const { variant, why } of found.failures) say(`  ${variant}: ${why}`)
+  }
+  return { tables: tablesOf(samples, memories, failures), races }
+}
+
+async function race(variants: readonly Variant[], node: string, redis: PrivateRedis): Promise<Summary['races']> {
+  const races: { variant: string; races: Awaited<ReturnType<typeof raceThrough>> }[] = []
+  for (const variant of variants) {
+    if (variant.isBare) continue
+    const server = await startServer(variant, { node, redisPort: redis.port })
+    try {
+      races.push({ variant: variant.name, races: await raceThrough(server) })
+    } finally {
+      await server.stop()
+    }
+  }
+  return races
+}
+
+function measureSteps(node: string): MicroResults {
+  const flags = ['--json', ...(given.small ? ['--samples', '1'] : [])]
+  const program = [join(ROOT, 'dist/bench/micro.js'), ...flags]
+  return JSON.parse(execFileSync(...pinned(SERVER_CPU, node, program), { encoding: 'utf8' })) as MicroResults
+}
+
+function write(summary: Summary): void {
+  const out = given.out ?? (isComplete ? BENCH : join(ROOT, 'dist/bench'))
+  const path = writeFiles(summary, out)
+  if (isComplete && given.out === undefined) writeReadme(summary, join(ROOT, 'README.md'))
+  else process.stdout.write(markdown(summary))
+  say(
+    `Written: ${path}, results.json and the charts beside it${isComplete && given.out === undefined ? ', and the README' : ''}.`,
+  )
 }
 
 process.once('SIGINT', () => process.exit(130))
@@ -177,6 +204,6 @@ process.once('SIGTERM', () => process.exit(143))
 try {
   await run()
 } catch (error) {
-  say(error instanceof Error ? error.message : String(error))
+  say(error instanceof Error ? (error.stack ?? error.message) : String(error))
   process.exitCode = 1
 }

@@ -1,3 +1,5 @@
+import type { Variant } from './variants.ts'
+
 /** What one request does, over and over. Plain data: it travels to the load generator. */
 export interface Scenario {
   readonly name: string
@@ -18,11 +20,17 @@ export interface Scenario {
   readonly rotates?: true
   /** Whether it belongs to `--quick`. */
   readonly isQuick?: true
+  /** Whether it is measured most often and with every version of Node. */
+  readonly isHeadline?: true
+  /** Who takes part: every variant, or the few that are compared everywhere (`isMain`). */
+  readonly among: 'all' | 'main'
+  /** Variants that take part besides the main ones. */
+  readonly also?: readonly string[]
   /** Variants that take no part, because what is measured does not exist there. */
   readonly without?: readonly string[]
 }
 
-const USUAL = { users: 32, connections: 32, size: 0, hasCookies: true } as const
+const USUAL = { users: 32, connections: 32, size: 0, hasCookies: true, among: 'all' } as const
 
 export const SCENARIOS: readonly Scenario[] = [
   {
@@ -32,6 +40,7 @@ export const SCENARIOS: readonly Scenario[] = [
     means: 'a signed session is loaded and one string of it is read; 32 users',
     path: '/read',
     isQuick: true,
+    isHeadline: true,
   },
   {
     ...USUAL,
@@ -39,6 +48,7 @@ export const SCENARIOS: readonly Scenario[] = [
     title: 'Warm read of a small object',
     means: 'the same, reading an object of four keys, of which the handler gets its own copy',
     path: '/object',
+    among: 'main',
   },
   {
     ...USUAL,
@@ -57,7 +67,7 @@ export const SCENARIOS: readonly Scenario[] = [
     path: '/read',
     users: 20_000,
     cache: 25_000,
-    without: ['express-session-file'], // it logs in some hundred users a second
+    among: 'main',
   },
   {
     ...USUAL,
@@ -66,6 +76,7 @@ export const SCENARIOS: readonly Scenario[] = [
     means: 'each request sets one key of its session; 32 users',
     path: '/write',
     isQuick: true,
+    isHeadline: true,
   },
   {
     ...USUAL,
@@ -75,7 +86,8 @@ export const SCENARIOS: readonly Scenario[] = [
     path: '/read',
     users: 2000,
     cache: 100,
-    without: ['koa-session-cookie', 'koa-session-map'],
+    among: 'main',
+    also: ['ours-redis-encrypted', 'koa-generic-session'],
   },
   {
     ...USUAL,
@@ -84,6 +96,8 @@ export const SCENARIOS: readonly Scenario[] = [
     means: 'sessions of 20 kB, of which one string is read',
     path: '/read',
     size: 20_000,
+    among: 'main',
+    also: ['koa-session-map', 'koa-generic-session'],
   },
   {
     ...USUAL,
@@ -109,9 +123,25 @@ export const SCENARIOS: readonly Scenario[] = [
     means: 'the warm read with cookies that an older key signed',
     path: '/read',
     rotates: true,
-    without: ['fastify-session'], // takes its keys once
+    among: 'main',
+    also: ['koa-session-cookie', 'koa-session-map'],
   },
 ]
+
+/** Who takes part in a scenario, out of these. */
+export function participants(scenario: Scenario, variants: readonly Variant[]): Variant[] {
+  return variants.filter(
+    ({ name, isMain }) =>
+      (scenario.among === 'all' || isMain || scenario.also?.includes(name)) && !scenario.without?.includes(name),
+  )
+}
+
+export function scenarioNamed(name: string): Scenario {
+  const scenario = SCENARIOS.find((each) => each.name === name)
+  if (!scenario)
+    throw new Error(`There is no scenario ${name}; there are ${SCENARIOS.map((each) => each.name).join(', ')}.`)
+  return scenario
+}
 
 /** What users log in as. */
 export function userName(user: number): string {

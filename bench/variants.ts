@@ -9,56 +9,32 @@ export interface Variant {
   readonly isBare?: true
   readonly isOurs?: true
   readonly usesRedis?: true
-  /** Why it takes no part in some scenarios: here, cookies that hold the session itself. */
-  readonly keepsDataInCookie?: true
+  /** Whether it is compared in every scenario, in the quick run and with every version of Node. */
+  readonly isMain?: true
 }
 
+const KOA = { family: 'koa', file: 'koa.mjs' } as const
+const OURS = { ...KOA, isOurs: true } as const
+const EXPRESS = { family: 'express', file: 'express.mjs' } as const
+const FASTIFY = { family: 'fastify', file: 'fastify.mjs' } as const
+
 export const VARIANTS: readonly Variant[] = [
-  { name: 'koa-bare', title: 'Koa alone', family: 'koa', file: 'koa.mjs', isBare: true },
-  { name: 'koa-als', title: 'Koa + AsyncLocalStorage.run', family: 'koa', file: 'koa.mjs', isBare: true },
-  { name: 'ours-memory', title: 'koa-server-session, memory', family: 'koa', file: 'koa.mjs', isOurs: true },
-  { name: 'ours-file', title: 'koa-server-session, files', family: 'koa', file: 'koa.mjs', isOurs: true },
-  {
-    name: 'ours-redis',
-    title: 'koa-server-session, Redis',
-    family: 'koa',
-    file: 'koa.mjs',
-    isOurs: true,
-    usesRedis: true,
-  },
-  {
-    name: 'koa-session-cookie',
-    title: 'koa-session, in the cookie',
-    family: 'koa',
-    file: 'koa.mjs',
-    keepsDataInCookie: true,
-  },
-  { name: 'koa-session-map', title: 'koa-session, a Map', family: 'koa', file: 'koa.mjs' },
-  { name: 'koa-session-redis', title: 'koa-session, ioredis', family: 'koa', file: 'koa.mjs', usesRedis: true },
-  {
-    name: 'koa-generic-session',
-    title: 'koa-generic-session, koa-redis',
-    family: 'koa',
-    file: 'koa.mjs',
-    usesRedis: true,
-  },
-  { name: 'express-bare', title: 'Express alone', family: 'express', file: 'express.mjs', isBare: true },
-  { name: 'express-session-memory', title: 'express-session, memory', family: 'express', file: 'express.mjs' },
-  {
-    name: 'express-session-redis',
-    title: 'express-session, connect-redis',
-    family: 'express',
-    file: 'express.mjs',
-    usesRedis: true,
-  },
-  {
-    name: 'express-session-file',
-    title: 'express-session, session-file-store',
-    family: 'express',
-    file: 'express.mjs',
-  },
-  { name: 'fastify-bare', title: 'Fastify alone', family: 'fastify', file: 'fastify.mjs', isBare: true },
-  { name: 'fastify-session', title: '@fastify/session, memory', family: 'fastify', file: 'fastify.mjs' },
+  { ...KOA, name: 'koa-bare', title: 'Koa alone', isBare: true, isMain: true },
+  { ...KOA, name: 'koa-als', title: 'Koa + AsyncLocalStorage', isBare: true, isMain: true },
+  { ...OURS, name: 'ours-memory', title: 'koa-server-session, memory', isMain: true },
+  { ...OURS, name: 'ours-file', title: 'koa-server-session, files', isMain: true },
+  { ...OURS, name: 'ours-redis', title: 'koa-server-session, Redis', usesRedis: true, isMain: true },
+  { ...OURS, name: 'ours-redis-encrypted', title: 'koa-server-session, Redis, encrypted', usesRedis: true },
+  { ...KOA, name: 'koa-session-cookie', title: 'koa-session, in the cookie' },
+  { ...KOA, name: 'koa-session-map', title: 'koa-session, a Map' },
+  { ...KOA, name: 'koa-session-redis', title: 'koa-session, ioredis', usesRedis: true, isMain: true },
+  { ...KOA, name: 'koa-generic-session', title: 'koa-generic-session, koa-redis', usesRedis: true },
+  { ...EXPRESS, name: 'express-bare', title: 'Express alone', isBare: true, isMain: true },
+  { ...EXPRESS, name: 'express-session-memory', title: 'express-session, memory' },
+  { ...EXPRESS, name: 'express-session-redis', title: 'express-session, connect-redis', usesRedis: true, isMain: true },
+  { ...EXPRESS, name: 'express-session-file', title: 'express-session, session-file-store' },
+  { ...FASTIFY, name: 'fastify-bare', title: 'Fastify alone', isBare: true },
+  { ...FASTIFY, name: 'fastify-session', title: '@fastify/session, memory' },
 ]
 
 export function variantNamed(name: string): Variant {

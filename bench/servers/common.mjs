@@ -49,6 +49,21 @@ export function sleep(milliseconds) {
   return new Promise((resolve) => setTimeout(resolve, milliseconds))
 }
 
+const calls = {}
+/** The same store, each of whose methods is counted when it is called. */
+export function counted(store, names) {
+  for (const name of names) {
+    const method = store[name]
+    if (typeof method !== 'function') continue
+    calls[name] = 0
+    store[name] = function (...args) {
+      calls[name]++
+      return method.apply(this, args)
+    }
+  }
+  return store
+}
+
 let open = () => {}
 /** Where the slow request waits for word from the benchmark. */
 export function gate() {
@@ -59,11 +74,15 @@ export function gate() {
 }
 
 /** Listens on a free port, and answers what the benchmark asks of this process. */
-export function serve(server, { rotate = () => {} } = {}) {
+export function serve(server, { rotate = () => {}, storeCalls = () => calls } = {}) {
   process.on('message', ({ id, ask }) => {
     if (ask === 'usage') {
       const { user, system } = process.cpuUsage()
-      process.send({ id, cpu: user + system, rss: process.memoryUsage.rss() })
+      process.send({ id, cpu: user + system, storeCalls: storeCalls() })
+    } else if (ask === 'memory') {
+      const rss = process.memoryUsage.rss() // before the collection, which itself takes and gives back memory
+      globalThis.gc()
+      process.send({ id, rss, heap: process.memoryUsage().heapUsed })
     } else if (ask === 'rotate') {
       rotate()
       process.send({ id })

@@ -1,15 +1,17 @@
 import { createServer } from 'node:http'
 import express from 'express'
 import session from 'express-session'
-import { CONSTANT, KEY, NEXT_KEY, countKeys, fill, gate, options, param, serve, sleep } from './common.mjs'
+import { CONSTANT, KEY, NEXT_KEY, countKeys, counted, fill, gate, options, param, serve, sleep } from './common.mjs'
 
 const app = express()
 const keys = [KEY]
 
-/** The store of each variant; `undefined` is the library's own in memory, `null` is no session at all. */
+const METHODS = ['get', 'set', 'touch', 'destroy']
+
+/** The store of each variant; `null` is no session at all. */
 const stores = {
   'express-bare': async () => null,
-  'express-session-memory': async () => undefined,
+  'express-session-memory': async () => counted(new session.MemoryStore(), METHODS),
   'express-session-redis': async () => {
     const { createClient } = await import('redis')
     const { RedisStore } = await import('connect-redis')
@@ -19,13 +21,14 @@ const stores = {
   },
   'express-session-file': async () => {
     const { default: fileStore } = await import('session-file-store')
-    return new (fileStore(session))({ path: options.directory, retries: 0, reapInterval: -1, logFn() {} })
+    const store = new (fileStore(session))({ path: options.directory, retries: 0, reapInterval: -1, logFn() {} })
+    return counted(store, METHODS)
   },
 }
 
 const store = await stores[options.variant]()
 // The options that its documentation recommends; its defaults write for every visitor.
-if (store !== null) app.use(session({ secret: keys, resave: false, saveUninitialized: false, ...(store && { store }) }))
+if (store !== null) app.use(session({ secret: keys, resave: false, saveUninitialized: false, store }))
 const sessionOf = store === null ? () => CONSTANT : (request) => request.session
 
 app.get('/anonymous', (request, response) => void response.json({ value: 'user-0' }))

@@ -1,14 +1,21 @@
 import cookie from '@fastify/cookie'
 import session from '@fastify/session'
+import MemoryStore from '@fastify/session/lib/store.js'
 import { fastify } from 'fastify'
-import { CONSTANT, KEY, countKeys, fill, gate, options, param, serve, sleep } from './common.mjs'
+import { CONSTANT, KEY, countKeys, counted, fill, gate, options, param, serve, sleep } from './common.mjs'
 
 const app = fastify({ keepAliveTimeout: 0 })
 const isBare = options.variant === 'fastify-bare'
 if (!isBare) {
   app.register(cookie)
   // As for express-session: nothing is written for who has nothing in the session; and no cookie with every answer.
-  app.register(session, { secret: KEY, cookie: { secure: false }, saveUninitialized: false, rolling: false })
+  app.register(session, {
+    secret: KEY,
+    cookie: { secure: false },
+    saveUninitialized: false,
+    rolling: false,
+    store: counted(new MemoryStore(), ['get', 'set', 'destroy']),
+  })
 }
 const sessionOf = isBare ? () => CONSTANT : (request) => request.session
 

@@ -1,7 +1,21 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { createServer } from 'node:http'
 import Koa from 'koa'
-import { CONSTANT, DAY, KEY, NEXT_KEY, countKeys, fill, gate, options, param, pathOf, serve, sleep } from './common.mjs'
+import {
+  CONSTANT,
+  DAY,
+  KEY,
+  NEXT_KEY,
+  countKeys,
+  counted,
+  fill,
+  gate,
+  options,
+  param,
+  pathOf,
+  serve,
+  sleep,
+} from './common.mjs'
 
 const app = new Koa()
 app.keys = [KEY]
@@ -19,17 +33,18 @@ const variants = {
 
   'ours-memory': async () => ours(({ memoryStore }) => memoryStore()),
   'ours-file': async () => ours(({ fileStore }) => fileStore({ directory: options.directory })),
-  'ours-redis': async () =>
-    ours(({ redisStore }) => redisStore(`redis://127.0.0.1:${options.redisPort}`, { prefix: 'ours:' })),
+  'ours-redis': async () => ours(redisStoreOf('ours:')),
+  'ours-redis-encrypted': async () => ours(redisStoreOf('ours-encrypted:'), { encrypt: true }),
 
   'koa-session-cookie': async () => koaSession(undefined),
   'koa-session-map': async () => {
     const records = new Map()
-    return koaSession({
+    const store = {
       get: async (key) => records.get(key),
       set: async (key, value) => void records.set(key, value),
       destroy: async (key) => void records.delete(key),
-    })
+    }
+    return koaSession(counted(store, Object.keys(store)))
   },
   'koa-session-redis': async () => {
     const { Redis } = await import('ioredis')
@@ -57,13 +72,16 @@ const variants = {
   },
 }
 
-async function ours(storeOf) {
+function redisStoreOf(prefix) {
+  return ({ redisStore }) => redisStore(`redis://127.0.0.1:${options.redisPort}`, { prefix })
+}
+
+async function ours(storeOf, more) {
   const library = await import('../../dist/src/index.js')
-  // Not by URL, so that a benchmark of one store does not depend on the others.
-  const { redisStore } = await import('../../dist/src/stores/redis.js')
   const sessions = library.session({
+    ...more,
     keys: [KEY],
-    store: storeOf({ ...library, redisStore }),
+    store: storeOf(library),
     // Bounded by the number alone: an hour, because the servers wait for each other for minutes.
     ...(options.cache && { cache: { max: options.cache, maxBytes: 2 ** 28, maxAge: 3_600_000 } }),
   })
@@ -73,6 +91,10 @@ async function ours(storeOf) {
     renew: () => library.getSession().regenerate(),
     logout: () => library.getSession().destroy(),
     rotate: () => sessions.rotate([NEXT_KEY, KEY]),
+    storeCalls: () => {
+      const { loads, saves, touches, destroys } = sessions.stats()
+      return { load: loads, save: saves, touch: touches, delete: destroys }
+    },
   }
 }
 
@@ -137,4 +159,5 @@ async function setKey(ctx, url) {
 
 serve(createServer(app.callback()), {
   rotate: variant.rotate ?? (() => void (app.keys = [NEXT_KEY, KEY])),
+  storeCalls: variant.storeCalls,
 })
