@@ -259,7 +259,7 @@ export function cached(store: Store, options: Required<CacheOptions>, diagnostic
         (isAlive) => {
           const entry = entries.peek(key)
           if (!isAlive) forget(key)
-          else if (entry) entry.found = { ...entry.found, expiresAt }
+          else if (entry && entry.found.expiresAt < expiresAt) entry.found = { ...entry.found, expiresAt }
           return isAlive
         },
       ),

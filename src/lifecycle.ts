@@ -192,8 +192,8 @@ export class Lifecycle {
   touch(key: Key, found: Found): void {
     if (endIfDue(found) === undefined || this.#touching.has(key)) return
     try {
-      // By the newest terms, not by those that this request began with: a `remember` may have come since, and a touch
-      // by the old ones would bring its end nearer.
+      // By the newest state, not by the one that this request began with: others may have extended it since, or a
+      // `remember` may have given it a shorter idle timeout. Most often the cache has it.
       const newest = this.#store.load(key)
       const touched = isPromise(newest) ? newest.then((late) => this.#extend(key, late)) : this.#extend(key, newest)
       if (!isPromise(touched)) return

@@ -33,8 +33,8 @@ export interface Store {
   save(key: Key, text: string, expiresAt: Instant, expected: Found | undefined): Awaitable<Saved>
 
   /**
-   * Moves the end of a live record. Changes neither text nor version, and never creates.
-   * `false`: there is no such record.
+   * Moves the end of a live record later; an earlier one changes nothing, because whoever asks for it has been overtaken.
+   * Changes neither text nor version, and never creates. `false`: there is no such record.
    */
   touch(key: Key, expiresAt: Instant): Awaitable<boolean>
 

@@ -667,6 +667,23 @@ describe('the idle timeout', () => {
     assert.doesNotThrow(() => visits({ store: throwing }).lifecycle.touch(key, found))
   })
 
+  it('that is extended while remember() gives it a later end keeps the later one', async (t) => {
+    mockDate(t)
+    const { stored, returning, store, lifecycle } = recorded()
+    const visit = await returning(await stored({ user: 'ann' }))
+    const { key, found } = visit.state
+    assert.ok(found)
+    t.mock.timers.tick(MINUTE / 2)
+    const touch = store.hold('touch')
+    lifecycle.touch(key, found)
+    await touch.arrived
+    visit.session.remember({ idleTimeout: 30 * MINUTE, absoluteTimeout: 60 * MINUTE })
+    await visit.end()
+    touch.release()
+    await lifecycle.settled()
+    assert.equal((await returning(key)).session.expiresAt, Date.now() + 30 * MINUTE)
+  })
+
   it('may be one of its own, once the session is remembered', async (t) => {
     mockDate(t)
     const { stored, returning } = recorded()

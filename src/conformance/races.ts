@@ -30,18 +30,32 @@ export function raceRules(rule: Rule): void {
     assert.ok(last.version >= first.version + 50, 'every save had a version of its own')
   })
 
+  rule('touches and saves of one record at once all count: no write and no later end is lost', async (store, peer) => {
+    const key = newKey()
+    const created = saved(await store.save(key, '[]', later(), undefined))
+    const ends = Array.from({ length: 30 }, (_, n) => later(60 + n))
+    await Promise.all([
+      ...Array.from({ length: 10 }, (_, n) => add(n % 2 ? store : peer, key, n, later(2))),
+      ...ends.map(async (expiresAt, n) => assert.equal(await (n % 2 ? peer : store).touch(key, expiresAt), true)),
+    ])
+    const last = await store.load(key)
+    assert.deepEqual((JSON.parse(last?.text ?? '') as number[]).sort(), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+    assert.ok(last && last.version >= created.version + 10, 'every save had a version of its own')
+    assert.ok(ends.includes(last.expiresAt) || last.expiresAt <= later(2), 'the end is that of a touch or of a save')
+  })
+
   rule('a record deleted under 20 writers stays deleted', async (store, peer) => {
     for (let round = 0; round < 5; round++) await deleteUnderWriters(store, peer, newKey())
   })
 }
 
-async function add(store: Store, key: Key, number: number): Promise<void> {
+async function add(store: Store, key: Key, number: number, expiresAt = later()): Promise<void> {
   let known = await store.load(key)
   // Who loses does so to somebody who saved meanwhile, and that happens 49 times at most. Ten times that is generous.
   for (let tries = 0; tries < 500; tries++) {
     assert.ok(known, 'the record is there')
     const numbers = [...(JSON.parse(known.text) as number[]), number]
-    const answer: Saved = await store.save(key, JSON.stringify(numbers), later(), known)
+    const answer: Saved = await store.save(key, JSON.stringify(numbers), expiresAt, known)
     if (answer.saved) return
     known = number % 3 ? conflict(answer) : await store.load(key)
   }

@@ -74,12 +74,25 @@ export function recordRules(rule: Rule): void {
   rule('touch moves the expiry, and neither text nor version', async (store, peer) => {
     const key = newKey()
     const created = saved(await store.save(key, '1', later(), undefined))
-    for (const expiresAt of [later(5), later(2)]) {
-      assert.equal(await peer.touch(key, expiresAt), true)
-      same(await store.load(key), { ...created, expiresAt })
-    }
+    const expiresAt = later(5)
+    assert.equal(await peer.touch(key, expiresAt), true)
+    same(await store.load(key), { ...created, expiresAt })
     const updated = saved(await store.save(key, '2', later(3), created))
     same(await store.load(key), updated)
+  })
+
+  rule('touch never brings the end nearer, and a save may', async (store, peer) => {
+    const key = newKey()
+    const created = saved(await store.save(key, '1', later(2), undefined))
+    for (const expiresAt of [later(1), created.expiresAt, Date.now() - 1, 0]) {
+      assert.equal(await peer.touch(key, expiresAt), true)
+      same(await store.load(key), created)
+    }
+    const ends = Array.from({ length: 10 }, (_, n) => later(3 + n))
+    await Promise.all(ends.toReversed().map(async (expiresAt, n) => (n % 2 ? store : peer).touch(key, expiresAt)))
+    same(await peer.load(key), { ...created, expiresAt: ends.at(-1)! })
+    const nearer = saved(await store.save(key, '2', later(1), created))
+    same(await peer.load(key), nearer)
   })
 
   rule('touch creates nothing', async (store, peer) => {

@@ -135,7 +135,7 @@ export function fromExpressStore(store: ExpressSessionStore, options: ExpressSto
       return shared.inTurn(key, async () => {
         const there = shared.isBuried(key) ? undefined : await readLive(key, until)
         if (there === undefined) return false
-        await write(key, { ...there, expiresAt }, until)
+        if (expiresAt > there.expiresAt) await write(key, { ...there, expiresAt }, until)
         return true
       })
     },

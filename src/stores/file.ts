@@ -1,4 +1,4 @@
-import { mkdirSync, renameSync } from 'node:fs'
+import { existsSync, mkdirSync, renameSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { SessionError } from '../errors.ts'
 import type { Found, Saved, Store } from '../store.ts'
@@ -11,18 +11,17 @@ import {
   makeDirectory,
   makeRoot,
   moveToTrash,
-  newPointer,
-  parsePointer,
+  newNonce,
+  pointerOf,
   readContent,
-  readExpiry,
   removeDirectory,
   removeFile,
+  renameFrom,
   shardOf,
   syncDirectory,
   tmpOf,
   tooBusy,
   unreadable,
-  writeExpiry,
   writeFile,
   type Pointer,
 } from './file/layout.ts'
@@ -50,9 +49,9 @@ export interface FileStoreOptions {
   readonly onError?: (error: unknown) => void
 }
 
-/** What this store adds to a Found: under which name of the pointer it was read or written. */
+/** What this store adds to a Found: with it, the pointer's name is known. */
 interface FileFound extends Found {
-  readonly pointer?: string
+  readonly nonce?: string
 }
 
 const MINUTE = 60_000
@@ -92,14 +91,11 @@ export function fileStore(options: FileStoreOptions): Store {
     const directory = directoryOf(root, key)
     for (let tries = 0; tries < TRIES; tries++) {
       const pointer = findPointer(directory)
-      if (pointer === undefined) return undefined
-      const expiresAt = readExpiry(`${directory}/${pointer.name}`)
-      if (expiresAt === undefined) continue
-      if (expiresAt <= Date.now()) return undefined
+      if (pointer === undefined || isOver(pointer)) return undefined
       const text = readContent(`${directory}/${contentName(pointer.nonce)}`)
-      if (text !== undefined) return found(pointer, text, expiresAt)
+      if (text !== undefined) return found(pointer, text)
       // A content goes after its pointer. So the pointer has moved on meanwhile, or something else removed the content.
-      if (readExpiry(`${directory}/${pointer.name}`) !== undefined) throw unreadable('no content')
+      if (existsSync(`${directory}/${pointer.name}`)) throw unreadable('no content')
     }
     throw tooBusy()
   }
@@ -111,8 +107,8 @@ export function fileStore(options: FileStoreOptions): Store {
   function create(key: Key, text: string, expiresAt: Instant): Saved {
     const directory = directoryOf(root, key)
     for (let tries = 0; tries < TRIES; tries++) {
-      const pointer = newPointer(1)
-      if (moveIn(directory, build(pointer, text, expiresAt), key)) return { saved: found(pointer, text, expiresAt) }
+      const pointer = pointerOf(1, expiresAt, newNonce())
+      if (moveIn(directory, build(pointer, text), key)) return { saved: found(pointer, text) }
       const conflict = load(key)
       if (conflict !== undefined) return { conflict }
       // There is an expired record, or there was. Replacing it by a rename lets only one of several creators win.
@@ -124,7 +120,7 @@ export function fileStore(options: FileStoreOptions): Store {
   }
 
   /** Makes a whole session's directory where nobody looks; returns its path. */
-  function build(pointer: Pointer, text: string, expiresAt: Instant): string {
+  function build(pointer: Pointer, text: string): string {
     const directory = `${tmpOf(root)}/${pointer.nonce}`
     try {
       mkdirSync(directory, 0o700)
@@ -136,7 +132,6 @@ export function fileStore(options: FileStoreOptions): Store {
     try {
       writeFile(`${directory}/${contentName(pointer.nonce)}`, text, durable)
       writeFile(`${directory}/${pointer.name}`, '', false)
-      writeExpiry(`${directory}/${pointer.name}`, expiresAt)
       if (durable) syncDirectory(directory)
     } catch (error) {
       removeDirectory(directory)
@@ -168,20 +163,24 @@ export function fileStore(options: FileStoreOptions): Store {
 
   function update(key: Key, text: string, expiresAt: Instant, expected: FileFound): Saved {
     const directory = directoryOf(root, key)
-    const pointer = expected.pointer === undefined ? findPointer(directory) : parsePointer(expected.pointer)
-    if (pointer !== undefined && pointer.version === expected.version) {
-      const until = readExpiry(`${directory}/${pointer.name}`)
-      if (until !== undefined && until <= Date.now()) return { gone: true }
-      const saved = until === undefined ? undefined : commit(directory, pointer, text, expiresAt)
+    let pointer =
+      expected.nonce === undefined ? undefined : pointerOf(expected.version, expected.expiresAt, expected.nonce)
+    for (let tries = 0; tries < TRIES; tries++) {
+      const saved = pointer && !isOver(pointer) ? commit(directory, pointer, text, expiresAt) : undefined
       if (saved !== undefined) return { saved }
+      // Another version, or the same one with a later end.
+      pointer = findPointer(directory)
+      if (pointer === undefined || isOver(pointer)) return { gone: true }
+      if (isOf(expected, pointer)) continue
+      const conflict = load(key)
+      return conflict === undefined ? { gone: true } : { conflict }
     }
-    const conflict = load(key)
-    return conflict === undefined ? { gone: true } : { conflict }
+    throw tooBusy()
   }
 
   /** The step that several writers race for. `undefined`: `from` is not the state any more, nothing was written. */
   function commit(directory: string, from: Pointer, text: string, expiresAt: Instant): Found | undefined {
-    const to = newPointer(from.version + 1)
+    const to = pointerOf(from.version + 1, expiresAt, newNonce())
     const content = `${directory}/${contentName(to.nonce)}`
     try {
       writeFile(content, text, durable)
@@ -191,48 +190,39 @@ export function fileStore(options: FileStoreOptions): Store {
       if (codeOf(error) === 'ENOENT') return undefined
       throw error
     }
-    // Between these two calls the new state has the old one's expiry. Should a newer state have taken its place
-    // already, its writer sees to the expiry; should all be gone, the session has just been deleted.
-    if (!writeExpiry(`${directory}/${to.name}`, expiresAt) && findPointer(directory) === undefined) return undefined
     if (durable) syncDirectory(directory)
     removeFile(`${directory}/${contentName(from.nonce)}`)
-    return found(to, text, expiresAt)
+    return found(to, text)
   }
 
   function touch(key: Key, expiresAt: Instant): boolean {
     const directory = directoryOf(root, key)
     for (let tries = 0; tries < TRIES; tries++) {
-      const pointer = findPointer(directory)
-      if (pointer === undefined) return false
-      const until = readExpiry(`${directory}/${pointer.name}`)
-      if (until !== undefined && until <= Date.now()) return false
-      if (until !== undefined && writeExpiry(`${directory}/${pointer.name}`, expiresAt)) return true
+      const from = findPointer(directory)
+      if (from === undefined || isOver(from)) return false
+      const to = pointerOf(from.version, expiresAt, from.nonce)
+      if (to.expiresAt <= from.expiresAt || renameFrom(`${directory}/${from.name}`, `${directory}/${to.name}`))
+        return true
     }
     throw tooBusy()
   }
 
   function remove(key: Key): boolean {
     const directory = directoryOf(root, key)
-    for (let tries = 0; tries < TRIES; tries++) {
-      const pointer = findPointer(directory)
-      if (pointer === undefined) return false
-      const until = readExpiry(`${directory}/${pointer.name}`)
-      if (until === undefined) continue
-      if (until <= Date.now()) return false
-      const away = moveToTrash(root, directory)
-      if (away === undefined) return false
-      if (durable) syncDirectory(shardOf(root, key))
-      removeDirectory(away)
-      return true
-    }
-    throw tooBusy()
+    const pointer = findPointer(directory)
+    if (pointer === undefined || isOver(pointer)) return false
+    const away = moveToTrash(root, directory)
+    if (away === undefined) return false
+    if (durable) syncDirectory(shardOf(root, key))
+    removeDirectory(away)
+    return true
   }
 
-  function isCurrent(key: Key, { pointer }: FileFound): boolean {
-    if (pointer === undefined) return false
+  function isCurrent(key: Key, { version, expiresAt, nonce }: FileFound): boolean {
+    if (nonce === undefined || expiresAt <= Date.now()) return false
     try {
-      const expiresAt = readExpiry(`${directoryOf(root, key)}/${pointer}`)
-      return expiresAt !== undefined && expiresAt > Date.now()
+      const pointer = `${directoryOf(root, key)}/${pointerOf(version, expiresAt, nonce).name}`
+      return statSync(pointer, { throwIfNoEntry: false }) !== undefined
     } catch {
       // What is wrong is said by the load that follows.
       return false
@@ -255,8 +245,17 @@ export function fileStore(options: FileStoreOptions): Store {
   }
 }
 
-function found(pointer: Pointer, text: string, expiresAt: Instant): FileFound {
-  return { text, version: pointer.version, expiresAt, pointer: pointer.name, parsed: undefined }
+function found({ version, expiresAt, nonce }: Pointer, text: string): FileFound {
+  return { text, version, expiresAt, nonce, parsed: undefined }
+}
+
+function isOver({ expiresAt }: Pointer): boolean {
+  return expiresAt <= Date.now()
+}
+
+/** Whether the pointer means what was found, be its end another one by now. */
+function isOf({ version, nonce }: FileFound, pointer: Pointer): boolean {
+  return version === pointer.version && (nonce === undefined || nonce === pointer.nonce)
 }
 
 function warn(error: unknown): void {

@@ -119,6 +119,7 @@ export function memcachedStore(urlOrClient: string | MemcachedClient, options: M
         const there = await read(server, key, until)
         if (there === undefined || !isLive(there)) return false
         const touched = { ...there, expiresAt: keptInstant(expiresAt) }
+        if (touched.expiresAt <= there.expiresAt) return true
         const outcome = await replace(server, key, touched, there.mark, until)
         if (outcome !== 'EXISTS') return outcome === 'STORED'
       }

@@ -74,7 +74,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
     touch(key, expiresAt) {
       const record = live(key)
       if (record === undefined) return false
-      records.set(key, { ...record, expiresAt })
+      if (expiresAt > record.expiresAt) records.set(key, { ...record, expiresAt })
       return true
     },
 

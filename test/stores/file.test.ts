@@ -7,6 +7,7 @@ import {
   readFileSync,
   readdirSync,
   rmSync,
+  renameSync,
   statSync,
   truncateSync,
   utimesSync,
@@ -146,19 +147,43 @@ describe('fileStore', () => {
     assert.equal((await store.save(KEY, 'x', later(), old)).conflict?.text, 'new')
   })
 
-  it('is current until the very expiry, also when another process has moved it', async () => {
+  it('is current until the very expiry, and whoever knows of a later one goes by that', async () => {
     const store = open()
     const other = open({ directory: store.directory })
     const found = await saved(store)
-    await other.touch(KEY, Date.now() - 1)
+    const expiresAt = found.expiresAt + HOUR
+    await other.touch(KEY, expiresAt)
     assert.equal(store.isCurrent!(KEY, found), false)
+    assert.equal(store.isCurrent!(KEY, { ...found, expiresAt }), true)
+    const ended = await saved(store, '1', found)
+    await store.save(KEY, '2', Date.now() - 1, ended)
+    assert.equal(store.isCurrent!(KEY, { ...ended, expiresAt: Date.now() - 1 }), false)
+  })
+
+  it('says in the name of its pointer when it ends, so that a file system need know no such date', async () => {
+    const store = open()
+    const end = Date.UTC(2120, 0, 1, 0, 0, 0, 7)
+    await store.save(KEY, '{}', end, undefined)
+    assert.match(filesOf(store).pointer, new RegExp(`/p\\.1\\.${end}\\.[0-9a-z-]+$`))
+    await store.touch(KEY, Date.UTC(2500, 0, 1))
+    assert.equal((await store.load(KEY))?.expiresAt, 9_999_999_999_999, 'later than that is never')
+  })
+
+  it('saves what was loaded, also when another process has moved the end since', async () => {
+    const store = open()
+    const found = await saved(store)
+    await open({ directory: store.directory }).touch(KEY, found.expiresAt + HOUR)
+    const second = await saved(store, '2', found)
+    assert.equal(second.version, found.version + 1)
+    assert.equal(filesOf(store).names.length, 2)
   })
 
   it('keeps any expiry to the millisecond', async () => {
     const store = open()
     await saved(store)
+    let expiresAt = later()
     for (let n = 0; n < 2_000; n++) {
-      const expiresAt = later() + Math.floor(Math.random() * 100 * 365 * 24 * HOUR)
+      expiresAt += 1 + Math.floor(Math.random() * 400 * HOUR)
       assert.equal(await store.touch(KEY, expiresAt), true)
       assert.equal((await store.load(KEY))?.expiresAt, expiresAt)
     }
@@ -215,7 +240,8 @@ describe('fileStore, on a directory that is not as it should be', () => {
     mkdirSync(content)
   })
   unreadable('a session whose pointer is missing', ({ pointer }) => rmSync(pointer))
-  unreadable('a session with two pointers', ({ at }) => writeFileSync(join(at, 'p.7.other'), ''))
+  unreadable('a session with two pointers', ({ at }) => writeFileSync(join(at, 'p.7.99.other'), ''))
+  unreadable('a session as an older release kept it', ({ at, pointer }) => renameSync(pointer, join(at, 'p.1.9f3a-0')))
   unreadable('a file in the place of a session', ({ at }) => {
     rmSync(at, { recursive: true })
     writeFileSync(at, 'something else')
@@ -321,21 +347,27 @@ describe('fileStore prune', () => {
     assert.ok(cautious.isCurrent!(KEY, found))
   })
 
-  it('is fair to who is just saving: with a grace, an expired session stays on disk some seconds longer', async () => {
+  it('leaves a session that somebody deletes just now, and takes it away after the grace', async () => {
     const store = open({ grace: HOUR })
     await saved(store)
-    await store.touch(KEY, Date.now() - 5_000)
+    const { at, pointer } = filesOf(store)
+    renameSync(pointer, join(at, 'dead.1-0'))
+    assert.equal(await store.load(KEY), undefined)
+    assert.equal(await store.touch(KEY, later()), false)
+    assert.equal(await store.delete(KEY), false)
+    for await (const key of store.keys!()) assert.fail(key)
     assert.equal(await store.prune!(), 0)
-    await assert.doesNotReject(async () => filesOf(store))
-    const { pointer } = filesOf(store)
-    utimesSync(pointer, 0, Date.now() / 1000 - 11)
-    assert.equal(await store.prune!(), 1)
+    assert.ok(existsSync(at))
+    const old = (Date.now() - HOUR) / 1000
+    utimesSync(at, old, old)
+    assert.equal(await store.prune!(), 0, 'it was deleted, and has not expired')
+    assert.ok(!existsSync(at))
+    await saved(store)
   })
 
   it('happens by itself, and reports to onError what went wrong', async () => {
     const store = open({ pruneInterval: 20 })
-    await saved(store)
-    await store.touch(KEY, Date.now() - 1)
+    await store.save(KEY, '{}', Date.now() - 1, undefined)
     const deadline = Date.now() + 10_000
     while (readdirSync(join(store.directory, '3f')).length > 0 && Date.now() < deadline) await soon()
     assert.deepEqual(readdirSync(join(store.directory, '3f')), [])

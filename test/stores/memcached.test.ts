@@ -56,7 +56,7 @@ describe('memcachedStore', () => {
       const key = newKey()
       savedOf(await store.save(key, '1', later(length), undefined))
       await near()
-      await store.save(key, '2', later(), await store.load(key))
+      await store.save(key, '2', later(length / 2), await store.load(key))
       assert.equal(await store.touch(key, later(length)), true)
       await near()
       await store.save(key, '3', later(length), await store.load(key))
@@ -87,7 +87,8 @@ describe('memcachedStore', () => {
       'of what was saved',
     )
     assert.deepEqual(await trips(() => store.save(key, '5', later(), loaded)), { gets: 1, writes: 1 }, 'a lost race')
-    assert.deepEqual(await trips(() => store.touch(key, later())), { gets: 1, writes: 1 })
+    assert.deepEqual(await trips(() => store.touch(key, later() + 1)), { gets: 1, writes: 1 })
+    assert.deepEqual(await trips(() => store.touch(key, later(1000))), { gets: 1 }, 'to an end that is not later')
     assert.deepEqual(await trips(() => store.delete(key)), { gets: 1, deletes: 1 })
     assert.deepEqual(await trips(() => store.delete(key)), { gets: 1 })
     assert.deepEqual(await trips(() => store.touch(key, later())), { gets: 1 })

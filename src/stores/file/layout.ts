@@ -9,9 +9,7 @@ import {
   readdirSync,
   renameSync,
   rmdirSync,
-  statSync,
   unlinkSync,
-  utimesSync,
   writeFileSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -23,30 +21,37 @@ import type { Instant, Key, Version } from '../../units.ts'
  *
  *   <root>/.gitignore          keeps sessions out of repositories
  *   <root>/3f/3fa9…/           one session; 256 shards by the first two digits of the key, made when needed
- *     p.<version>.<nonce>      the pointer: empty, its NAME is the state, its mtime the instant of expiry
- *     c.<nonce>                the content that the pointer of that nonce means; written once, never changed
+ *     p.<version>.<end>.<nonce>  the pointer: empty, its NAME is the state; <end> is the instant of expiry
+ *     c.<nonce>                  the content that the pointers of that nonce mean; written once, never changed
+ *     dead.<nonce>               in the pointer's place: this session was deleted, and is about to be taken away
  *   <root>/tmp/<nonce>/        sessions being made, renamed into place when whole
  *   <root>/trash/<nonce>/      sessions being removed
  *
  * Renaming the pointer is the one step that commits, and the file system lets exactly one of several renames of the
  * same name succeed. There is no lock, hence none to be left behind by a process that dies. A nonce is never used
- * twice, so whoever holds a pointer's name can tell by its existence alone that nothing has changed.
+ * twice, and an end only grows while the nonce stays, so whoever holds a pointer's name can tell by its existence alone
+ * that nothing has changed. A session whose pointer is dead is never brought back: who wants its key waits until it is
+ * away, because a directory can only be taken away as a whole, whatever is in it by then.
  */
 
 /** The name of a session's state. */
 export interface Pointer {
   readonly name: string
   readonly version: Version
+  readonly expiresAt: Instant
   readonly nonce: string
 }
 
 const KEY = /^[0-9a-f]{64}$/
 const SHARD = /^[0-9a-f]{2}$/
-const POINTER = /^p\.([1-9][0-9]{0,15})\.([0-9a-z-]+)$/
+const POINTER = /^p\.([1-9][0-9]{0,15})\.([0-9]{1,13})\.([0-9a-z-]+)$/
+const DEAD = 'dead.'
+const LATEST: Instant = 9_999_999_999_999
 const DIRECTORY_MODE = 0o700
 const FILE_MODE = 0o600
 // A commit takes 50 µs and a look 10, so even against many writers a handful of looks is enough.
 const LOOKS = 1_000
+const SAME_LOOKS = 10
 
 const ownNonces = randomBytes(9).toString('hex')
 let nonces = 0
@@ -95,22 +100,33 @@ export function isContentName(name: string): boolean {
   return name.startsWith('c.')
 }
 
-export function newPointer(version: Version): Pointer {
-  const nonce = newNonce()
-  return { name: `p.${version}.${nonce}`, version, nonce }
+/** The pointer of this state. What ends beyond the year 2286 ends then. */
+export function pointerOf(version: Version, expiresAt: Instant, nonce: string): Pointer {
+  const end = Math.trunc(Math.min(Math.max(expiresAt, 0), LATEST))
+  return { name: `p.${version}.${end}.${nonce}`, version, expiresAt: end, nonce }
 }
 
-export function parsePointer(name: string): Pointer | undefined {
+function parsePointer(name: string): Pointer | undefined {
   const match = POINTER.exec(name)
-  return match === null ? undefined : { name, version: Number(match[1]), nonce: match[2]! }
+  return match === null
+    ? undefined
+    : { name, version: Number(match[1]), expiresAt: Number(match[2]), nonce: match[3] as string }
+}
+
+/** Whether these are the files of a session that was deleted. */
+export function isDead(names: readonly string[]): boolean {
+  return names.some((name) => name.startsWith(DEAD))
+}
+
+export function deadName(nonce: string): string {
+  return DEAD + nonce
 }
 
 /** The pointer among the names of one session's files; `undefined` if there is none or more than one. */
 export function onlyPointer(names: readonly string[]): Pointer | undefined {
   let only: Pointer | undefined
   for (const name of names) {
-    if (!name.startsWith('p.')) continue
-    const pointer = parsePointer(name)
+    const pointer = name.startsWith('p.') ? parsePointer(name) : undefined
     if (pointer === undefined) continue
     if (only !== undefined) return undefined
     only = pointer
@@ -121,17 +137,18 @@ export function onlyPointer(names: readonly string[]): Pointer | undefined {
 /** The state of the session in `directory`; `undefined` if there is no such session. */
 export function findPointer(directory: string): Pointer | undefined {
   let before: string | undefined
+  let same = 0
   for (let looks = 0; looks < LOOKS; looks++) {
     const names = namesIn(directory)
-    if (names === undefined) return undefined
+    if (names === undefined || isDead(names)) return undefined
     const pointer = onlyPointer(names)
     if (pointer !== undefined) return pointer
-    // While a pointer is being renamed, a listing may hold both of its names or neither. It cannot do so twice alike,
-    // since a commit also brings a new content: then that is how things are, and nothing this store has made.
+    // While a pointer is being renamed, a listing may hold both of its names or neither. If it is the same again and
+    // again, then that is how things are, and nothing this store has made.
     const seen = names.toSorted().join('/')
-    if (seen === before) {
-      throw unreadable(seen.includes('p.') ? 'more than one state' : 'no state')
-    }
+    same = seen === before ? same + 1 : 0
+    if (same === SAME_LOOKS)
+      throw unreadable(names.filter(parsePointer).length > 1 ? 'more than one state' : 'no state')
     before = seen
   }
   throw tooBusy()
@@ -144,24 +161,6 @@ function namesIn(directory: string): string[] | undefined {
     if (codeOf(error) === 'ENOENT') return undefined
     if (codeOf(error) === 'ENOTDIR' && existsSync(directory))
       throw unreadable('a file in the place of its directory', error)
-    throw error
-  }
-}
-
-/** When the session of this pointer ends; `undefined` if the pointer is not there any more. */
-export function readExpiry(pointer: string): Instant | undefined {
-  // Times go to the file system and come back as fractional seconds, off by less than a microsecond.
-  const stat = statSync(pointer, { throwIfNoEntry: false })
-  return stat === undefined ? undefined : Math.round(stat.mtimeMs)
-}
-
-/** `false`: the pointer is not there any more. */
-export function writeExpiry(pointer: string, expiresAt: Instant): boolean {
-  try {
-    utimesSync(pointer, expiresAt / 1000, expiresAt / 1000)
-    return true
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return false
     throw error
   }
 }
@@ -208,13 +207,14 @@ export function removeDirectory(directory: string): void {
  */
 export function moveToTrash(root: string, directory: string): string | undefined {
   const away = `${trashOf(root)}/${newNonce()}`
-  if (moveAway(directory, away)) return away
+  if (renameFrom(directory, away)) return away
   if (!existsSync(directory)) return undefined
   makeDirectory(trashOf(root))
-  return moveAway(directory, away) ? away : undefined
+  return renameFrom(directory, away) ? away : undefined
 }
 
-function moveAway(from: string, to: string): boolean {
+/** Gives a file or directory another name; `false`: it does not bear the first one any more. */
+export function renameFrom(from: string, to: string): boolean {
   try {
     renameSync(from, to)
     return true

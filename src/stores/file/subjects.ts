@@ -1,17 +1,8 @@
+import { statSync, utimesSync } from 'node:fs'
 import { readdir, rmdir, unlink } from 'node:fs/promises'
 import type { SubjectIndex } from '../../store.ts'
 import type { Instant, Key, SubjectName } from '../../units.ts'
-import {
-  codeOf,
-  isKey,
-  makeDirectory,
-  makeRoot,
-  readExpiry,
-  removeFile,
-  subjectsOf,
-  writeExpiry,
-  writeFile,
-} from './layout.ts'
+import { codeOf, isKey, makeDirectory, makeRoot, removeFile, subjectsOf, writeFile } from './layout.ts'
 
 /**
  * A note is an empty file `subjects/<subject>/<key>` whose time is the instant at which the session can no longer live.
@@ -29,7 +20,7 @@ export function fileSubjects(root: string, durable: boolean): SubjectIndex {
       if (codeOf(error) === 'ENOENT') return false
       if (codeOf(error) !== 'EEXIST') throw error
     }
-    return writeExpiry(`${directory}/${key}`, until)
+    return writeTime(`${directory}/${key}`, until)
   }
 
   return {
@@ -56,12 +47,30 @@ export async function pruneSubjects(root: string, rest: () => Promise<void>, sig
     const directory = `${subjectsOf(root)}/${subject}`
     let left = 0
     for (const name of await namesIn(directory)) {
-      const until = readExpiry(`${directory}/${name}`)
+      const until = readTime(`${directory}/${name}`)
       if (until !== undefined && until <= Date.now()) await ignoring(unlink(`${directory}/${name}`))
       else left++
       await rest()
     }
     if (left === 0) await ignoring(rmdir(directory))
+  }
+}
+
+/** The instant in a note; `undefined` if it is not there any more. */
+function readTime(note: string): Instant | undefined {
+  // Times go to the file system and come back as fractional seconds, off by less than a microsecond.
+  const stat = statSync(note, { throwIfNoEntry: false })
+  return stat === undefined ? undefined : Math.round(stat.mtimeMs)
+}
+
+/** `false`: the note is not there any more. */
+function writeTime(note: string, until: Instant): boolean {
+  try {
+    utimesSync(note, until / 1000, until / 1000)
+    return true
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return false
+    throw error
   }
 }
 

@@ -6,13 +6,14 @@ import type { Key, Milliseconds } from '../../units.ts'
 import {
   codeOf,
   contentName,
+  deadName,
   isContentName,
+  isDead,
   isKey,
   isShard,
   makeDirectory,
   newNonce,
   onlyPointer,
-  readExpiry,
   tmpOf,
   trashOf,
 } from './layout.ts'
@@ -20,8 +21,6 @@ import { pruneSubjects } from './subjects.ts'
 
 // Requests wait for this long at most; one look at a session takes some 15 µs, its removal some 100.
 const LONGEST_STEP: Milliseconds = 1
-// A save or touch that began while the session lived must not see it thrown away before it is through.
-const EXPIRED_FOR: Milliseconds = 10_000
 
 /**
  * Removes expired sessions, and what processes that died have left, once it is older than `grace`.
@@ -50,9 +49,9 @@ export async function prune(root: string, grace: Milliseconds, signal: AbortSign
 export async function* liveKeys(root: string): AsyncGenerator<Key> {
   const rest = steps()
   for await (const directory of sessionDirectories(root, rest)) {
-    const pointer = onlyPointer(namesIn(directory))
-    const expiresAt = pointer && readExpiry(`${directory}/${pointer.name}`)
-    if (expiresAt !== undefined && expiresAt > Date.now()) yield directory.slice(-64)
+    const names = namesIn(directory)
+    const pointer = isDead(names) ? undefined : onlyPointer(names)
+    if (pointer !== undefined && pointer.expiresAt > Date.now()) yield directory.slice(-64)
     await rest()
   }
 }
@@ -74,10 +73,19 @@ async function* sessionDirectories(root: string, rest: () => Promise<void>): Asy
 /** Whether the session was expired, and by this call removed. */
 async function pruneSession(root: string, directory: string, grace: Milliseconds): Promise<boolean> {
   const names = namesIn(directory)
+  if (isDead(names)) {
+    // Whoever deletes it takes it away in the next instant, unless that process has died.
+    if (isOlder(directory, grace)) await throwAway(root, directory)
+    return false
+  }
   const pointer = onlyPointer(names)
-  const expiresAt = pointer && readExpiry(`${directory}/${pointer.name}`)
-  if (pointer === undefined || expiresAt === undefined) return false
-  if (expiresAt + Math.min(grace, EXPIRED_FOR) <= Date.now()) return throwAway(root, directory)
+  if (pointer === undefined) return false
+  if (pointer.expiresAt <= Date.now()) {
+    // By its name, so that it stays if somebody who began while it lived was faster.
+    if (!(await renameFrom(`${directory}/${pointer.name}`, `${directory}/${deadName(pointer.nonce)}`))) return false
+    await throwAway(root, directory)
+    return true
+  }
   for (const name of names) {
     if (isContentName(name) && name !== contentName(pointer.nonce) && isOlder(`${directory}/${name}`, grace)) {
       await removeAll(`${directory}/${name}`)
@@ -86,17 +94,20 @@ async function pruneSession(root: string, directory: string, grace: Milliseconds
   return false
 }
 
-async function throwAway(root: string, directory: string): Promise<boolean> {
+async function throwAway(root: string, directory: string): Promise<void> {
   const away = `${trashOf(root)}/${newNonce()}`
   makeDirectory(trashOf(root))
+  if (await renameFrom(directory, away)) await removeAll(away)
+}
+
+async function renameFrom(from: string, to: string): Promise<boolean> {
   try {
-    await rename(directory, away)
+    await rename(from, to)
+    return true
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return false
     throw error
   }
-  await removeAll(away)
-  return true
 }
 
 async function removeAll(path: string): Promise<void> {

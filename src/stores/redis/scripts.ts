@@ -22,7 +22,8 @@ local function read(...)
   if not value or (value == '' and redis.call('EXISTS', KEYS[1]) == 0) then return nil end
   local expiresAt, version = string.match(value, '^(%d%d%d%d%d%d%d%d%d%d%d%d%d)|(%d+)|')
   if not version then return nil, UNREADABLE end
-  return {value = value, version = version, live = tonumber(expiresAt) > tonumber(ARGV[1])}
+  expiresAt = tonumber(expiresAt)
+  return {value = value, version = version, expiresAt = expiresAt, live = expiresAt > tonumber(ARGV[1])}
 end
 local function publish(message)
   if ARGV[2] ~= '' then redis.call('PUBLISH', ARGV[2], message .. ' ' .. ARGV[3]) end
@@ -75,12 +76,11 @@ if not held or not held.live then
   gone(held)
   return 0
 end
-if tonumber(ARGV[5]) > 0 then
+if tonumber(ARGV[4]) > held.expiresAt then
   redis.call('SETRANGE', KEYS[1], 0, ARGV[4])
   redis.call('PEXPIRE', KEYS[1], ARGV[5])
 else
-  publish('d')
-  redis.call('DEL', KEYS[1])
+  redis.call('SETRANGE', KEYS[1], 0, '')
 end
 return 1
 `)
