@@ -8,9 +8,18 @@ export interface DiagnosticMessage {
   /** What happened, in a word or two: the reason of an `error` or `suspicious` message. */
   readonly reason?: string
   readonly error?: unknown
+  /** Of the tracing channels: which one, so that one subscriber may serve them all. */
+  readonly operation?: Timed
+  /**
+   * Of the tracing channels, from `asyncStart` on, unless it failed. Of a load `found` or `missing`, of a save `saved`,
+   * `conflict` (another writer was faster; it is merged and saved again) or `gone`, of a touch `touched` or `gone`, of a
+   * destroy `destroyed` or `gone`.
+   */
+  readonly outcome?: Outcome
 }
 
 type Timed = 'load' | 'save' | 'touch' | 'destroy' | 'regenerate'
+type Outcome = 'found' | 'missing' | 'saved' | 'conflict' | 'gone' | 'touched' | 'destroyed'
 type Untimed = 'conflict' | 'invalidate' | 'error' | 'suspicious'
 
 /** Counters since the middleware was made. */
@@ -92,8 +101,15 @@ export class Diagnostics {
     if (untimed[name].hasSubscribers) untimed[name].publish({ cookieName: this.cookieName, ...details })
   }
 
-  /** Runs `work`; who listens to the tracing channel learns when it began, ended or failed. */
-  trace<Result>(name: Timed, work: () => Awaitable<Result>): Awaitable<Result> {
+  /**
+   * Runs `work`; who listens to the tracing channel learns when it began, ended or failed, and of what came of it what
+   * `outcomeOf` says.
+   */
+  trace<Result>(
+    name: Timed,
+    work: () => Awaitable<Result>,
+    outcomeOf?: (answer: Result) => Outcome,
+  ): Awaitable<Result> {
     const { start, end, asyncStart, asyncEnd, error } = timed[name]
     const isHeard =
       start.hasSubscribers ||
@@ -104,12 +120,14 @@ export class Diagnostics {
     if (!isHeard) return work()
     // Node publishes what the promise resolves to, and that is somebody's data: so it resolves to nothing.
     let answer: Awaitable<Result>
-    const trace = timed[name].tracePromise(
-      async () => {
-        await (answer = work())
-      },
-      { cookieName: this.cookieName },
-    )
+    const message: { -readonly [Part in keyof DiagnosticMessage]: DiagnosticMessage[Part] } = {
+      cookieName: this.cookieName,
+      operation: name,
+    }
+    const trace = timed[name].tracePromise(async () => {
+      const settled = await (answer = work())
+      if (outcomeOf) message.outcome = outcomeOf(settled)
+    }, message)
     return trace.then(() => answer)
   }
 

@@ -69,25 +69,41 @@ export function guarded(store: Store, deadline: Milliseconds, diagnostics: Diagn
       } satisfies SubjectIndex,
     }),
     load: (key) =>
-      diagnostics.trace('load', () => {
-        stats.loads++
-        return ask(false, () => store.load(key))
-      }),
+      diagnostics.trace(
+        'load',
+        () => {
+          stats.loads++
+          return ask(false, () => store.load(key))
+        },
+        (found) => (found ? 'found' : 'missing'),
+      ),
     save: (key, text, expiresAt, expected) =>
-      diagnostics.trace('save', () => {
-        stats.saves++
-        return ask(true, () => store.save(key, text, expiresAt, expected))
-      }),
+      diagnostics.trace(
+        'save',
+        () => {
+          stats.saves++
+          return ask(true, () => store.save(key, text, expiresAt, expected))
+        },
+        (answer) => (answer.saved ? 'saved' : answer.conflict ? 'conflict' : 'gone'),
+      ),
     touch: (key, expiresAt) =>
-      diagnostics.trace('touch', () => {
-        stats.touches++
-        return ask(true, () => store.touch(key, expiresAt))
-      }),
+      diagnostics.trace(
+        'touch',
+        () => {
+          stats.touches++
+          return ask(true, () => store.touch(key, expiresAt))
+        },
+        (touched) => (touched ? 'touched' : 'gone'),
+      ),
     delete: (key) =>
-      diagnostics.trace('destroy', () => {
-        stats.destroys++
-        return ask(true, () => store.delete(key))
-      }),
+      diagnostics.trace(
+        'destroy',
+        () => {
+          stats.destroys++
+          return ask(true, () => store.delete(key))
+        },
+        (existed) => (existed ? 'destroyed' : 'gone'),
+      ),
   }
 }
 

@@ -1,6 +1,6 @@
 export { SessionError, isSessionError, type SessionErrorCode } from './errors.ts'
 export { session, session as default, type Sessions } from './middleware.ts'
-export { bindSession, getSession, runWithSession, tryGetSession } from './scope.ts'
+export { bindSession, getSession, runWithSession, tryGetSession, tryGetSessionId } from './scope.ts'
 export {
   fromExpressStore,
   type ExpressSessionStore,

@@ -12,7 +12,7 @@ import { replaceData, sessionOf } from './session.ts'
 import type { SessionActions, SessionState } from './state.ts'
 import type { Found } from './store.ts'
 import type { RegenerateOptions, Session } from './types.ts'
-import { isPromise, type Awaitable } from './units.ts'
+import { isPromise, type Awaitable, type Key } from './units.ts'
 
 /** What the requests of one middleware share. */
 export interface Services extends Reception {
@@ -74,6 +74,11 @@ export class RequestSession implements Holder, SessionActions {
     return sessionOf(this.#touched())
   }
 
+  /** The public id of the session that came or that was used. */
+  get id(): Key | undefined {
+    return this.#state?.key ?? this.#cookie?.key
+  }
+
   #touched(): SessionState {
     if (this.#state) return this.#state
     const { lifecycle, onStoreError } = this.#services
@@ -116,7 +121,7 @@ export class RequestSession implements Holder, SessionActions {
    * the one that the visitor has signed in with meanwhile.
    */
   async #confirm(): Promise<CommitOutcome> {
-    const key = this.#state?.key ?? this.#cookie?.key
+    const key = this.id
     if (key === undefined || (this.#state && this.#state.phase !== 'open')) return 'unchanged'
     try {
       return (await this.#services.lifecycle.load(key)) ? 'unchanged' : 'gone'

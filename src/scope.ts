@@ -4,10 +4,13 @@ import type Koa from 'koa'
 import { SessionError } from './errors.ts'
 import { ownerOf } from './session.ts'
 import type { Session } from './types.ts'
+import type { Key } from './units.ts'
 
 /** Where the session of one request is found; `regenerate` swaps the session inside. */
 export interface Holder {
   readonly session: Session
+  /** The public id of the session, if it has one yet. To ask for it is no use of the session. */
+  readonly id?: Key | undefined
   /** Whose it is, where several session middlewares serve one request. */
   readonly owner?: object | undefined
   /** The holder of the middleware around this one. */
@@ -45,6 +48,17 @@ export function tryGetSession(): Session | undefined {
   return currentHolder()?.session
 }
 
+/**
+ * The public id of the session of the request in which this is called, for logs and traces. Unlike `getSession().id` it
+ * never throws, not even while the store is down, and it is no use of the session: who only logs it leaves a response
+ * that caches may share. With several session middlewares, the innermost one's.
+ *
+ * `undefined` where there is no session, or a new one that nobody has used so far.
+ */
+export function tryGetSessionId(): Key | undefined {
+  return currentHolder()?.id
+}
+
 /** The function, bound to the session of the place where it is bound: for callbacks that are called from elsewhere. */
 export function bindSession<This, Arguments extends unknown[], Result>(
   fn: (this: This, ...args: Arguments) => Result,
@@ -60,7 +74,7 @@ export function bindSession<This, Arguments extends unknown[], Result>(
  * message handlers and tests.
  */
 export function runWithSession<Result>(session: Session, fn: () => Result): Result {
-  return storage.run({ [HOLDER]: { session, owner: ownerOf(session) } }, fn)
+  return storage.run({ [HOLDER]: { session, id: session.id, owner: ownerOf(session) } }, fn)
 }
 
 /** Makes `holder` the one that `getSession()` and `ctx.session` find in this request from here on. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { channel, tracingChannel } from 'node:diagnostics_channel'
 import { describe, it, type TestContext } from 'node:test'
-import { Diagnostics } from '../src/diagnostics.ts'
+import { Diagnostics, type DiagnosticMessage } from '../src/diagnostics.ts'
 import { assertHides } from './support/secrecy.ts'
 
 const SECRET = 'what was loaded from the store'
@@ -65,10 +65,34 @@ describe('Diagnostics.trace(name, work)', () => {
         heard.map(([part]) => part),
         ['start', 'end', 'asyncStart', 'asyncEnd', 'start', 'end', 'asyncStart', 'asyncEnd'],
       )
-      for (const [, message] of heard) assert.equal((message as { cookieName?: string }).cookieName, 'own')
+      for (const [, message] of heard) {
+        const { cookieName, operation } = message as DiagnosticMessage
+        assert.deepEqual([cookieName, operation], ['own', name])
+      }
       assertHides(heard, SECRET)
     })
   }
+
+  it('tells who listens the outcome once there is one, in a word that is no data', async (t) => {
+    const heard = listen(t, 'load')
+    const answer = { text: SECRET }
+    const found = await new Diagnostics('sid').trace(
+      'load',
+      () => answer,
+      ({ text }) => (text === SECRET ? 'found' : 'missing'),
+    )
+    assert.equal(found, answer)
+    assert.deepEqual(
+      heard.map(([part, message]) => [part, (message as DiagnosticMessage).outcome]),
+      [
+        ['start', undefined],
+        ['end', undefined],
+        ['asyncStart', 'found'],
+        ['asyncEnd', 'found'],
+      ],
+    )
+    assertHides(heard, SECRET)
+  })
 
   it('tells who listens what failed, and fails with the same error', async (t) => {
     const heard = listen(t, 'save')

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
+import { tracingChannel } from 'node:diagnostics_channel'
 import { describe, it } from 'node:test'
-import { Diagnostics } from '../src/diagnostics.ts'
+import { Diagnostics, type DiagnosticMessage } from '../src/diagnostics.ts'
 import { SessionError } from '../src/errors.ts'
 import { guarded } from '../src/guard.ts'
 import type { Store } from '../src/store.ts'
@@ -205,5 +206,41 @@ describe('the optional powers of a store', () => {
       },
     }
     assert.equal(guarded(throwing, 1000, new Diagnostics('sid')).isCurrent?.(KEY, found), false)
+  })
+})
+
+describe('the tracing channels of a guarded store', () => {
+  it('tell what came of each call', async (test) => {
+    const outcomes: string[] = []
+    const asyncEnd = (message: unknown): void => {
+      const { operation, outcome } = message as DiagnosticMessage
+      outcomes.push(`${operation} ${outcome}`)
+    }
+    for (const name of ['load', 'save', 'touch', 'destroy']) {
+      const traced = tracingChannel(`koa-server-session:${name}`)
+      traced.subscribe({ asyncEnd } as never)
+      test.after(() => traced.unsubscribe({ asyncEnd } as never))
+    }
+    const store = guarded(memoryStore({ pruneInterval: 0 }), 1000, new Diagnostics('sid'))
+    await store.load(KEY)
+    const { saved } = await store.save(KEY, 'some text', FAR, undefined)
+    await store.save(KEY, 'other text', FAR, undefined)
+    await store.load(KEY)
+    await store.touch(KEY, FAR)
+    await store.delete(KEY)
+    await store.delete(KEY)
+    await store.touch(KEY, FAR)
+    await store.save(KEY, 'some text', FAR, saved)
+    assert.deepEqual(outcomes, [
+      'load missing',
+      'save saved',
+      'save conflict',
+      'load found',
+      'touch touched',
+      'destroy destroyed',
+      'destroy gone',
+      'touch gone',
+      'save gone',
+    ])
   })
 })

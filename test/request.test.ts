@@ -6,8 +6,16 @@ import { PassThrough } from 'node:stream'
 import { describe, it, type TestContext } from 'node:test'
 import { setTimeout as after } from 'node:timers/promises'
 import Koa from 'koa'
-import { getSession, memoryStore, session, type DiagnosticMessage, type SessionOptions } from '../src/index.ts'
+import {
+  getSession,
+  memoryStore,
+  session,
+  tryGetSessionId,
+  type DiagnosticMessage,
+  type SessionOptions,
+} from '../src/index.ts'
 import { currentSession, KEY, serve, sessionOf, siteWith, type Agent, type AnySession } from './support/http.ts'
+import { recordingStore } from './support/recording-store.ts'
 import { keysOf } from './support/stores.ts'
 
 type Handlers = Record<string, (ctx: Koa.Context, session: AnySession) => unknown>
@@ -501,5 +509,62 @@ describe('nothing is stored for nothing', () => {
     for (const path of ['/flash', '/remember', '/regenerate'])
       assert.equal((await agent().get(path)).cookies.length, 1, path)
     assert.equal((await keysOf(store)).length, 4)
+  })
+})
+
+describe('tryGetSessionId()', () => {
+  it('is the id of the session that came, also before, between and after its use; no use by itself', async (test) => {
+    const ids: unknown[] = []
+    const { agent } = await siteWith(test, {}, async (ctx) => {
+      ctx.res.once('finish', () => ids.push(tryGetSessionId()))
+      ids.push(tryGetSessionId())
+      if (ctx.path === '/in') sessionOf(ctx)['user'] = 'alice'
+      if (ctx.path === '/out') await getSession().destroy()
+      ids.push(tryGetSessionId())
+      if (ctx.path !== '/plain') ids.push(ctx.session.id)
+      ctx.body = ''
+    })
+    const browser = agent()
+    await browser.get('/in')
+    const [before, id] = ids
+    assert.equal(before, undefined)
+    assert.deepEqual(ids.splice(0), [undefined, id, id, id])
+    const { headers } = await browser.get('/plain')
+    assert.deepEqual([ids.splice(0), headers['vary']], [[id, id, id], undefined])
+    await browser.get('/out')
+    assert.deepEqual(ids, [id, id, id, id])
+  })
+
+  it('is that of the new session after regenerate()', async (test) => {
+    const { agent } = await siteWith(test, {}, async (ctx) => {
+      sessionOf(ctx)['user'] = 'alice'
+      await getSession().regenerate()
+      ctx.body = String(tryGetSessionId() === ctx.session.id)
+    })
+    assert.equal((await agent().get('/')).text, 'true')
+  })
+
+  it('makes none for a stranger, and is undefined where there is no session', async (test) => {
+    const { agent } = await siteWith(test, { skip: (ctx) => ctx.path === '/skip' }, (ctx) => {
+      ctx.body = String(tryGetSessionId())
+    })
+    for (const path of ['/', '/skip']) {
+      const { text, cookies, headers } = await agent().get(path)
+      assert.deepEqual([text, cookies, headers['vary']], ['undefined', [], undefined])
+    }
+    assert.equal(tryGetSessionId(), undefined)
+  })
+
+  it('does not throw while the store is down, where getSession() does', async (test) => {
+    const store = recordingStore()
+    const { agent } = await siteWith(test, { store, cache: false }, (ctx) => {
+      if (ctx.path === '/in') sessionOf(ctx)['user'] = 'alice'
+      else assert.throws(() => getSession(), { code: 'ERR_SESSION_STORE_UNAVAILABLE' })
+      ctx.body = String(tryGetSessionId())
+    })
+    const browser = agent()
+    await browser.get('/in')
+    store.fail('load', new Error('down'))
+    assert.equal((await browser.get('/')).text, 'undefined')
   })
 })

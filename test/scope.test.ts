@@ -3,7 +3,7 @@ import { EventEmitter } from 'node:events'
 import { describe, it, type TestContext } from 'node:test'
 import { PassThrough, Readable } from 'node:stream'
 import Koa from 'koa'
-import { bindSession, getSession, runWithSession, session, tryGetSession } from '../src/index.ts'
+import { bindSession, getSession, runWithSession, session, tryGetSession, tryGetSessionId } from '../src/index.ts'
 import { currentHolder, enter, holderOf, runInContext, type Holder } from '../src/scope.ts'
 import { serve } from './support/http.ts'
 import { discreet } from './support/secrecy.ts'
@@ -67,6 +67,12 @@ describe('runWithSession(session, fn)', () => {
         [false, true, false],
       ],
     )
+  })
+
+  it('is known to tryGetSessionId() too', () => {
+    const one = aSession()
+    assert.equal(runWithSession(one, tryGetSessionId), one.id)
+    assert.equal(tryGetSessionId(), undefined)
   })
 
   it('passes on what fn throws', () => {

@@ -12,7 +12,7 @@ const CHAPTERS: Readonly<Record<string, readonly string[]>> = {
     'RememberOptions',
     'SessionCallback',
   ],
-  'Sessions anywhere in the code': ['getSession', 'tryGetSession', 'bindSession', 'runWithSession'],
+  'Sessions anywhere in the code': ['getSession', 'tryGetSession', 'tryGetSessionId', 'bindSession', 'runWithSession'],
   Errors: ['SessionError', 'isSessionError', 'SessionErrorCode'],
   'The sessions of a user': ['SessionSummary'],
   'Counters and messages': ['SessionStats', 'DiagnosticMessage'],
