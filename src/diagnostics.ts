@@ -9,17 +9,17 @@ export interface DiagnosticMessage {
   readonly reason?: string
   readonly error?: unknown
   /** Of the tracing channels: which one, so that one subscriber may serve them all. */
-  readonly operation?: Timed
+  readonly operation?: 'load' | 'save' | 'touch' | 'destroy' | 'regenerate'
   /**
    * Of the tracing channels, from `asyncStart` on, unless it failed. Of a load `found` or `missing`, of a save `saved`,
    * `conflict` (another writer was faster; it is merged and saved again) or `gone`, of a touch `touched` or `gone`, of a
    * destroy `destroyed` or `gone`.
    */
-  readonly outcome?: Outcome
+  readonly outcome?: 'found' | 'missing' | 'saved' | 'conflict' | 'gone' | 'touched' | 'destroyed'
 }
 
-type Timed = 'load' | 'save' | 'touch' | 'destroy' | 'regenerate'
-type Outcome = 'found' | 'missing' | 'saved' | 'conflict' | 'gone' | 'touched' | 'destroyed'
+type Timed = NonNullable<DiagnosticMessage['operation']>
+type Outcome = NonNullable<DiagnosticMessage['outcome']>
 type Untimed = 'conflict' | 'invalidate' | 'error' | 'suspicious'
 
 /** Counters since the middleware was made. */

@@ -20,8 +20,7 @@ interface Watched extends CompanionSite {
 /** Koa's own storage, or one that the application brings. */
 const APPLICATIONS: Record<string, () => Koa> = {
   'asyncLocalStorage: true': () => new Koa({ asyncLocalStorage: true }),
-  'an AsyncLocalStorage of the application': () =>
-    new Koa({ asyncLocalStorage: new AsyncLocalStorage<Koa.Context>() } as unknown as { asyncLocalStorage: boolean }),
+  'an AsyncLocalStorage of the application': () => new Koa({ asyncLocalStorage: new AsyncLocalStorage<Koa.Context>() }),
 }
 
 function currentPath(app: Koa): string | undefined {
