@@ -20,7 +20,8 @@ interface Watched extends CompanionSite {
 /** Koa's own storage, or one that the application brings. */
 const APPLICATIONS: Record<string, () => Koa> = {
   'asyncLocalStorage: true': () => new Koa({ asyncLocalStorage: true }),
-  'an AsyncLocalStorage of the application': () => new Koa({ asyncLocalStorage: new AsyncLocalStorage<Koa.Context>() }),
+  'an AsyncLocalStorage of the application': () =>
+    new Koa({ asyncLocalStorage: new AsyncLocalStorage<Koa.DefaultContext>() }),
 }
 
 function currentPath(app: Koa): string | undefined {
