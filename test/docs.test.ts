@@ -100,7 +100,9 @@ describe('the documentation', () => {
         writeFileSync(join(folder, file), ports.toActual(readFileSync(join(folder, file), 'utf8')))
       const shell = new Shell(ROOT, folder, ports)
       test.after(() => shell.close())
-      for (const block of played) await shell.play(block)
+      const went: string[] = []
+      for (const block of played) went.push(`${block.place}\n${await shell.play(block)}`)
+      assert.equal(went.join('\n'), played.map(({ place, code }) => `${place}\n${code}`).join('\n'))
     })
   }
 

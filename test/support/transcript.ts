@@ -75,20 +75,25 @@ export class Shell {
     `)
   }
 
-  /** Plays a `console` block and compares; runs an `sh` block, which must succeed. */
-  async play(block: Block): Promise<void> {
+  /**
+   * Plays a `console` block and gives it back as it went, with the block's own words where they fit: equal to the block
+   * if all of them do. Of an `sh` block every command must succeed.
+   */
+  async play(block: Block): Promise<string> {
     if (block.language === 'sh') {
       for (const command of block.code.split('\n').filter((line) => line !== '' && !line.startsWith('#'))) {
         const { status, output } = await this.#run(command)
         assert.equal(status, 0, `${block.place}: ${command}\n${output}`)
       }
-      return
+      return block.code
     }
+    let played = ''
     for (const { command, shown } of stepsOf(block)) {
       const { output } = await this.#run(command)
-      const printed = normal(this.#ports.toShown(output))
-      if (!matches(printed, normal(shown))) assert.equal(printed, normal(shown), `${block.place}: $ ${command}`)
+      const printed = this.#ports.toShown(output).replaceAll('\r', '').replace(UNSAID, '').trim()
+      played += `$ ${command}\n${matches(normal(printed), normal(shown)) ? shown : `${printed}\n`}`
     }
+    return played
   }
 
   async close(): Promise<void> {
@@ -150,22 +155,26 @@ function stepsOf({ code, place }: Block): Step[] {
   const [before, ...steps] = `\n${code}`.split(/\n\$ /)
   assert.equal(before?.trim(), '', `${place} begins with what no command prints`)
   return steps.map((step) => {
-    const [command = '', ...shown] = step.split('\n')
-    return { command, shown: shown.join('\n') }
+    const [command = '', ...shown] = step.replace(/\n$/, '').split('\n')
+    return { command, shown: shown.map((line) => `${line}\n`).join('') }
   })
 }
 
+/** Headers of every answer, which no page shows. */
+const UNSAID = /^(?:Date|Connection|Keep-Alive): .*\n/gm
+
 /** What is another at every run. */
 const CHANGING: readonly [RegExp, string][] = [
-  [/^(?:Date|Connection|Keep-Alive): .*\n/gm, ''],
   [/[\w-]{43}\.[\w-]{43}/g, '(cookie)'],
   [/\b[0-9a-f]{64}\b/g, '(id)'],
+  [/\b1\d{15}\b/g, '(version)'],
   [/\b1\d{12}\b/g, '(instant)'],
+  [/Max-Age=[1-9]\d*/g, 'Max-Age=(seconds)'],
   [/\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT/g, '(date)'],
 ]
 
 function normal(text: string): string {
-  return CHANGING.reduce((result, [pattern, word]) => result.replace(pattern, word), text.replaceAll('\r', '')).trim()
+  return CHANGING.reduce((result, [pattern, word]) => result.replace(pattern, word), text).trim()
 }
 
 /** `…` stands for anything: alone on a line for any number of lines, within a line for a part of it. */
