@@ -148,7 +148,7 @@ export function session<Data extends object = SessionData>(options: SessionOptio
       keyring = newest
     },
     prune: async () => (await store.prune?.()) ?? 0,
-    stats: () => ({ ...diagnostics.stats, resigned: [...diagnostics.stats.resigned] }),
+    stats: () => ({ ...diagnostics.stats, resigned: Array.from(diagnostics.stats.resigned, (count) => count ?? 0) }),
     async close() {
       await lifecycle.settled()
       await cache?.close?.()

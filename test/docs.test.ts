@@ -6,7 +6,7 @@ import { basename, join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { publicDeclarations, referencePage } from '../docs/generate/reference.ts'
 import { OPTION_NAMES } from '../src/options.ts'
-import { readPage, readPages, type Block, type Page } from './support/pages.ts'
+import { inlineCodeOf, readPage, readPages, type Block, type Page } from './support/pages.ts'
 import { redisServer } from './support/redis-server.ts'
 import { Ports, Shell } from './support/transcript.ts'
 
@@ -15,6 +15,10 @@ const TSC = join(createRequire(import.meta.url).resolve('typescript/package.json
 const API = 'docs/api.md'
 
 const pages = readPages(ROOT)
+const source = readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' })
+  .filter((file) => file.endsWith('.ts'))
+  .map((file) => readFileSync(join(ROOT, 'src', file), 'utf8'))
+  .join('\n')
 const declarations = publicDeclarations(join(ROOT, 'dist/src'))
 
 // Inside the package, so that its programs find `koa` and `koa-server-session` as an application would.
@@ -110,13 +114,17 @@ describe('the documentation', () => {
     const unchecked: string[] = []
     const hidden: string[] = []
     for (const { blocks } of pages) {
-      const commands = blocks.filter(isPlayed).map(({ code }) => code)
+      // Run by a command, or imported by what is run.
+      const runners = [
+        ...blocks.filter(isPlayed).map(({ code }) => code),
+        ...blocks.flatMap(({ code }) => code.match(/^import .*'\.\/.*'/gm) ?? []),
+      ]
       for (const { place, language, file, notRun, code } of blocks) {
         if (notRun) unchecked.push(`${place}: ${notRun}`)
         else if (['ts', 'console', 'sh'].includes(language)) continue
         else if (language === 'js') {
-          const isRun = commands.some((command) => file && command.includes(file))
-          if (!isRun) hidden.push(`${place} is run by no command of its page`)
+          const isRun = runners.some((runner) => file && runner.includes(file))
+          if (!isRun) hidden.push(`${place} is run by nothing on its page`)
         } else if (language === 'json') JSON.parse(code)
         else if (language !== 'text' || !/[─│▶→]/.test(code)) hidden.push(`${place} is no diagram, and nothing runs it`)
       }
@@ -152,13 +160,10 @@ describe('the documentation', () => {
   })
 
   it('names only what there is: files, options, errors, counters, channels, warnings, members', () => {
-    const source = readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' })
-      .filter((file) => file.endsWith('.ts'))
-      .map((file) => readFileSync(join(ROOT, 'src', file), 'utf8'))
-      .join('\n')
-    const members = (name: string): string[] =>
-      declarations.find((declaration) => declaration.name === name)?.members.map((member) => member.name) ?? []
-    const data = ['cart', 'draft', 'userId', 'views', 'visits']
+    const data = ['cart', 'draft', 'provedAt', 'userId', 'views', 'visits', 'x']
+    // There, the first column names what other libraries have.
+    const ours = ({ path, text, inlineCode }: Page): readonly string[] =>
+      path === 'docs/migrating.md' ? inlineCodeOf(text.replace(/^\|[^|]*\|/gm, '|')) : inlineCode
     const rules: [RegExp, (name: string) => boolean][] = [
       [/^((?:src|test|docs|example|bench)\/[\w./-]+)$/, (path) => existsSync(join(ROOT, path))],
       [/^cookie\.(\w+)/, (name) => members('CookieOptions').includes(name)],
@@ -168,17 +173,17 @@ describe('the documentation', () => {
       [/^(?:ctx\.)?session\.(\w+)/, (name) => members('SessionMembers').includes(name) || data.includes(name)],
     ]
     const anywhere = [/\bERR_SESSION_\w+/g, /\bkoa-server-session:\w+/g, /\bSESSION_STORE_\w+/g]
-    const strangers = pages.flatMap(({ path, text, inlineCode }) => [
-      ...inlineCode.flatMap((code) =>
+    const strangers = pages.flatMap((page) => [
+      ...ours(page).flatMap((code) =>
         rules.flatMap(([pattern, isThere]) => {
           const name = pattern.exec(code)?.[1]
-          return name === undefined || isThere(name) ? [] : [`${path}: ${code}`]
+          return name === undefined || isThere(name) ? [] : [`${page.path}: ${code}`]
         }),
       ),
       ...anywhere
-        .flatMap((pattern) => text.match(pattern) ?? [])
+        .flatMap((pattern) => page.text.match(pattern) ?? [])
         .filter((name) => !source.includes(`'${name}'`))
-        .map((name) => `${path}: ${name}`),
+        .map((name) => `${page.path}: ${name}`),
     ])
     assert.deepEqual([...new Set(strangers)], [])
   })
@@ -197,6 +202,24 @@ describe('the reference of the API', () => {
   it('is what `npm run docs` makes of the declarations', () => {
     const written = readFileSync(join(ROOT, API), 'utf8')
     assert.equal(written, referencePage(join(ROOT, 'dist/src')), 'Run: npm run docs')
+  })
+})
+
+describe('the page about operating', () => {
+  const page = pages.find(({ path }) => path === 'docs/operating.md') as Page
+
+  it('lists every counter, channel and warning there is, and no other', () => {
+    const channels = [...source.matchAll(/[cC]hannel\('(koa-server-session:\w+)'\)/g)].map(([, name]) => name as string)
+    const warnings = [...source.matchAll(/'(SESSION_[A-Z_]+)'/g)].map(([, code]) => code as string)
+    assert.ok(channels.length > 5 && warnings.length > 3)
+    assert.deepEqual(firstColumn(page, 'Counters').sort(), members('SessionStats').sort())
+    assert.deepEqual(firstColumn(page, 'Channels').sort(), channels.sort())
+    assert.deepEqual(
+      firstColumn(page, 'Warnings')
+        .filter((code) => code.startsWith('SESSION_'))
+        .sort(),
+      [...new Set(warnings)].sort(),
+    )
   })
 })
 
@@ -243,8 +266,13 @@ function program({ code, given }: Block): string {
     : `${PRELUDE}\n${given}\nexport async function fragment(): Promise<void> {\n${code}}\n`
 }
 
+/** The names of the members of what is exported under this name. */
+function members(name: string): string[] {
+  return declarations.find((declaration) => declaration.name === name)?.members.map((member) => member.name) ?? []
+}
+
 /** The names in the first column of the table under this heading. */
 function firstColumn({ text }: Page, heading: string): string[] {
   const section = text.slice(text.indexOf(`\n## ${heading}\n`) + 1).split('\n## ')[0] as string
-  return [...section.matchAll(/^\| `([^`]+)`/gm)].map(([, name]) => name as string)
+  return [...section.matchAll(/^\| (`[^|]+`) \|/gm)].flatMap(([, cell]) => inlineCodeOf(cell as string))
 }

@@ -260,6 +260,6 @@ function isOf({ version, nonce }: FileFound, pointer: Pointer): boolean {
 
 function warn(error: unknown): void {
   process.emitWarning(`Expired session files could not be removed: ${codeOf(error) ?? "see fileStore's onError"}.`, {
-    code: 'KOA_SERVER_SESSION_PRUNE',
+    code: 'SESSION_PRUNE_FAILED',
   })
 }

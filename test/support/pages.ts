@@ -50,8 +50,12 @@ export function readPage(root: string, path: string): Page {
     blocks: blocksOf(path, text),
     anchors: anchorsOf(prose),
     links: linksOf(path, prose),
-    inlineCode: [...prose.matchAll(/`([^`\n]+)`/g)].map(([, code]) => code as string),
+    inlineCode: inlineCodeOf(prose),
   }
+}
+
+export function inlineCodeOf(prose: string): string[] {
+  return [...prose.matchAll(/`([^`\n]+)`/g)].map(([, code]) => code as string)
 }
 
 const FENCE = /^ *```[^\n]*\n.*?^ *```$/gms

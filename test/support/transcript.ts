@@ -70,7 +70,6 @@ export class Shell {
       exec 2>&1
       curl() { command curl -sS "$@"; }
       redis-cli() { command redis-cli -p ${ports.get('6379') ?? 6379} "$@"; }
-      node() { command node "\${@/%.ts/.js}"; }
       npx() { shift; command node ${root}/dist/src/cli.js "$@"; }
     `)
   }
@@ -90,8 +89,8 @@ export class Shell {
     let played = ''
     for (const { command, shown } of stepsOf(block)) {
       const { output } = await this.#run(command)
-      const printed = this.#ports.toShown(output).replaceAll('\r', '').replace(UNSAID, '').trim()
-      played += `$ ${command}\n${matches(normal(printed), normal(shown)) ? shown : `${printed}\n`}`
+      const printed = this.#ports.toShown(output).replaceAll('\r', '').replace(UNSAID, '')
+      played += `$ ${command}\n${matches(normal(printed), normal(shown)) ? shown : `${withoutMargin(printed)}\n`}`
     }
     return played
   }
@@ -103,9 +102,9 @@ export class Shell {
 
   async #run(shownCommand: string): Promise<{ status: number; output: string }> {
     if (/^(?:npm [^|&]+(?:&& )?)+$/.test(shownCommand)) return this.#checkNpm(shownCommand)
-    let command = this.#ports.toActual(shownCommand)
+    let command = this.#ports.toActual(shownCommand).replace(/(?<=\bnode [^|]*)\.ts\b/g, '.js')
     const isBackground = /&( *#.*)?$/.test(command)
-    if (isBackground) command = command.replace(/&( *#.*)?$/, `>>${LOG} 2>&1 &`)
+    if (isBackground) command = `>>${LOG} 2>&1 ${command}`
     else await this.#serverOf(command)
     // The port must be free again for whoever comes next.
     const waiting = /^kill (?:-\w+ )?(%\d+)/.exec(command)?.[1]
@@ -174,7 +173,12 @@ const CHANGING: readonly [RegExp, string][] = [
 ]
 
 function normal(text: string): string {
-  return CHANGING.reduce((result, [pattern, word]) => result.replace(pattern, word), text).trim()
+  return CHANGING.reduce((result, [pattern, word]) => result.replace(pattern, word), withoutMargin(text))
+}
+
+/** Without the empty lines at both ends. */
+function withoutMargin(text: string): string {
+  return text.replace(/^\n+|\s+$/g, '')
 }
 
 /** `…` stands for anything: alone on a line for any number of lines, within a line for a part of it. */
