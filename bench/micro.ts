@@ -15,6 +15,7 @@ import { keyringOf } from '../src/keys.ts'
 import { Lifecycle } from '../src/lifecycle.ts'
 import { varyByCookie } from '../src/response.ts'
 import { sessionOf } from '../src/session.ts'
+import { Signals } from '../src/signals.ts'
 import type { SessionActions, SessionState } from '../src/state.ts'
 import { fileStore } from '../src/stores/file.ts'
 import type { Found } from '../src/store.ts'
@@ -72,6 +73,7 @@ const ACTIONS: SessionActions = {
   update: refuse,
   regenerate: refuse,
   destroy: refuse,
+  signalOf: () => new AbortController().signal,
   sealedBy: () => undefined,
 }
 
@@ -85,7 +87,7 @@ function lifecycleOver(store: Store): { lifecycle: Lifecycle; cache: Store } {
     maxRecordBytes: 65_536,
     codec: new Codec(),
   }
-  return { lifecycle: new Lifecycle(cache, options, diagnostics), cache }
+  return { lifecycle: new Lifecycle(cache, options, diagnostics, new Signals(store, diagnostics)), cache }
 }
 
 type Data = Record<string, unknown>

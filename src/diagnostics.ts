@@ -47,6 +47,8 @@ export interface SessionStats {
   suspicious: number
   /** Cookies signed anew, by the index of the key that had signed them: a key that stays at 0 can be retired. */
   resigned: number[]
+  /** Sessions whose end is watched for, because somebody holds their `signal`. */
+  signals: number
   /** Whether the cache rests, because the messages from other nodes outnumbered its hits. */
   cachePaused: boolean
   /** Sessions in the cache. */
@@ -87,6 +89,7 @@ export class Diagnostics {
     errors: 0,
     suspicious: 0,
     resigned: [],
+    signals: 0,
     cachePaused: false,
     cacheSize: 0,
     cacheBytes: 0,

@@ -10,7 +10,7 @@
  * | `ERR_SESSION_TOO_LARGE` | 500 | the record would exceed `maxRecordBytes` |
  * | `ERR_SESSION_COMMITTED` | 500 | the session was already saved for this request |
  * | `ERR_SESSION_HEADERS_SENT` | 500 | a new session needs its cookie, and the headers have left |
- * | `ERR_SESSION_ENDED` | 500 | the object belongs to a session that was destroyed or regenerated |
+ * | `ERR_SESSION_ENDED` | 500 | the object belongs to a session that was destroyed or regenerated; the reason of its `signal` |
  * | `ERR_SESSION_GONE` | 409 | the session was ended elsewhere meanwhile; nothing was stored |
  * | `ERR_SESSION_BUSY` | 503 | too many writers of one session; nothing was stored |
  * | `ERR_SESSION_STORE_UNAVAILABLE` | 503 | the store failed or was too slow; of a write, the outcome is unknown |
@@ -61,4 +61,20 @@ export class SessionError extends Error {
 /** Whether `error` is a SessionError, and of this code. */
 export function isSessionError(error: unknown, code?: SessionErrorCode): error is SessionError {
   return error instanceof SessionError && (code === undefined || error.code === code)
+}
+
+/** What is said of a session that was ended while it was in use. */
+export function gone(): SessionError {
+  return new SessionError(
+    'ERR_SESSION_GONE',
+    'The session was ended elsewhere meanwhile (a logout, a revoke, its timeout); nothing was stored.',
+  )
+}
+
+/** What is said of an object whose session is another one by now. */
+export function ended(): SessionError {
+  return new SessionError(
+    'ERR_SESSION_ENDED',
+    'This session has ended. Take the current one from getSession() or ctx.session.',
+  )
 }

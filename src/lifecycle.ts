@@ -1,8 +1,9 @@
 import { Commits, recordOf, type Committed } from './commits.ts'
 import type { Diagnostics } from './diagnostics.ts'
-import { SessionError, isSessionError } from './errors.ts'
+import { SessionError, ended, gone, isSessionError } from './errors.ts'
 import { endOf, merge, newRecord, type Changes, type SessionRecord, type Terms } from './record.ts'
 import { applyUpdate } from './session.ts'
+import type { Signals } from './signals.ts'
 import { SessionState, type SessionActions } from './state.ts'
 import type { Found, Store } from './store.ts'
 import { Subjects } from './subjects.ts'
@@ -32,14 +33,16 @@ export class Lifecycle {
   readonly #store: Store
   readonly #options: LifecycleOptions
   readonly #diagnostics: Diagnostics
+  readonly #signals: Signals
   readonly #commits: Commits
   readonly #subjects: Subjects
   readonly #touching = new Map<Key, Promise<void>>()
 
-  constructor(store: Store, options: LifecycleOptions, diagnostics: Diagnostics) {
+  constructor(store: Store, options: LifecycleOptions, diagnostics: Diagnostics, signals: Signals) {
     this.#store = store
     this.#options = options
     this.#diagnostics = diagnostics
+    this.#signals = signals
     this.#commits = new Commits(store, options.maxRecordBytes, diagnostics)
     this.#subjects = new Subjects(store)
   }
@@ -87,6 +90,11 @@ export class Lifecycle {
   /** A session over what was loaded. */
   open(actions: SessionActions, key: Key, found: Found, id?: string): SessionState {
     return new SessionState(recordOf(found), this.#options.codec, actions, { id, key, found })
+  }
+
+  /** See `SessionMembers.signal`. */
+  signalOf(state: SessionState): AbortSignal {
+    return this.#signals.signalOf(state)
   }
 
   /**
@@ -167,6 +175,8 @@ export class Lifecycle {
     if (!committed) {
       state.phase = 'destroyed'
       this.#diagnostics.report('conflict', { reason: 'gone' })
+    } else if (!found) {
+      this.#signals.saved(state)
     }
     return committed
   }
@@ -257,6 +267,7 @@ export class Lifecycle {
       }
     }
     state.phase = 'replaced'
+    state.ending?.end()
     await this.#subjects.forget(state.record, state.key)
     return next
   }
@@ -276,9 +287,10 @@ export class Lifecycle {
     if (phase === 'destroyed') return
     // A delete that overtook the record's creation would leave it behind.
     if (!state.found) await state.writing
-    if (!state.found && !state.mustRead) return
+    if (!state.found && !state.mustRead) return state.ending?.end()
     try {
       await this.#store.delete(state.key)
+      state.ending?.end()
       await this.#subjects.forget(state.record, state.key)
     } catch (error) {
       state.phase = phase // it may live on: nobody is told otherwise
@@ -297,19 +309,4 @@ function endIfDue(found: Found): Instant | undefined {
   const record = recordOf(found)
   const expiresAt = endOf(record, Date.now())
   return expiresAt - found.expiresAt < record.idleTimeout * TOUCH_AFTER ? undefined : expiresAt
-}
-
-/** What is said of a session that was ended while it was in use. */
-export function gone(): SessionError {
-  return new SessionError(
-    'ERR_SESSION_GONE',
-    'The session was ended elsewhere meanwhile (a logout, a revoke, its timeout); nothing was stored.',
-  )
-}
-
-function ended(): SessionError {
-  return new SessionError(
-    'ERR_SESSION_ENDED',
-    'This session has ended. Take the current one from getSession() or ctx.session.',
-  )
 }

@@ -13,6 +13,7 @@ import { openSession } from './open.ts'
 import { checkOptions, type SessionOptions } from './options.ts'
 import { RequestSession, type Services } from './request.ts'
 import { currentHolder, enter, holderOf, noSessionHere, runInContext } from './scope.ts'
+import { Signals } from './signals.ts'
 import { Subjects, type SessionSummary } from './subjects.ts'
 import type { Session, SessionData } from './types.ts'
 import type { Key, Milliseconds } from './units.ts'
@@ -80,12 +81,14 @@ export function session<Data extends object = SessionData>(options: SessionOptio
   const safe = guarded(store, DEADLINE, diagnostics)
   const vault = checked.encrypt ? encrypted(safe) : undefined
   const cache = checked.cache && cached(vault ?? safe, checked.cache, diagnostics)
-  const front = cache ?? vault ?? safe
+  const signals = new Signals(vault ?? safe, diagnostics)
+  const front = signals.over(cache ?? vault ?? safe)
   const subjects = new Subjects(front)
   const lifecycle = new Lifecycle(
     front,
     { ...checked, persistent: cookieOptions.persistent ?? false, codec: new Codec(checked.serializer) },
     diagnostics,
+    signals,
   )
   let { keyring } = checked
   if (keyring) vault?.use(keyring.derive('encryption'))
@@ -151,6 +154,7 @@ export function session<Data extends object = SessionData>(options: SessionOptio
     stats: () => ({ ...diagnostics.stats, resigned: Array.from(diagnostics.stats.resigned, (count) => count ?? 0) }),
     async close() {
       await lifecycle.settled()
+      await signals.close()
       await cache?.close?.()
       if (ownsStore) await store.close?.()
     },

@@ -1,6 +1,6 @@
 import { receive, type Reception } from './arrival.ts'
-import { SessionError } from './errors.ts'
-import { gone, type Lifecycle } from './lifecycle.ts'
+import { SessionError, gone } from './errors.ts'
+import type { Lifecycle } from './lifecycle.ts'
 import { sessionOf } from './session.ts'
 import type { SessionActions, SessionState } from './state.ts'
 import type { Session } from './types.ts'
@@ -58,6 +58,10 @@ class WithoutResponse implements SessionActions {
 
   async destroy(state: SessionState): Promise<void> {
     await this.#lifecycle.destroy(state)
+  }
+
+  signalOf(state: SessionState): AbortSignal {
+    return this.#lifecycle.signalOf(state)
   }
 
   sealedBy(): undefined {

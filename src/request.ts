@@ -3,8 +3,8 @@ import type Koa from 'koa'
 import { receive, type Arrival, type Reception } from './arrival.ts'
 import { recordOf } from './commits.ts'
 import type { Verified } from './cookie.ts'
-import { SessionError } from './errors.ts'
-import { gone, type CommitOutcome } from './lifecycle.ts'
+import { SessionError, gone } from './errors.ts'
+import type { CommitOutcome } from './lifecycle.ts'
 import type { SessionRecord } from './record.ts'
 import { ResponseCookie, varyByCookie, varyByCookieLater } from './response.ts'
 import type { Holder } from './scope.ts'
@@ -264,6 +264,10 @@ export class RequestSession implements Holder, SessionActions {
     await this.#services.lifecycle.destroy(state)
     this.#mustSend = false
     this.#response.clear()
+  }
+
+  signalOf(state: SessionState): AbortSignal {
+    return this.#services.lifecycle.signalOf(state)
   }
 
   sealedBy(state: SessionState): 'ERR_SESSION_COMMITTED' | 'ERR_SESSION_HEADERS_SENT' | undefined {

@@ -42,8 +42,11 @@ export function applyUpdate<Result>(
   return { record: changes ? merge(record, changes) : record, result, names: changes?.entries.keys() ?? [] }
 }
 
-async function refuse(): Promise<never> {
+function refuseAtOnce(): never {
   throw new SessionError('ERR_SESSION_OPTION', 'session.update: the function may only read and set data.')
+}
+async function refuse(): Promise<never> {
+  return refuseAtOnce()
 }
 const NOT_IN_UPDATE: SessionActions = {
   save: refuse,
@@ -51,6 +54,7 @@ const NOT_IN_UPDATE: SessionActions = {
   update: refuse,
   regenerate: refuse,
   destroy: refuse,
+  signalOf: refuseAtOnce,
   sealedBy: () => undefined,
 }
 
@@ -62,6 +66,7 @@ const MEMBERS: { [Name in keyof Members]: (state: SessionState) => unknown } = {
   isNew: (state) => state.found === undefined,
   createdAt: (state) => state.record.createdAt,
   expiresAt: (state) => state.found?.expiresAt ?? endOf(state.record, Date.now()),
+  signal: (state) => state.actions.signalOf(state),
   save: (state) => (callback?: SessionCallback) => settle(() => state.actions.save(state), callback),
   reload: (state) => (callback?: SessionCallback) => settle(() => state.actions.reload(state), callback),
   update: (state) => (change: (session: Session) => unknown) => state.actions.update(state, change),

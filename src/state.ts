@@ -1,3 +1,4 @@
+import type { Ending } from './ending.ts'
 import { SessionError, type SessionErrorCode } from './errors.ts'
 import { keyOf, newId } from './id.ts'
 import { MAX_TIMEOUT, isTimeout, type Changes, type SessionRecord, type Terms } from './record.ts'
@@ -17,6 +18,7 @@ export interface SessionActions {
   update<Result>(state: SessionState, change: (session: Session) => Result): Promise<Result>
   regenerate(state: SessionState, options: RegenerateOptions): Promise<void>
   destroy(state: SessionState): Promise<void>
+  signalOf(state: SessionState): AbortSignal
   /** Why nothing can be changed any more, or `undefined` while it can. */
   sealedBy(
     state: SessionState,
@@ -46,6 +48,8 @@ export class SessionState {
   mustCreate = false
   readonly codec: Codec
   readonly actions: SessionActions
+  /** Its signal, once somebody has asked for it. */
+  ending: Ending | undefined
   /** The object that handlers touch, once there is one: see `sessionOf`. */
   view: Session | undefined
   #id: string | undefined

@@ -28,6 +28,18 @@ export interface SessionMembers<Data extends object = SessionData> {
   readonly createdAt: Instant
   /** When it ends if it is not used again: the idle timeout from its last use, the absolute timeout at the latest. */
   readonly expiresAt: Instant
+  /**
+   * Aborted once this session has ended, wherever that happened: destroyed, revoked, regenerated (the new session has
+   * another signal) or expired, by this process or another one. For what outlives a request: sockets, streams, jobs.
+   *
+   * At once if this process ended it; otherwise within the coherence bound on Redis and within about a second on stores
+   * that push nothing (with more than a thousand such sessions, a second for each thousand). Timeouts, too, within a
+   * second. While the store fails, nothing is aborted. `reason` is a `SessionError` with the code `ERR_SESSION_ENDED`.
+   *
+   * It costs nothing before it is asked for, and is held as long as this object is in use or somebody listens to it, so
+   * remove your listener when your socket closes.
+   */
+  readonly signal: AbortSignal
 
   /**
    * Commits what this request changed, now. Needed only before a response that Koa does not send (streams of your own,

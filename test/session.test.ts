@@ -15,6 +15,7 @@ const RESERVED = [
   'isNew',
   'createdAt',
   'expiresAt',
+  'signal',
   'save',
   'reload',
   'update',
@@ -397,6 +398,7 @@ describe('sessionOf(state)', () => {
       update: never,
       regenerate: never,
       destroy: never,
+      signalOf: never,
       sealedBy: () => undefined,
     }
     const state = new SessionState(

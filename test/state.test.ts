@@ -24,6 +24,7 @@ function stateWith(data: object = {}, { flash = {}, record = empty }: { flash?: 
     update: never,
     regenerate: never,
     destroy: never,
+    signalOf: never,
     sealedBy: () => seal,
   }
   const loaded = { ...record, entries: entriesOf(data), flash: entriesOf(flash) }

@@ -4,6 +4,7 @@ import { isSessionError } from '../../src/errors.ts'
 import { guarded } from '../../src/guard.ts'
 import { Lifecycle } from '../../src/lifecycle.ts'
 import { sessionOf } from '../../src/session.ts'
+import { Signals } from '../../src/signals.ts'
 import type { SessionActions, SessionState } from '../../src/state.ts'
 import type { Store } from '../../src/store.ts'
 import type { Key, Milliseconds } from '../../src/units.ts'
@@ -37,7 +38,8 @@ export class CheckedNode {
       maxRecordBytes: 65_536,
       codec: new Codec(),
     }
-    this.#lifecycle = new Lifecycle(this.#store, options, this.diagnostics)
+    const signals = new Signals(this.#store, this.diagnostics)
+    this.#lifecycle = new Lifecycle(this.#store, options, this.diagnostics, signals)
     this.#history = history
     this.#name = name
   }
@@ -185,5 +187,6 @@ const ACTIONS: SessionActions = {
   update: notHere,
   regenerate: notHere,
   destroy: notHere,
+  signalOf: () => new AbortController().signal,
   sealedBy: () => undefined,
 }

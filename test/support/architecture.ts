@@ -10,6 +10,8 @@ const FLOORS: Readonly<Record<string, number>> = {
   errors: 0,
   id: 1,
   keys: 1,
+  agenda: 1,
+  ending: 1,
   value: 1,
   diagnostics: 1,
   types: 1,
@@ -27,6 +29,7 @@ const FLOORS: Readonly<Record<string, number>> = {
   'stores/*': 3,
   // The one exception on the shelf of stores: it chooses among the others.
   'stores/url': 3.5,
+  signals: 3.7,
   lifecycle: 4,
   cookie: 4,
   subjects: 3.5,

@@ -1,6 +1,8 @@
 import { Diagnostics } from '../../src/diagnostics.ts'
-import { Lifecycle, gone, type CommitOutcome, type LifecycleOptions } from '../../src/lifecycle.ts'
+import { gone } from '../../src/errors.ts'
+import { Lifecycle, type CommitOutcome, type LifecycleOptions } from '../../src/lifecycle.ts'
 import { sessionOf } from '../../src/session.ts'
+import { Signals } from '../../src/signals.ts'
 import type { SessionActions, SessionState } from '../../src/state.ts'
 import type { Store } from '../../src/store.ts'
 import { memoryStore } from '../../src/stores/memory.ts'
@@ -25,6 +27,7 @@ export interface Visit {
 export interface Visits {
   readonly lifecycle: Lifecycle
   readonly diagnostics: Diagnostics
+  readonly signals: Signals
   readonly store: Store
   /** A visitor without a session. */
   stranger(): Visit
@@ -38,10 +41,12 @@ export function visits(options: Partial<LifecycleOptions> & { store?: Store } = 
   const { store = memoryStore({ pruneInterval: 0 }), ...rest } = options
   const diagnostics = new Diagnostics('sid')
   const codec = new Codec()
+  const signals = new Signals(store, diagnostics)
   const lifecycle = new Lifecycle(
-    store,
+    signals.over(store),
     { idleTimeout: 60_000, absoluteTimeout: 600_000, persistent: false, maxRecordBytes: 65_536, codec, ...rest },
     diagnostics,
+    signals,
   )
 
   function visit(open: (actions: SessionActions) => SessionState): Visit {
@@ -55,6 +60,7 @@ export function visits(options: Partial<LifecycleOptions> & { store?: Store } = 
         made.state = await lifecycle.regenerate(state, how, actions)
       },
       destroy: (state) => lifecycle.destroy(state),
+      signalOf: (state) => lifecycle.signalOf(state),
       sealedBy: () => made.seal,
     }
     const made: Visit = {
@@ -71,6 +77,7 @@ export function visits(options: Partial<LifecycleOptions> & { store?: Store } = 
   const made: Visits = {
     lifecycle,
     diagnostics,
+    signals,
     store,
     stranger: () => visit((actions) => lifecycle.create(actions)),
     async returning(key) {

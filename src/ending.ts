@@ -1,0 +1,49 @@
+import { AsyncResource } from 'node:async_hooks'
+import { getEventListeners } from 'node:events'
+import { SessionError } from './errors.ts'
+
+/** How an ending is held by whoever watches for it: not at all by itself, and for good while somebody listens. */
+export interface Hold {
+  readonly ending: WeakRef<Ending>
+  listenedTo: Ending | undefined
+}
+
+/**
+ * The signal of one session, as one request or socket has it. It lives as long as the session's object does, or longer
+ * if somebody listens to it: a socket that only listens must be told, and what nobody listens to must not add up over
+ * the days of a server.
+ */
+export class Ending {
+  readonly hold: Hold = { ending: new WeakRef(this), listenedTo: undefined }
+  readonly #controller = new AbortController()
+  // What ends the session is often another visitor's request; the listeners belong to the one that asked for the signal.
+  readonly #place = new AsyncResource('SessionSignal')
+
+  constructor() {
+    const { signal } = this
+    // The methods hold this ending, so whoever has the signal keeps it too.
+    for (const name of ['addEventListener', 'removeEventListener'] as const) {
+      const method = signal[name] as (...args: unknown[]) => void
+      const noticing = (...args: unknown[]): void => {
+        Reflect.apply(method, signal, args)
+        this.hold.listenedTo = getEventListeners(signal, 'abort').length > 0 ? this : undefined
+      }
+      Object.defineProperty(signal, name, { configurable: true, writable: true, value: noticing })
+    }
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal
+  }
+
+  /** Aborts the signal; once. */
+  end(): void {
+    if (this.signal.aborted) return
+    const reason = new SessionError(
+      'ERR_SESSION_ENDED',
+      'This session has ended: it was destroyed, revoked or regenerated, or its timeout has passed.',
+    )
+    this.#place.runInAsyncScope(() => this.#controller.abort(reason))
+    this.hold.listenedTo = undefined
+  }
+}

@@ -1,0 +1,244 @@
+import { Agenda, type Task } from './agenda.ts'
+import { recordOf } from './commits.ts'
+import type { Diagnostics } from './diagnostics.ts'
+import { Ending, type Hold } from './ending.ts'
+import { isSessionError } from './errors.ts'
+import type { SessionState } from './state.ts'
+import type { Found, Link, Store, Watch } from './store.ts'
+import { isPromise, type Awaitable, type Instant, type Key, type Milliseconds, type Version } from './units.ts'
+
+/** How often the store is asked about a session where nobody tells of what other processes do. */
+const PAUSE: Milliseconds = 1000
+/** The same where somebody does: for what is never told, such as an eviction or a DEL by hand. */
+const LONG_PAUSE: Milliseconds = 60_000
+/** A check for each millisecond at the most, whatever number of sessions there is: then the pauses grow. */
+const TIME_OF_CHECK: Milliseconds = 1
+/** Checks at once. */
+const BATCH = 50
+
+/** A session whose end somebody waits for. */
+interface Watched extends Task {
+  readonly key: Key
+  readonly holds: Set<Hold>
+  /** The record that was last seen, and until when it lives at the most: it is read only if it has changed. */
+  version: Version | undefined
+  lastEnd: Instant
+}
+
+/**
+ * Tells the holders of `session.signal` when their sessions end. What this process ends is seen on its way to the store
+ * (`over`); what others end is told by the store, over a subscription that is there only while there are signals. What
+ * nobody tells of is found by asking the store itself: the end of a timeout, and everything on stores that push nothing.
+ */
+export class Signals {
+  readonly #store: Store
+  readonly #diagnostics: Diagnostics
+  readonly #watched = new Map<Key, Watched>()
+  readonly #agenda = new Agenda<Watched>()
+  readonly #forgotten = new FinalizationRegistry<() => void>((forget) => forget())
+  #watch: Watch | undefined
+  /** Under which of its generations each link has vouched for what is watched; `undefined` while it does not vouch. */
+  readonly #links = new Map<Link, number | undefined>()
+  #timer: NodeJS.Timeout | undefined
+  #wakesAt: Instant = Infinity
+  #ranAt: Instant = 0
+  #restsUntil: Instant = 0
+  #isChecking = false
+  #isFailing = false
+  #isClosed = false
+
+  /** `store`: the one that is asked, with no cache in front of it. */
+  constructor(store: Store, diagnostics: Diagnostics) {
+    this.#store = store
+    this.#diagnostics = diagnostics
+  }
+
+  /** The store, with an eye on what it says about sessions that are watched. */
+  over(store: Store): Store {
+    const seen = <Answer>(key: Key, answer: Awaitable<Answer>, see: (answer: Answer) => void): Awaitable<Answer> => {
+      if (!this.#watched.has(key)) return answer
+      const look = (value: Answer): Answer => {
+        see(value)
+        return value
+      }
+      return isPromise(answer) ? answer.then(look) : look(answer)
+    }
+    return {
+      ...store,
+      load: (key) => seen(key, store.load(key), (found) => void (found ?? this.#end(key))),
+      save: (key, text, expiresAt, expected) =>
+        seen(key, store.save(key, text, expiresAt, expected), ({ gone, saved }) => {
+          if (gone) this.#end(key)
+          else if (saved) this.#endsAt(key, saved.expiresAt)
+        }),
+      touch: (key, expiresAt) =>
+        seen(key, store.touch(key, expiresAt), (isAlive) => (isAlive ? this.#endsAt(key, expiresAt) : this.#end(key))),
+      delete: (key) => seen(key, store.delete(key), () => this.#end(key)),
+    }
+  }
+
+  /** See `SessionMembers.signal`. A session that was never saved is watched once `saved` is called. */
+  signalOf(state: SessionState): AbortSignal {
+    if (!state.ending) {
+      state.ending = new Ending()
+      if (state.phase !== 'open') state.ending.end()
+      else if (state.found) this.saved(state)
+    }
+    return state.ending.signal
+  }
+
+  /** From now on there is a record that others can end. */
+  saved({ key, ending }: SessionState): void {
+    if (!ending || this.#isClosed) return
+    this.#listen()
+    const watched = this.#watched.get(key) ?? this.#begin(key)
+    const { hold } = ending
+    watched.holds.add(hold)
+    this.#forgotten.register(ending, () => {
+      watched.holds.delete(hold)
+      if (watched.holds.size === 0 && this.#watched.get(key) === watched) this.#remove(watched)
+    })
+  }
+
+  #begin(key: Key): Watched {
+    const watched: Watched = { key, holds: new Set(), version: undefined, lastEnd: Infinity, due: NaN }
+    this.#watched.set(key, watched)
+    this.#diagnostics.stats.signals = this.#watched.size
+    const link = this.#watch?.linkOf(key)
+    if (link && !this.#links.has(link)) this.#links.set(link, undefined)
+    // At once, because it may have ended between its load and the first message that would be heard.
+    this.#agenda.put(watched, Date.now())
+    this.#schedule()
+    return watched
+  }
+
+  #remove(watched: Watched): void {
+    this.#watched.delete(watched.key)
+    this.#agenda.remove(watched)
+    this.#diagnostics.stats.signals = this.#watched.size
+    if (this.#watched.size === 0) this.#rest()
+  }
+
+  #end(key: Key): void {
+    const watched = this.#watched.get(key)
+    if (!watched) return
+    this.#remove(watched)
+    for (const { ending } of watched.holds) ending.deref()?.end()
+  }
+
+  /** The end is only looked at again if it has come nearer; a later one is met when the known one has come. */
+  #endsAt(key: Key, expiresAt: Instant): void {
+    const watched = this.#watched.get(key)
+    if (!watched || watched.due <= expiresAt) return
+    this.#agenda.put(watched, expiresAt)
+    this.#schedule()
+  }
+
+  #listen(): void {
+    this.#watch ??= this.#store.watch?.({ saved() {}, deleted: (key) => this.#end(key) })
+  }
+
+  /** Nobody waits for anything: no timer, no subscription. */
+  #rest(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    this.#agenda.clear()
+    this.#links.clear()
+    const watch = this.#watch
+    this.#watch = undefined
+    // A connection that does not end well is the store's to report.
+    watch?.close().catch(() => {})
+  }
+
+  #schedule(): void {
+    if (this.#isChecking || this.#watched.size === 0) return
+    const now = Date.now()
+    // Once a second at the least: the links are looked at, and a clock that was set back is noticed.
+    const at = now + Math.min(PAUSE, Math.max(0, this.#agenda.next - now, this.#restsUntil - now))
+    if (this.#timer && this.#wakesAt <= at) return
+    clearTimeout(this.#timer)
+    this.#wakesAt = at
+    this.#timer = setTimeout(() => void this.#run(), at - now).unref()
+  }
+
+  async #run(): Promise<void> {
+    this.#timer = undefined
+    this.#isChecking = true
+    const now = Date.now()
+    if (this.#haveLinksChanged() || now < this.#ranAt) this.#doAllAgain(now)
+    this.#ranAt = now
+    // While the store fails, one session is enough to see whether it still does.
+    const batch = this.#agenda.take(now, this.#isFailing ? 1 : BATCH)
+    const answers = await Promise.all(batch.map((watched) => this.#check(watched)))
+    if (batch.length > 0) this.#isFailing = answers.includes(false)
+    this.#restsUntil = now + (this.#isFailing ? PAUSE : batch.length * TIME_OF_CHECK)
+    this.#isChecking = false
+    this.#schedule()
+  }
+
+  /** Whether messages were missed, or are heard again, since the last time. */
+  #haveLinksChanged(): boolean {
+    let haveChanged = false
+    for (const [link, vouched] of this.#links) {
+      const vouches = link.vouches() ? link.generation : undefined
+      if (vouches === vouched) continue
+      this.#links.set(link, vouches)
+      haveChanged = true
+    }
+    return haveChanged
+  }
+
+  #doAllAgain(now: Instant): void {
+    this.#agenda.clear()
+    for (const watched of this.#watched.values()) this.#agenda.put(watched, now)
+  }
+
+  /** Looks whether the session still lives; `false` if the store cannot say. */
+  async #check(watched: Watched): Promise<boolean> {
+    const { key } = watched
+    const isTold = this.#isTold(key)
+    let found: Found | undefined
+    try {
+      found = await this.#store.load(key)
+      if (found && found.version !== watched.version) {
+        const { createdAt, absoluteTimeout } = recordOf(found)
+        watched.lastEnd = createdAt + absoluteTimeout
+        watched.version = found.version
+      }
+    } catch (error) {
+      // To requests, a record that cannot be read is as good as none.
+      if (!isSessionError(error, 'ERR_SESSION_UNREADABLE')) {
+        this.#again(watched, Date.now() + PAUSE)
+        return false
+      }
+      found = undefined
+    }
+    const now = Date.now()
+    const end = found ? Math.min(found.expiresAt, watched.lastEnd) : now
+    if (end <= now) this.#end(key)
+    else this.#again(watched, Math.min(end, now + (isTold ? LONG_PAUSE : PAUSE)))
+    return true
+  }
+
+  #again(watched: Watched, due: Instant): void {
+    // Not if it has ended or nobody waits for it any more; nor later than what was learned meanwhile.
+    if (this.#watched.get(watched.key) === watched && !(watched.due <= due)) this.#agenda.put(watched, due)
+  }
+
+  /** Whether what others do to this session is certainly told. */
+  #isTold(key: Key): boolean {
+    const link = this.#watch?.linkOf(key)
+    return link !== undefined && link.vouches() && this.#links.get(link) === link.generation
+  }
+
+  /** Ends timer and subscription; what was not aborted never is. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    const watch = this.#watch
+    this.#watch = undefined
+    this.#watched.clear()
+    this.#diagnostics.stats.signals = 0
+    this.#rest()
+    await watch?.close()
+  }
+}

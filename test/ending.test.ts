@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict'
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { addAbortListener, once } from 'node:events'
+import { describe, it } from 'node:test'
+import { setTimeout as after } from 'node:timers/promises'
+import { Ending } from '../src/ending.ts'
+import { collectedAll } from './support/garbage.ts'
+import { discreet } from './support/secrecy.ts'
+
+describe('the signal of an ending', () => {
+  it('is aborted once, with ERR_SESSION_ENDED as the reason', async () => {
+    const ending = new Ending()
+    let count = 0
+    ending.signal.addEventListener('abort', () => count++)
+    assert.equal(ending.signal.aborted, false)
+    ending.end()
+    ending.end()
+    assert.deepEqual([ending.signal.aborted, count], [true, 1])
+    assert.ok(discreet('ERR_SESSION_ENDED')(ending.signal.reason))
+    assert.throws(() => ending.signal.throwIfAborted(), discreet('ERR_SESSION_ENDED'))
+  })
+
+  it('works with all that Node does with signals', async () => {
+    const ending = new Ending()
+    const heard = once(ending.signal, 'abort')
+    const slept = after(60_000, undefined, { signal: ending.signal, ref: false })
+    const either = AbortSignal.any([ending.signal, new AbortController().signal])
+    let byProperty = false
+    ending.signal.onabort = () => (byProperty = true)
+    ending.end()
+    await heard
+    await assert.rejects(slept, { name: 'AbortError' })
+    assert.deepEqual([either.aborted, byProperty], [true, true])
+  })
+
+  it('tells its listeners in the place where it was asked for, whoever ends the session', () => {
+    const place = new AsyncLocalStorage<string>()
+    const ending = place.run('the listener’s request', () => new Ending())
+    const seen: unknown[] = []
+    ending.signal.addEventListener('abort', () => seen.push(place.getStore()))
+    place.run('the request of an administrator', () => ending.end())
+    assert.deepEqual(seen, ['the listener’s request'])
+  })
+})
+
+describe('the hold on an ending', () => {
+  it('is firm while anybody listens, however that is done, and loose when the last has gone', () => {
+    const { signal, hold } = new Ending()
+    const isFirm = (): boolean => hold.listenedTo !== undefined
+    const [one, two] = [(): void => {}, (): void => {}]
+    assert.equal(isFirm(), false)
+    signal.addEventListener('abort', one)
+    signal.addEventListener('abort', two)
+    signal.removeEventListener('abort', one)
+    assert.equal(isFirm(), true)
+    signal.removeEventListener('abort', two)
+    assert.equal(isFirm(), false)
+
+    const listening = addAbortListener(signal, one)
+    assert.equal(isFirm(), true)
+    listening[Symbol.dispose]()
+    assert.equal(isFirm(), false)
+
+    const closed = new AbortController()
+    signal.addEventListener('abort', one, { signal: closed.signal })
+    assert.equal(isFirm(), true)
+    closed.abort()
+    assert.equal(isFirm(), false)
+
+    signal.addEventListener('something else', one)
+    assert.equal(isFirm(), false)
+    signal.onabort = one
+    assert.equal(isFirm(), true)
+  })
+
+  it('lets go of a signal that nobody uses, and not of one that somebody only listens to', async () => {
+    const heard: number[] = []
+    const holds = [0, 1, 2].map((number) => {
+      const { signal, hold } = new Ending()
+      if (number > 0) signal.addEventListener('abort', () => heard.push(number), { once: true })
+      return hold
+    })
+    await collectedAll()
+    assert.equal(holds[0]?.ending.deref(), undefined)
+    holds[1]?.ending.deref()?.end()
+    assert.deepEqual(heard, [1])
+    await collectedAll()
+    assert.deepEqual(
+      holds.map(({ ending }) => ending.deref() === undefined),
+      [true, true, false],
+    )
+  })
+
+  it('does not let go while somebody has the signal alone', async () => {
+    const { signal, hold } = new Ending()
+    await collectedAll()
+    hold.ending.deref()?.end()
+    assert.equal(signal.aborted, true)
+  })
+})
