@@ -39,6 +39,8 @@ export function accountRoutes(sessions: Sessions): Router<SignedIn> {
 
   router.post('/sign-out', async (ctx) => {
     await ctx.session.destroy()
+    // Otherwise the back button of another tab may show a private page again, which the browser kept in memory.
+    ctx.set('Clear-Site-Data', '"cache"')
     seeOther(ctx, '/signed-out')
   })
 

@@ -175,8 +175,7 @@ describe('the devices page over a store that cannot list sessions', { timeout: 6
 
 /** Runs the site on the files of this directory, with a clock that is so many hours ahead. */
 async function withClock(directory: string, hours: number, work: (url: string) => Promise<void>): Promise<void> {
-  const clock = `data:text/javascript,const{now}=Date;Date.now=()=>now()+${hours * 3_600_000}`
-  const site = await startExample({ directory, env: { NODE_OPTIONS: `--import=${clock}` } })
+  const site = await startExample({ directory, clockAhead: hours * 3_600_000 })
   try {
     await work(site.url)
   } finally {

@@ -26,17 +26,25 @@ export interface ExampleOptions {
   /** Where it runs, and keeps its sessions; see `newDirectory`. */
   directory: string
   env?: Record<string, string>
+  /** How far its clock is ahead of the real one. Default 0. */
+  clockAhead?: number
   /** `two`: the site twice on one port. Default `server`. */
   program?: 'server' | 'two'
 }
 
-export async function startExample({ directory, env, program = 'server' }: ExampleOptions): Promise<ExampleSite> {
-  const child = spawn(process.execPath, ['--import', END_WITH_PARENT, join(EXAMPLE, `${program}.js`)], {
-    cwd: directory,
-    detached: true,
-    env: { PATH: process.env['PATH'], HOST: '127.0.0.1', PORT: '0', ...env },
-    stdio: ['pipe', 'pipe', 'pipe'],
-  })
+export async function startExample(options: ExampleOptions): Promise<ExampleSite> {
+  const { directory, env, clockAhead = 0, program = 'server' } = options
+  const clock = `data:text/javascript,const{now}=Date;Date.now=()=>now()+${clockAhead}`
+  const child = spawn(
+    process.execPath,
+    ['--import', END_WITH_PARENT, '--import', clock, join(EXAMPLE, `${program}.js`)],
+    {
+      cwd: directory,
+      detached: true,
+      env: { PATH: process.env['PATH'], HOST: '127.0.0.1', PORT: '0', ...env },
+      stdio: ['pipe', 'pipe', 'pipe'],
+    },
+  )
   let output = ''
   const hear = (text: string): void => void (output += text)
   child.stdout.setEncoding('utf8').on('data', hear)

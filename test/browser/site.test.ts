@@ -1,14 +1,16 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import type { Browser, BrowserContext, Cookie, Page } from 'playwright-core'
-import { keepScreenshot, openBrowser } from './support/browser.ts'
-import { newDirectory, removeDirectory, startExample, type ExampleSite } from './support/example-site.ts'
-import { httpsProxy, type HttpsProxy } from './support/https-proxy.ts'
-import { pairingProxy } from './support/pairing-proxy.ts'
+import type { Browser, BrowserContext, Page } from 'playwright-core'
+import { inContext, keepScreenshot, openBrowser } from '../support/browser.ts'
+import { sessionCookie, signIn } from '../support/browser-pages.ts'
+import { inDirectory } from '../support/example-pages.ts'
+import { newDirectory, removeDirectory, startExample, type ExampleSite } from '../support/example-site.ts'
+import { httpsProxy } from '../support/https-proxy.ts'
+import { pairingProxy } from '../support/pairing-proxy.ts'
 
 const DAY = 86_400
 
-describe('the example site in Chromium', { timeout: 120_000 }, () => {
+describe('the example site in Chromium', { timeout: 240_000 }, () => {
   const directory = newDirectory()
   let site: ExampleSite
   let browser: Browser
@@ -21,24 +23,6 @@ describe('the example site in Chromium', { timeout: 120_000 }, () => {
     await browser?.close()
     await site?.stop()
     removeDirectory(directory)
-  })
-
-  it('sets a cookie that scripts cannot read, that other sites do not send, and that ends with the browser', async () => {
-    await withPage(async (page, context) => {
-      await page.goto(site.url)
-      const { value, ...cookie } = await sessionCookie(context)
-      assert.match(value, /^[\w-]{43}\.[\w-]{43}$/)
-      assert.deepEqual(cookie, {
-        name: 'sid',
-        domain: '127.0.0.1',
-        path: '/',
-        expires: -1,
-        httpOnly: true,
-        secure: false,
-        sameSite: 'Lax',
-      })
-      assert.equal(await page.evaluate('document.cookie'), '')
-    })
   })
 
   it('counts visits through reloads, under one unchanged cookie', async () => {
@@ -95,44 +79,13 @@ describe('the example site in Chromium', { timeout: 120_000 }, () => {
     })
   })
 
-  it('remembers a visitor for 30 days, through the end of the browser', async () => {
-    const state = await withPage(async (page, context) => {
+  it('remembers a visitor for 30 days', async () => {
+    await withPage(async (page, context) => {
       await page.goto(site.url)
       await signIn(page, { remember: true })
       const { expires } = await sessionCookie(context)
       const days = (expires - Date.now() / 1000) / DAY
       assert.ok(days > 29.99 && days <= 30, `The cookie lasts ${days} days`)
-      return context.storageState()
-    })
-    // A browser that was closed comes back with its persistent cookies only.
-    const cookies = state.cookies.filter(({ expires }) => expires !== -1)
-    await withPage(
-      async (page) => {
-        await page.goto(`${site.url}/profile`)
-        assert.equal(await page.textContent('h1'), 'Ada Lovelace')
-      },
-      { storageState: { ...state, cookies } },
-    )
-  })
-
-  it('shows nothing private when the visitor goes back after signing out', async () => {
-    await withPage(async (page, context) => {
-      await page.goto(site.url)
-      await signIn(page)
-      await page.goto(`${site.url}/cart`)
-      await page.goto(`${site.url}/profile`)
-      await page.click('text="Sign out"')
-      assert.equal(await page.textContent('h1'), 'You are signed out')
-      assert.deepEqual(await context.cookies(), [])
-      await keepScreenshot(page, 'signed-out')
-      // The profile leads those who are not signed in to the sign-in page.
-      for (const heading of ['Sign in', 'Your cart', 'Sign in']) {
-        await page.goBack()
-        assert.equal(await page.textContent('h1'), heading)
-        assert.doesNotMatch(await page.content(), /Ada Lovelace/)
-      }
-      await page.goto(`${site.url}/profile`)
-      assert.equal(await page.textContent('h1'), 'Sign in')
     })
   })
 
@@ -179,68 +132,31 @@ describe('the example site in Chromium', { timeout: 120_000 }, () => {
   }
 })
 
-describe('the example site behind https, in Chromium', { timeout: 120_000 }, () => {
-  const directory = newDirectory()
-  let site: ExampleSite
-  let proxy: HttpsProxy
-  let browser: Browser
-
-  before(async () => {
-    site = await startExample({ directory, env: { BEHIND_HTTPS: '1' } })
-    proxy = await httpsProxy(site.url)
-    browser = await openBrowser()
-  })
-  after(async () => {
-    await browser?.close()
-    await proxy?.stop()
-    await site?.stop()
-    removeDirectory(directory)
-  })
-
+describe('the example site behind https, in Chromium', { timeout: 240_000 }, () => {
   it('has a Secure cookie under a __Host- name, and everything works with it', async () => {
-    await inContext(browser, { ignoreHTTPSErrors: true }, async (page, context) => {
-      await page.goto(proxy.url)
-      const cookie = await sessionCookie(context)
-      assert.equal(cookie.name, '__Host-sid')
-      assert.equal(cookie.secure, true)
-      assert.equal(cookie.httpOnly, true)
-      assert.equal(cookie.sameSite, 'Lax')
-      await page.reload()
-      assert.equal(await page.textContent('#visits'), '2')
-      await signIn(page)
-      assert.equal(await page.textContent('h1'), 'Ada Lovelace')
-      assert.notEqual((await sessionCookie(context)).value, cookie.value)
-      await page.click('text="Sign out"')
-      assert.deepEqual(await context.cookies(), [])
+    await inDirectory(async (directory) => {
+      const site = await startExample({ directory, env: { BEHIND_HTTPS: '1' } })
+      const proxy = await httpsProxy(site.url)
+      const browser = await openBrowser()
+      await inContext(browser, {}, async (page, context) => {
+        await page.goto(proxy.url)
+        const cookie = await sessionCookie(context)
+        assert.equal(cookie.name, '__Host-sid')
+        assert.equal(cookie.secure, true)
+        assert.equal(cookie.httpOnly, true)
+        assert.equal(cookie.sameSite, 'Lax')
+        await page.reload()
+        assert.equal(await page.textContent('#visits'), '2')
+        await signIn(page)
+        assert.equal(await page.textContent('h1'), 'Ada Lovelace')
+        assert.notEqual((await sessionCookie(context)).value, cookie.value)
+        await page.click('text="Sign out"')
+        assert.equal(await page.textContent('h1'), 'You are signed out')
+        assert.deepEqual(await context.cookies(), [])
+      })
+      await browser.close()
+      await proxy.stop()
+      await site.stop()
     })
   })
 })
-
-async function inContext<Result>(
-  browser: Browser,
-  options: Parameters<Browser['newContext']>[0],
-  work: (page: Page, context: BrowserContext) => Promise<Result>,
-): Promise<Result> {
-  const context = await browser.newContext(options)
-  context.setDefaultTimeout(20_000)
-  try {
-    return await work(await context.newPage(), context)
-  } finally {
-    await context.close()
-  }
-}
-
-/** From any page of the site. */
-async function signIn(page: Page, { password = 'analytical engine', remember = false } = {}): Promise<void> {
-  await page.click('nav >> text="Sign in"')
-  await page.fill('[name=name]', 'ada')
-  await page.fill('[name=password]', password)
-  if (remember) await page.check('[name=remember]')
-  await page.click('button:has-text("Sign in")')
-}
-
-async function sessionCookie(context: BrowserContext): Promise<Cookie> {
-  const cookies = await context.cookies()
-  assert.equal(cookies.length, 1)
-  return cookies[0]!
-}

@@ -1,0 +1,38 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { openBrowserOf } from '../support/browser.ts'
+import { signIn } from '../support/browser-pages.ts'
+import { inDirectory } from '../support/example-pages.ts'
+import { startExample } from '../support/example-site.ts'
+
+describe('when Chromium is closed and opened again', { timeout: 240_000 }, () => {
+  it('a visitor who asked to be remembered is still signed in', async () => {
+    assert.equal(await headingAfterwards({ remember: true }), 'Ada Lovelace')
+  })
+
+  it('a visitor who did not is a stranger', async () => {
+    assert.equal(await headingAfterwards({ remember: false }), 'Sign in')
+  })
+})
+
+/** What the profile page says in the second browser over the same profile on disk. */
+async function headingAfterwards({ remember }: { remember: boolean }): Promise<string | null> {
+  let heading: string | null = null
+  await inDirectory(async (directory) => {
+    const site = await startExample({ directory })
+    const first = await openBrowserOf(`${directory}/browser`)
+    const page = await first.newPage()
+    await page.goto(site.url)
+    await signIn(page, { remember })
+    assert.equal(await page.textContent('h1'), 'Ada Lovelace')
+    await first.close()
+
+    const second = await openBrowserOf(`${directory}/browser`)
+    const later = await second.newPage()
+    await later.goto(`${site.url}/profile`)
+    heading = await later.textContent('h1')
+    await second.close()
+    await site.stop()
+  })
+  return heading
+}

@@ -1,0 +1,183 @@
+import assert from 'node:assert/strict'
+import { after, before, describe, it } from 'node:test'
+import type { Browser, BrowserContext, Page } from 'playwright-core'
+import type { CookieOptions } from '../../src/index.ts'
+import { inContext, openBrowser } from '../support/browser.ts'
+import { sessionCookie } from '../support/browser-pages.ts'
+import { cookieSite, type CookieSite } from '../support/cookie-site.ts'
+
+let browser: Browser
+before(async () => {
+  browser = await openBrowser()
+})
+after(() => browser?.close())
+
+/** A visitor of a site whose session cookie has these attributes. */
+async function visitor(
+  cookie: CookieOptions,
+  work: (page: Page, site: CookieSite, context: BrowserContext) => Promise<void>,
+): Promise<void> {
+  const site = await cookieSite(cookie)
+  try {
+    await inContext(browser, {}, (page, context) => work(page, site, context))
+  } finally {
+    await site.stop()
+  }
+}
+
+/** What the shop was asked for while `work` ran. */
+async function asked(site: CookieSite, work: () => Promise<unknown>): Promise<string[]> {
+  const already = site.requests.length
+  await work()
+  return site.requests.slice(already)
+}
+
+function elsewhere(to: string): string {
+  return `/elsewhere?to=${encodeURIComponent(to)}`
+}
+
+describe('a session cookie with the default attributes, in Chromium', { timeout: 240_000 }, () => {
+  it('belongs to this host, cannot be read by scripts and ends with the browser', async () => {
+    await visitor({}, async (page, site, context) => {
+      await page.goto(site.http('shop.test'))
+      const { value, ...cookie } = await sessionCookie(context)
+      assert.match(value, /^[\w-]{43}\.[\w-]{43}$/)
+      assert.deepEqual(cookie, {
+        name: 'sid',
+        domain: 'shop.test',
+        path: '/',
+        expires: -1,
+        httpOnly: true,
+        secure: false,
+        sameSite: 'Lax',
+      })
+      assert.equal(await page.evaluate('document.cookie'), '')
+      await page.goto(site.http('sub.shop.test', '/other'))
+      assert.equal(site.requests.at(-1), 'GET /other without its cookie')
+    })
+  })
+
+  it('is sent when a link on another site leads here, and not with its forms and images', async () => {
+    await visitor({}, async (page, site) => {
+      const shop = site.http('shop.test')
+      await page.goto(shop)
+      const loading = await asked(site, () => page.goto(site.http('other.test', elsewhere(shop))))
+      assert.deepEqual(loading, ['GET /image without its cookie'])
+      const link = await asked(site, () => page.click('a'))
+      assert.deepEqual(link, ['GET / with its cookie'])
+      assert.equal(await page.textContent('h1'), '2')
+      await page.goto(site.http('other.test', elsewhere(shop)))
+      const form = await asked(site, () => page.click('button'))
+      assert.deepEqual(form, ['POST / without its cookie'])
+    })
+  })
+
+  it('is sent with the forms and images of its own site', async () => {
+    await visitor({}, async (page, site) => {
+      const shop = site.http('shop.test')
+      await page.goto(shop)
+      const loading = await asked(site, () => page.goto(site.http('shop.test', elsewhere(shop))))
+      assert.deepEqual(loading, ['GET /image with its cookie'])
+      const form = await asked(site, () => page.click('button'))
+      assert.deepEqual(form, ['POST / with its cookie'])
+    })
+  })
+
+  it('is Secure where the visitor came by https, and then not sent by http', async () => {
+    await visitor({}, async (page, site, context) => {
+      await page.goto(site.https('shop.test'))
+      assert.equal((await sessionCookie(context)).secure, true)
+      await page.reload()
+      assert.equal(await page.textContent('h1'), '2')
+      await page.goto(site.http('shop.test', '/other'))
+      assert.equal(site.requests.at(-1), 'GET /other without its cookie')
+    })
+  })
+})
+
+describe("a session cookie with sameSite: 'strict', in Chromium", { timeout: 240_000 }, () => {
+  it('is not even sent when a link on another site leads here, and is from there on', async () => {
+    await visitor({ sameSite: 'strict' }, async (page, site, context) => {
+      const shop = site.http('shop.test')
+      await page.goto(shop)
+      assert.equal((await sessionCookie(context)).sameSite, 'Strict')
+      await page.goto(site.http('other.test', elsewhere(site.http('shop.test', '/other'))))
+      const link = await asked(site, () => page.click('a'))
+      assert.deepEqual(link, ['GET /other without its cookie'])
+      await page.goto(shop)
+      assert.equal(await page.textContent('h1'), '2')
+      await page.click('a')
+      assert.equal(await page.textContent('h1'), '3')
+    })
+  })
+})
+
+describe("a session cookie with sameSite: 'none', in Chromium", { timeout: 240_000 }, () => {
+  it('is sent with the forms of other sites too, so that one’s own need a token', async () => {
+    await visitor({ sameSite: 'none', secure: true }, async (page, site) => {
+      const shop = site.https('shop.test')
+      await page.goto(shop)
+      await page.goto(site.https('other.test', elsewhere(shop)))
+      const form = await asked(site, () => page.click('button'))
+      assert.deepEqual(form, ['POST / with its cookie'])
+    })
+  })
+})
+
+describe('a session cookie that is always Secure, in Chromium', { timeout: 240_000 }, () => {
+  for (const name of ['sid', '__Secure-sid', '__Host-sid']) {
+    it(`under the name ${name} is refused over http, and taken over https`, async () => {
+      await visitor({ name, secure: true }, async (page, site, context) => {
+        await page.goto(site.http('shop.test'))
+        assert.deepEqual(await context.cookies(), [])
+        await page.goto(site.https('shop.test'))
+        const cookie = await sessionCookie(context)
+        assert.deepEqual(
+          [cookie.name, cookie.secure, cookie.httpOnly, cookie.path, cookie.domain],
+          [name, true, true, '/', 'shop.test'],
+        )
+        await page.reload()
+        assert.equal(await page.textContent('h1'), '2')
+      })
+    })
+  }
+
+  it('under a __Host- name cannot be planted by a subdomain', async () => {
+    await visitor({ name: '__Host-sid', secure: true }, async (page, site, context) => {
+      await page.goto(site.https('shop.test'))
+      const { value } = await sessionCookie(context)
+      await page.goto(site.https('sub.shop.test', '/other'))
+      await page.evaluate(`document.cookie = '__Host-sid=planted; Domain=shop.test; Path=/; Secure'`)
+      await page.evaluate(`document.cookie = 'planted=yes; Domain=shop.test; Path=/; Secure'`)
+      const cookies = await context.cookies(site.https('shop.test'))
+      assert.deepEqual(
+        cookies.map((cookie) => [cookie.name, cookie.value]),
+        [
+          ['__Host-sid', value],
+          ['planted', 'yes'],
+        ],
+      )
+    })
+  })
+})
+
+describe('a session cookie of a page in a frame of another site, in Chromium', { timeout: 240_000 }, () => {
+  async function counts(options: CookieOptions): Promise<(string | null)[]> {
+    const seen: (string | null)[] = []
+    await visitor({ sameSite: 'none', secure: true, ...options }, async (page, site) => {
+      for (const around of ['one.test', 'one.test', 'two.test', 'one.test']) {
+        await page.goto(site.https(around, `/around?to=${encodeURIComponent(site.https('shop.test'))}`))
+        seen.push(await page.frameLocator('iframe').locator('h1').textContent())
+      }
+    })
+    return seen
+  }
+
+  it('is another one in each site, if it is partitioned', async () => {
+    assert.deepEqual(await counts({ partitioned: true }), ['1', '2', '1', '3'])
+  })
+
+  it('is refused otherwise, where third-party cookies are blocked', async () => {
+    assert.deepEqual(await counts({}), ['1', '1', '1', '1'])
+  })
+})

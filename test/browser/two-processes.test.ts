@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict'
+import { after, before, describe, it } from 'node:test'
+import type { Browser, Page } from 'playwright-core'
+import { inContext, keepScreenshot, openBrowser } from '../support/browser.ts'
+import { signIn } from '../support/browser-pages.ts'
+import { newDirectory, removeDirectory, startExample, type ExampleSite } from '../support/example-site.ts'
+import { redisServer, type RedisServer } from '../support/redis-server.ts'
+
+/** After which every process knows of a logout: the store's default. */
+const BOUND = 1000
+
+const PHONE = 'Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) Version/18.6 Mobile Safari/604.1'
+
+describe('two processes behind one Redis, in Chromium', { timeout: 240_000 }, () => {
+  const directory = newDirectory()
+  let redis: RedisServer
+  let one: ExampleSite
+  let other: ExampleSite
+  let browser: Browser
+
+  before(async () => {
+    redis = await redisServer()
+    const env = { SESSION_STORE: redis.url }
+    one = await startExample({ directory, env: { ...env, PROCESS_NAME: 'A' } })
+    other = await startExample({ directory, env: { ...env, PROCESS_NAME: 'B' } })
+    browser = await openBrowser()
+  })
+  after(async () => {
+    await browser?.close()
+    await Promise.all([one?.stop(), other?.stop()])
+    await redis?.stop()
+    removeDirectory(directory)
+  })
+
+  it('lose nothing when one page sends 40 forms to both at once', async () => {
+    await inContext(browser, { bypassCSP: true }, async (page) => {
+      await page.goto(one.url)
+      // Ports make no difference to cookies: the same session, the same token.
+      const form = `{ method: 'POST', credentials: 'include', mode: 'no-cors', body: new URLSearchParams({
+        token: document.querySelector('[name=token]').value, tea: 'mint' }) }`
+      const urls = JSON.stringify([`${one.url}/cart/add`, `${other.url}/cart/add`])
+      await page.evaluate(`Promise.all(Array.from({ length: 40 }, (_, index) => fetch(${urls}[index % 2], ${form})))`)
+      for (const { url } of [one, other]) {
+        await soon(page, `${url}/cart`, async () => (await page.textContent('.count')) === '40')
+      }
+      assert.match((await page.textContent('#answered-by')) ?? '', /^Answered by process B\./)
+    })
+  })
+
+  it('lose nothing when ten tabs add to the cart at once', async () => {
+    await inContext(browser, {}, async (page, context) => {
+      await page.goto(one.url)
+      const tabs = await Promise.all(Array.from({ length: 10 }, () => context.newPage()))
+      await Promise.all(tabs.map((tab, index) => tab.goto(index % 2 ? one.url : other.url)))
+      await Promise.all(tabs.map((tab, index) => tab.click(`text="Add to cart" >> nth=${index % 6}`)))
+      await soon(page, `${one.url}/cart`, async () => (await page.textContent('.count')) === '10')
+    })
+  })
+
+  it('sign a device out from another one: its next click on the other process is a stranger’s', async () => {
+    await inContext(browser, { userAgent: PHONE }, async (phone) => {
+      await inContext(browser, {}, async (laptop) => {
+        await phone.goto(other.url)
+        await signIn(phone)
+        await phone.reload() // so that this process has the session in its cache
+        await laptop.goto(one.url)
+        await signIn(laptop)
+        await laptop.click('text="Where you are signed in"')
+        await keepScreenshot(laptop, 'devices')
+        await laptop.click('[aria-label="Sign out Safari on iPhone"]')
+        assert.equal(await laptop.textContent('.notice'), 'Signed out: Safari on iPhone.')
+        await soon(phone, `${other.url}/profile`, async () => (await phone.textContent('h1')) === 'Sign in')
+        assert.doesNotMatch(await phone.content(), /Ada Lovelace/)
+        await laptop.reload()
+        assert.equal(await laptop.locator('.devices li').count(), 1)
+      })
+    })
+  })
+})
+
+/** Every request that starts later than the bound from now sees what `isThere` looks for. */
+async function soon(page: Page, url: string, isThere: () => Promise<boolean>): Promise<void> {
+  const since = performance.now()
+  for (;;) {
+    const startedAfter = performance.now() - since
+    await page.goto(url)
+    if (await isThere()) return
+    assert.ok(startedAfter <= BOUND, `A request that started after ${startedAfter} ms did not see it`)
+  }
+}
