@@ -44,12 +44,15 @@ interface Applied {
  */
 export class Commits {
   readonly #store: Store
+  readonly #source: Pick<Store, 'load'>
   readonly #maxRecordBytes: number
   readonly #diagnostics: Diagnostics
   readonly #queues = new Map<Key, Waiting[]>()
 
-  constructor(store: Store, maxRecordBytes: number, diagnostics: Diagnostics) {
+  /** `source`: where the newest state comes from, past all caches; a hit may be a little old. */
+  constructor(store: Store, source: Pick<Store, 'load'>, maxRecordBytes: number, diagnostics: Diagnostics) {
     this.#store = store
+    this.#source = source
     this.#maxRecordBytes = maxRecordBytes
     this.#diagnostics = diagnostics
   }
@@ -90,7 +93,7 @@ export class Commits {
     let base = newestOf(known, group)
     let isNewest = false
     if (group.some(({ write }) => write.mustRead)) {
-      base = await this.#store.load(key)
+      base = await this.#source.load(key)
       isNewest = true
     }
     let members = group
@@ -106,7 +109,7 @@ export class Commits {
       if (members.length === 0) return base
       if (base && applied.record === before) {
         if (!isNewest && members.some(({ write }) => write.isExact)) {
-          base = await this.#store.load(key)
+          base = await this.#source.load(key)
           isNewest = true
           continue
         }

@@ -32,7 +32,10 @@ export interface Verified {
   readonly keyIndex: number
 }
 
-/** Cookies of one name that a browser may send, from several paths or domains or an attacker's subdomain. */
+/**
+ * Cookies of one name that a browser may send, from several paths or domains or an attacker's subdomain. What has not
+ * the form of ours does not count, lest it hides the real one.
+ */
 const MAX_CANDIDATES = 4
 const ID_LENGTH = 43
 const SIGNATURE = /^[A-Za-z0-9_-]+$/
@@ -76,17 +79,20 @@ export class SessionCookie {
     return header !== undefined && this.#nextValue(header, 0) !== undefined
   }
 
-  /** The cookies of this name that we signed, in the browser's order; at most four are looked at. */
+  /** The cookies of this name that we signed, in the browser's order; of those in our form, at most four are looked at. */
   read(header: string | undefined): Verified[] {
     const verified: Verified[] = []
     if (header === undefined) return verified
-    let position = 0
-    for (let count = 0; count < MAX_CANDIDATES; count++) {
-      const next = this.#nextValue(header, position)
-      if (!next) break
-      position = next.end
+    let candidates = 0
+    for (
+      let next = this.#nextValue(header, 0);
+      next && candidates < MAX_CANDIDATES;
+      next = this.#nextValue(header, next.end)
+    ) {
       const cookie = this.#verify(next.value)
-      if (cookie && !verified.some(({ id }) => id === cookie.id)) verified.push(cookie)
+      if (cookie === 'malformed') continue
+      candidates++
+      if (cookie !== 'forged' && !verified.some(({ id }) => id === cookie.id)) verified.push(cookie)
     }
     return verified
   }
@@ -104,19 +110,19 @@ export class SessionCookie {
     return undefined
   }
 
-  #verify(value: string): Verified | undefined {
+  #verify(value: string): Verified | 'malformed' | 'forged' {
     // Whatever has not the length and alphabet of ours costs no crypto, and is not worth a word.
-    if (value.length !== this.#valueLength || value[ID_LENGTH] !== '.') return undefined
+    if (value.length !== this.#valueLength || value[ID_LENGTH] !== '.') return 'malformed'
     const known = this.#verified.get(value) // nothing is there if the keys are not fixed
     if (known) return known
     const id = value.slice(0, ID_LENGTH)
     const signature = value.slice(ID_LENGTH + 1)
-    if (!isWellFormedId(id) || !SIGNATURE.test(signature)) return undefined
+    if (!isWellFormedId(id) || !SIGNATURE.test(signature)) return 'malformed'
     const keyIndex = this.#keyring.indexOf(`${this.name}=${id}`, signature)
     if (keyIndex === -1) {
       this.#diagnostics.stats.suspicious++
       this.#diagnostics.report('suspicious', { reason: 'signature' })
-      return undefined
+      return 'forged'
     }
     // Copies, because a part of a string keeps the whole of it in memory: here, all cookies that the browser sent.
     const cookie = { id: copyOf(id), key: keyOf(id), keyIndex }

@@ -38,12 +38,19 @@ export class Lifecycle {
   readonly #subjects: Subjects
   readonly #touching = new Map<Key, Promise<void>>()
 
-  constructor(store: Store, options: LifecycleOptions, diagnostics: Diagnostics, signals: Signals) {
+  /** `source`: the store behind the cache, where `store` is one. */
+  constructor(
+    store: Store,
+    options: LifecycleOptions,
+    diagnostics: Diagnostics,
+    signals: Signals,
+    source: Store = store,
+  ) {
     this.#store = store
     this.#options = options
     this.#diagnostics = diagnostics
     this.#signals = signals
-    this.#commits = new Commits(store, options.maxRecordBytes, diagnostics)
+    this.#commits = new Commits(store, source, options.maxRecordBytes, diagnostics)
     this.#subjects = new Subjects(store)
   }
 

@@ -80,15 +80,17 @@ export function session<Data extends object = SessionData>(options: SessionOptio
   const diagnostics = new Diagnostics(cookieOptions.name)
   const safe = guarded(store, DEADLINE, diagnostics)
   const vault = checked.encrypt ? encrypted(safe) : undefined
-  const cache = checked.cache && cached(vault ?? safe, checked.cache, diagnostics)
-  const signals = new Signals(vault ?? safe, diagnostics)
-  const front = signals.over(cache ?? vault ?? safe)
+  const source = vault ?? safe
+  const cache = checked.cache && cached(source, checked.cache, diagnostics)
+  const signals = new Signals(source, diagnostics)
+  const front = signals.over(cache ?? source)
   const subjects = new Subjects(front)
   const lifecycle = new Lifecycle(
     front,
     { ...checked, persistent: cookieOptions.persistent ?? false, codec: new Codec(checked.serializer) },
     diagnostics,
     signals,
+    signals.over(source),
   )
   let { keyring } = checked
   if (keyring) vault?.use(keyring.derive('encryption'))

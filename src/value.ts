@@ -6,6 +6,7 @@ import {
   type ParseOperations,
   type StringifyOperations,
 } from 'devalue'
+import { tooDeepAt } from './depth.ts'
 import { SessionError } from './errors.ts'
 
 /**
@@ -85,6 +86,8 @@ export class Codec {
         const text = JSON.stringify(value)
         if (!text.startsWith(CODED)) return text
       }
+      const place = tooDeepAt(value)
+      if (place !== undefined) throw new TooDeep(place)
       return `${CODED}${devalueStringify(value, REDUCERS, { operations: WRITING })}}`
     } catch (cause) {
       throw unstorable(name, cause)
@@ -251,9 +254,13 @@ function unescaped(name: string): string {
   return name.startsWith('~') && ESCAPED.test(name) ? name.slice(1) : name
 }
 
+/** The place is the message. */
+class TooDeep extends Error {}
+
 function unstorable(name: string, cause: unknown): SessionError {
-  if (cause instanceof RangeError) {
-    return new SessionError('ERR_SESSION_VALUE', `session.${name} is nested too deeply to be stored.`)
+  if (cause instanceof TooDeep || cause instanceof RangeError) {
+    const place = cause instanceof TooDeep ? cause.message : ''
+    return new SessionError('ERR_SESSION_VALUE', `session.${name}${place} is nested too deeply to be stored.`)
   }
   if (cause instanceof DevalueError) {
     // Its fields hold the value itself, and its path the keys of a Map: neither may reach a log.

@@ -15,7 +15,7 @@ const initial = newRecord(Date.now(), { idleTimeout: 60_000, absoluteTimeout: 60
 
 function committing(store: Store, maxRecordBytes = 65_536): { commits: Commits; diagnostics: Diagnostics } {
   const diagnostics = new Diagnostics('sid')
-  return { commits: new Commits(store, maxRecordBytes, diagnostics), diagnostics }
+  return { commits: new Commits(store, store, maxRecordBytes, diagnostics), diagnostics }
 }
 
 function withValue(record: SessionRecord, name: string, value: unknown): SessionRecord {

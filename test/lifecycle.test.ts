@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { channel, tracingChannel } from 'node:diagnostics_channel'
 import { describe, it, type TestContext } from 'node:test'
+import { cached } from '../src/cache.ts'
 import { Diagnostics } from '../src/diagnostics.ts'
 import { guarded } from '../src/guard.ts'
 import { newId, keyOf } from '../src/id.ts'
@@ -321,6 +322,27 @@ describe('update(change)', () => {
     other.session['a'] = 2
     await other.end()
     assert.equal(await visit.session.update((session) => session['a']), 2, 'also if it changes nothing')
+  })
+
+  it('that changes nothing asks the store itself, and no cache that has yet to hear of a change', async () => {
+    const source = recordingStore({ power: 'watch' })
+    const bounds = { max: 100, maxBytes: 1_000_000, maxAge: MINUTE, allowStale: false }
+    const store = cached(source, bounds, new Diagnostics('sid'))
+    const here = visits({ store, source })
+    const elsewhere = visits({ store: source.elsewhere })
+    const key = await here.stored({ seat: 'free' })
+    const visit = await here.returning(key)
+    const other = await elsewhere.returning(key)
+    other.session['seat'] = 'taken'
+    await other.end()
+    assert.equal((await here.returning(key)).session['seat'], 'free', 'the cache has not heard of it')
+    assert.equal(await visit.session.update((session) => session['seat']), 'taken')
+    await other.session.destroy()
+    assert.ok(await here.returning(key), 'nor of that')
+    await assert.rejects(
+      visit.session.update(() => {}),
+      discreet('ERR_SESSION_GONE'),
+    )
   })
 
   it('rejects with what the function throws, and stores nothing', async () => {

@@ -8,6 +8,7 @@ import { readSources, type Source } from './sources.ts'
 const FLOORS: Readonly<Record<string, number>> = {
   units: 0,
   errors: 0,
+  depth: 0,
   id: 1,
   keys: 1,
   agenda: 1,

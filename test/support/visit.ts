@@ -37,8 +37,8 @@ export interface Visits {
   stored(data: object): Promise<Key>
 }
 
-export function visits(options: Partial<LifecycleOptions> & { store?: Store } = {}): Visits {
-  const { store = memoryStore({ pruneInterval: 0 }), ...rest } = options
+export function visits(options: Partial<LifecycleOptions> & { store?: Store; source?: Store } = {}): Visits {
+  const { store = memoryStore({ pruneInterval: 0 }), source, ...rest } = options
   const diagnostics = new Diagnostics('sid')
   const codec = new Codec()
   const signals = new Signals(store, diagnostics)
@@ -47,6 +47,7 @@ export function visits(options: Partial<LifecycleOptions> & { store?: Store } = 
     { idleTimeout: 60_000, absoluteTimeout: 600_000, persistent: false, maxRecordBytes: 65_536, codec, ...rest },
     diagnostics,
     signals,
+    source,
   )
 
   function visit(open: (actions: SessionActions) => SessionState): Visit {
