@@ -215,15 +215,8 @@ export class Lifecycle {
       const touched = isPromise(newest) ? newest.then((late) => this.#extend(key, late)) : this.#extend(key, newest)
       if (!isPromise(touched)) return
       // The guard has counted and reported a failure already.
-      this.#touching.set(
-        key,
-        touched
-          .then(
-            () => {},
-            () => {},
-          )
-          .finally(() => this.#touching.delete(key)),
-      )
+      const settled = Promise.allSettled([touched]).then(() => void this.#touching.delete(key))
+      this.#touching.set(key, settled)
     } catch {}
   }
 
