@@ -48,6 +48,10 @@ function loginSite(
     ctx.body = ''
   })
   router.post('/login', passport.authenticate('local', { successRedirect: '/', failureMessage: true }))
+  router.post('/login/flash', passport.authenticate('local', { failureFlash: true, failureRedirect: '/flash' }))
+  router.get('/flash', (ctx) => {
+    ctx.body = { error: ctx.session.flash('error') }
+  })
   router.post('/login/keep', passport.authenticate('local', { successRedirect: '/', keepSessionInfo: true }))
   router.post('/login/remember', passport.authenticate('local'), (ctx) => {
     getSession().remember({ idleTimeout: 14 * DAY, absoluteTimeout: 30 * DAY })
@@ -79,6 +83,10 @@ function loginSite(
     app.use(bodyParser())
     app.use(passport.initialize())
     app.use(passport.session())
+    app.use((ctx, next) => {
+      ctx['flash'] = (key: string, message: string): void => ctx.session.flash(key, message)
+      return next()
+    })
     app.use(router.routes())
   })
 }
@@ -158,6 +166,14 @@ describe('koa-passport with passport-local: a login', () => {
       user: null,
       data: { cart: ['tea'], messages: ['No such name and password.'] },
     })
+  })
+
+  it('that fails may flash its message, with a line that lends passport the flash of the session', async (test) => {
+    const { visitor } = await loginSite(test)
+    const ada = visitor()
+    await ada.post('/login/flash', { username: 'ada', password: 'guessed' })
+    const flashed = async (): Promise<unknown> => JSON.parse((await ada.visit('/flash')).html)
+    assert.deepEqual([await flashed(), await flashed()], [{ error: 'No such name and password.' }, {}])
   })
 
   it('that fails makes no session for a stranger if there is nothing to say', async (test) => {
