@@ -34,10 +34,11 @@ export class RequestSession implements Holder, SessionActions {
   /** Made when the session is first touched. */
   #state: SessionState | undefined
   /** Sessions that `ctx.session = null` ended, until the end of the request. */
-  readonly #ending: SessionState[] = []
+  #ending: SessionState[] | undefined
   /** Whether the visitor's cookie is not the one that the session needs. */
   #mustSend = false
-  readonly #response: ResponseCookie
+  /** Made when there is something to say to the browser: most requests only read. */
+  #response: ResponseCookie | undefined
   #isFinished = false
 
   constructor(services: Services, ctx: Koa.Context, owner: object, outer: Holder | undefined) {
@@ -45,7 +46,11 @@ export class RequestSession implements Holder, SessionActions {
     this.#ctx = ctx
     this.owner = owner
     this.outer = outer
-    this.#response = new ResponseCookie(ctx, services.cookie, services.secure, services.diagnostics)
+  }
+
+  #responseCookie(): ResponseCookie {
+    const { cookie, secure, diagnostics } = this.#services
+    return (this.#response ??= new ResponseCookie(this.#ctx, cookie, secure, diagnostics))
   }
 
   /** Loads the session that the cookies name. Never rejects: a failure is kept for whoever touches the session. */
@@ -97,7 +102,7 @@ export class RequestSession implements Holder, SessionActions {
     const state = this.#touched()
     if (data === null || data === undefined) {
       if (state.phase !== 'open') return
-      this.#ending.push(state)
+      this.#ending = [...(this.#ending ?? []), state]
       state.phase = 'destroyed'
       return
     }
@@ -110,7 +115,7 @@ export class RequestSession implements Holder, SessionActions {
 
   /** After the handlers: commits, and completes the response's headers. Rejects with what the commit rejects with. */
   finish(): Awaitable<void> {
-    if (this.#ending.length > 0) return this.#endThenFinish()
+    if (this.#ending) return this.#endThenFinish()
     const outcome = this.#state ? this.#commit(this.#state) : 'unchanged'
     if (outcome === 'unchanged' && this.#mustSend) return this.#confirm().then((confirmed) => this.#finished(confirmed))
     return isPromise(outcome) ? outcome.then((late) => this.#finished(late)) : this.#finished(outcome)
@@ -132,7 +137,9 @@ export class RequestSession implements Holder, SessionActions {
   }
 
   async #endThenFinish(): Promise<void> {
-    for (const state of this.#ending.splice(0)) {
+    const ending = this.#ending ?? []
+    this.#ending = undefined
+    for (const state of ending) {
       state.phase = 'open'
       await this.destroy(state)
     }
@@ -175,7 +182,7 @@ export class RequestSession implements Holder, SessionActions {
     this.#isFinished = true
     const state = this.#state
     if (outcome === 'unchanged') this.#touch()
-    if (outcome === 'gone') this.#response.withdraw()
+    if (outcome === 'gone') this.#response?.withdraw()
     else this.#sendCookieIfDue()
     if (state && !this.#ctx.res.headersSent) varyByCookie(this.#ctx.res)
   }
@@ -202,7 +209,7 @@ export class RequestSession implements Holder, SessionActions {
       const { resigned } = this.#services.diagnostics.stats
       resigned[this.#cookie.keyIndex] = (resigned[this.#cookie.keyIndex] ?? 0) + 1
     }
-    this.#response.send(id, endOfCookie(record))
+    this.#responseCookie().send(id, endOfCookie(record))
   }
 
   /**
@@ -228,7 +235,7 @@ export class RequestSession implements Holder, SessionActions {
     if (this.#ctx.res.headersSent && !state.found && state.changes()) throw headersSent('save')
     const outcome = await this.#commit(state)
     if (outcome === 'gone') {
-      this.#response.withdraw()
+      this.#response?.withdraw()
       throw gone()
     }
     this.#sendCookieIfDue()
@@ -263,7 +270,7 @@ export class RequestSession implements Holder, SessionActions {
     if (this.#failure) throw this.#failure
     await this.#services.lifecycle.destroy(state)
     this.#mustSend = false
-    this.#response.clear()
+    this.#responseCookie().clear()
   }
 
   signalOf(state: SessionState): AbortSignal {

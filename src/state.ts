@@ -28,6 +28,8 @@ export interface SessionActions {
 /** `open`: in use. `replaced`: regenerated, and kept for reading. `destroyed`: reads as empty. */
 type Phase = 'open' | 'replaced' | 'destroyed'
 
+const NONE: Changes['entries'] = new Map()
+
 /** What this request has of one name: its private value, and the entry that this value is compared with. */
 interface Slot {
   value: unknown
@@ -54,9 +56,10 @@ export class SessionState {
   view: Session | undefined
   #id: string | undefined
   #key: Key | undefined
-  #slots = new Map<string, Slot>()
+  /** Made when first needed, like the flash values: most requests read a string or two and change nothing. */
+  #slots: Map<string, Slot> | undefined
   /** What this request leaves for the next one. */
-  readonly #flash = new Map<string, unknown>()
+  #flash: Map<string, unknown> | undefined
   /** What an earlier request left for this one: shown to its end, whatever is committed meanwhile. */
   #received: SessionRecord['flash']
   /** The same, until a commit has dropped it from the record. */
@@ -90,33 +93,38 @@ export class SessionState {
 
   read(name: string): unknown {
     if (this.phase === 'destroyed') return undefined
-    const slot = this.#slots.get(name)
+    const slot = this.#slots?.get(name)
     if (slot) return slot.value
     const entry = this.record.entries.get(name)
     if (!entry) return undefined
     const value = entry.read(this.codec)
-    if (typeof value === 'object' && value !== null) this.#slots.set(name, { value, base: entry })
+    if (typeof value === 'object' && value !== null) this.#remember(name, { value, base: entry })
     return value
   }
 
   /** `undefined` deletes, as it does in JSON. */
   write(name: string, value: unknown): void {
     this.#assertOpen(name)
-    const slot = this.#slots.get(name)
+    const slot = this.#slots?.get(name)
     if (slot) slot.value = value
-    else this.#slots.set(name, { value, base: this.record.entries.get(name) })
+    else this.#remember(name, { value, base: this.record.entries.get(name) })
+  }
+
+  #remember(name: string, slot: Slot): void {
+    this.#slots ??= new Map()
+    this.#slots.set(name, slot)
   }
 
   has(name: string): boolean {
     if (this.phase === 'destroyed') return false
-    const slot = this.#slots.get(name)
+    const slot = this.#slots?.get(name)
     return slot ? slot.value !== undefined : this.record.entries.has(name)
   }
 
   names(): string[] {
     if (this.phase === 'destroyed') return []
     const names = [...this.record.entries.keys()].filter((name) => this.has(name))
-    for (const [name, slot] of this.#slots) {
+    for (const [name, slot] of this.#slots ?? []) {
       if (slot.value !== undefined && !this.record.entries.has(name)) names.push(name)
     }
     return names
@@ -152,6 +160,7 @@ export class SessionState {
     if (typeof key !== 'string') throw new SessionError('ERR_SESSION_VALUE', 'session.flash: the key must be a string.')
     if (values.length === 0) return this.#readFlash(key)
     this.#assertOpen('flash')
+    this.#flash ??= new Map()
     this.#flash.set(key, values[0])
     return undefined
   }
@@ -170,20 +179,27 @@ export class SessionState {
    * Throws `ERR_SESSION_VALUE` if a value has no text.
    */
   changes({ andFlashSeen = true }: { andFlashSeen?: boolean } = {}): Changes | undefined {
-    const entries = new Map<string, Entry | undefined>()
-    for (const [name, slot] of this.#slots) {
-      const change = this.#changeOf(name, slot)
-      if (change) entries.set(name, change.entry)
-    }
-    const hasFlash = this.#flash.size > 0
+    const entries = this.#slots && this.#changedEntries(this.#slots)
+    const flash = this.#flash && this.#flash.size > 0 ? this.#flash : undefined
     const flashSeen = andFlashSeen && this.#undropped && this.#undropped.size > 0 ? this.#undropped : undefined
-    if (entries.size === 0 && !hasFlash && !flashSeen && !this.#terms && !this.mustCreate) return undefined
+    if (!entries && !flash && !flashSeen && !this.#terms && !this.mustCreate) return undefined
     return {
-      entries,
-      ...(hasFlash && { flash: this.#encodeFlash() }),
+      entries: entries ?? NONE,
+      ...(flash && { flash: this.#encoded(flash) }),
       ...(flashSeen && { flashSeen }),
       ...(this.#terms && { terms: this.#terms }),
     }
+  }
+
+  #changedEntries(slots: Map<string, Slot>): Changes['entries'] | undefined {
+    let entries: Map<string, Entry | undefined> | undefined
+    for (const [name, slot] of slots) {
+      const change = this.#changeOf(name, slot)
+      if (!change) continue
+      entries ??= new Map()
+      entries.set(name, change.entry)
+    }
+    return entries
   }
 
   #changeOf(name: string, { value, base }: Slot): { entry: Entry | undefined } | undefined {
@@ -201,13 +217,13 @@ export class SessionState {
     this.mustCreate = false
     if (!changes) return
     for (const [name, entry] of changes.entries) {
-      const slot = this.#slots.get(name)
+      const slot = this.#slots?.get(name)
       if (!slot) continue
-      if (!entry && slot.value === undefined) this.#slots.delete(name)
+      if (!entry && slot.value === undefined) this.#slots?.delete(name)
       else slot.base = entry
     }
     for (const [key, { text }] of changes.flash ?? []) {
-      if (this.codec.encode(this.#flash.get(key), key) === text) this.#flash.delete(key)
+      if (this.codec.encode(this.#flash?.get(key), key) === text) this.#flash?.delete(key)
     }
     if (changes.flashSeen === this.#undropped) this.#undropped = undefined
     if (changes.terms === this.#terms) this.#terms = undefined
@@ -216,15 +232,15 @@ export class SessionState {
   /** These names were changed in the record: they are read anew, unless this request has changed them again since. */
   refresh(names: Iterable<string>): void {
     for (const name of names) {
-      const slot = this.#slots.get(name)
-      if (slot && !this.#changeOf(name, slot)) this.#slots.delete(name)
+      const slot = this.#slots?.get(name)
+      if (slot && !this.#changeOf(name, slot)) this.#slots?.delete(name)
     }
   }
 
   /** Drops what this request did. `stored`: what is in the store now, if anything is. */
   reset(stored?: { readonly found: Found; readonly record: SessionRecord }): void {
-    this.#slots.clear()
-    this.#flash.clear()
+    this.#slots = undefined
+    this.#flash = undefined
     this.#terms = undefined
     if (!stored) return
     this.committed(stored.found, stored.record)
@@ -248,11 +264,11 @@ export class SessionState {
     for (const name of names) next.write(name, this.read(name))
     if (keep !== true) return
     next.#received = this.#received
-    for (const [key, value] of this.#flash) next.#flash.set(key, value)
+    if (this.#flash) next.#flash = new Map(this.#flash)
   }
 
-  #encodeFlash(): Map<string, Entry> {
-    return new Map([...this.#flash].map(([key, value]) => [key, new Entry(this.codec.encode(value, `flash.${key}`))]))
+  #encoded(flash: Map<string, unknown>): Map<string, Entry> {
+    return new Map([...flash].map(([key, value]) => [key, new Entry(this.codec.encode(value, `flash.${key}`))]))
   }
 
   #assertOpen(name: string): void {
