@@ -1,3 +1,4 @@
+import { Deadline } from './deadline.ts'
 import type { Diagnostics } from './diagnostics.ts'
 import { SessionError, isSessionError } from './errors.ts'
 import type { Store, SubjectIndex } from './store.ts'
@@ -10,6 +11,8 @@ import { isPromise, type Awaitable, type Milliseconds } from './units.ts'
  */
 export function guarded(store: Store, deadline: Milliseconds, diagnostics: Diagnostics): Store {
   const { stats } = diagnostics
+  const patience = new Deadline(deadline)
+  const tooLate = (): Error => new Error(`The store did not answer within ${deadline} ms.`)
 
   function failed(isWrite: boolean, cause: unknown): SessionError {
     if (isSessionError(cause, 'ERR_SESSION_UNREADABLE') || isSessionError(cause, 'ERR_SESSION_BUSY')) return cause
@@ -35,18 +38,13 @@ export function guarded(store: Store, deadline: Milliseconds, diagnostics: Diagn
     if (!isPromise(answer)) return answer
     const pending = answer
     return new Promise<Answer>((resolve, reject) => {
-      const timer = setTimeout(
-        () => reject(failed(isWrite, new Error(`The store did not answer within ${deadline} ms.`))),
-        deadline,
-      )
+      const waiting = patience.begin(() => reject(failed(isWrite, tooLate())))
       pending.then(
         (value) => {
-          clearTimeout(timer)
-          resolve(value)
+          if (patience.end(waiting)) resolve(value)
         },
         (cause: unknown) => {
-          clearTimeout(timer)
-          reject(failed(isWrite, cause))
+          if (patience.end(waiting)) reject(failed(isWrite, cause))
         },
       )
     })

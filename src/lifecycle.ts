@@ -128,11 +128,12 @@ export class Lifecycle {
     return written
   }
 
-  async #commit(state: SessionState, changes: Changes): Promise<CommitOutcome> {
-    const committed = await this.#write(state, changes, (record) => merge(record, changes))
-    if (!committed) return 'gone'
-    state.committed(committed.found, committed.record, changes)
-    return 'saved'
+  #commit(state: SessionState, changes: Changes): Promise<CommitOutcome> {
+    return this.#write(state, changes, (record) => merge(record, changes)).then((committed) => {
+      if (!committed) return 'gone'
+      state.committed(committed.found, committed.record, changes)
+      return 'saved'
+    })
   }
 
   /** See `SessionMembers.update`. */
@@ -162,7 +163,7 @@ export class Lifecycle {
     return outcome.result
   }
 
-  async #write(
+  #write(
     state: SessionState,
     changes: Changes | undefined,
     apply: (record: SessionRecord) => SessionRecord,
@@ -171,21 +172,21 @@ export class Lifecycle {
     const { found, mustRead, key, record } = state
     const write = (): Promise<Committed> =>
       this.#commits.commit(key, { found, mustRead, initial: found ? undefined : record, apply, isExact })
-    let committed: Committed
-    try {
-      const isNews = !found || changes?.terms
-      committed = await (isNews ? this.#subjects.noting({ ...record, ...changes?.terms }, key, write) : write())
-    } catch (error) {
-      if (isSessionError(error, 'ERR_SESSION_STORE_UNAVAILABLE')) state.mustRead = true
-      throw error
-    }
-    if (!committed) {
-      state.phase = 'destroyed'
-      this.#diagnostics.report('conflict', { reason: 'gone' })
-    } else if (!found) {
-      this.#signals.saved(state)
-    }
-    return committed
+    const isNews = !found || changes?.terms
+    const written = isNews ? this.#subjects.noting({ ...record, ...changes?.terms }, key, write) : write()
+    return written.then(
+      (committed) => {
+        if (!committed) {
+          state.phase = 'destroyed'
+          this.#diagnostics.report('conflict', { reason: 'gone' })
+        } else if (!found) this.#signals.saved(state)
+        return committed
+      },
+      (error: unknown) => {
+        if (isSessionError(error, 'ERR_SESSION_STORE_UNAVAILABLE')) state.mustRead = true
+        throw error
+      },
+    )
   }
 
   /** Reads again; what this request changed is dropped. */

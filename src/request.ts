@@ -161,11 +161,12 @@ export class RequestSession implements Holder, SessionActions {
   }
 
   /** Whether the cookie has to change with what was committed. */
-  async #noticingTerms(state: SessionState, outcome: Promise<CommitOutcome>): Promise<CommitOutcome> {
+  #noticingTerms(state: SessionState, outcome: Promise<CommitOutcome>): Promise<CommitOutcome> {
     const { found, record } = state
-    const settled = await outcome
-    if (settled === 'saved' && (!found || endOfCookie(record) !== endOfCookie(state.record))) this.#mustSend = true
-    return settled
+    return outcome.then((settled) => {
+      if (settled === 'saved' && (!found || endOfCookie(record) !== endOfCookie(state.record))) this.#mustSend = true
+      return settled
+    })
   }
 
   #lostToHeaders(): void {

@@ -134,7 +134,7 @@ const always = (): boolean => true
 function bindEmit(ctx: Koa.Context, emitter: EventEmitter, isBound: (event: string) => boolean): void {
   const { emit } = emitter
   emitter.emit = function (this: EventEmitter, event: string, ...args: unknown[]): boolean {
-    // Most are emitted in place already, and to ask costs a third of entering.
+    // Most are emitted in place already.
     const isElsewhere = isBound(event) && storage.getStore() !== ctx
     return isElsewhere ? storage.run(ctx, () => emit.call(this, event, ...args)) : emit.call(this, event, ...args)
   }

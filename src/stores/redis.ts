@@ -58,12 +58,19 @@ export function redisStore(urlOrClient: string | RedisClient, options: RedisStor
   // On a Cluster every message goes to every server, and nobody there listens.
   const publishTo = maker.kind === 'cluster' ? '' : channel
 
-  async function write(script: Script, key: Key, ...args: (string | number)[]): Promise<unknown> {
-    const reply = await connection.run((client) =>
-      runScript(client, script, prefix + key, [Date.now(), publishTo, key, ...args]),
-    )
-    if (Array.isArray(reply) && reply[0] === 'unreadable') throw unreadable()
-    return reply
+  /** `read`: makes the answer of the script's. Chains of promises instead of async functions, here where every write passes. */
+  function write<Answer>(
+    script: Script,
+    key: Key,
+    args: readonly (string | number)[],
+    read: (reply: unknown) => Answer,
+  ): Promise<Answer> {
+    return connection
+      .run((client) => runScript(client, script, prefix + key, [Date.now(), publishTo, key, ...args]))
+      .then((reply) => {
+        if (Array.isArray(reply) && reply[0] === 'unreadable') throw unreadable()
+        return read(reply)
+      })
   }
 
   const store: Store = {
@@ -79,22 +86,21 @@ export function redisStore(urlOrClient: string | RedisClient, options: RedisStor
       return found.expiresAt > Date.now() ? found : undefined
     },
 
-    async save(key: Key, text: string, expiresAt: Instant, expected: Found | undefined): Promise<Saved> {
+    save(key: Key, text: string, expiresAt: Instant, expected: Found | undefined): Promise<Saved> {
       const end = thirteenDigits(expiresAt)
-      const reply = await write(SAVE, key, expected?.version ?? '', end, lengthUntil(end), text)
-      if (typeof reply === 'string') return { saved: { text, version: Number(reply), expiresAt: Number(end) } }
-      const [outcome, value] = reply as [outcome: string, value: string]
-      return outcome === 'conflict' ? { conflict: parseValue(value) } : { gone: true }
+      return write(SAVE, key, [expected?.version ?? '', end, lengthUntil(end), text], (reply): Saved => {
+        if (typeof reply === 'string') return { saved: { text, version: Number(reply), expiresAt: Number(end) } }
+        const [outcome, value] = reply as [outcome: string, value: string]
+        return outcome === 'conflict' ? { conflict: parseValue(value) } : { gone: true }
+      })
     },
 
-    async touch(key: Key, expiresAt: Instant): Promise<boolean> {
+    touch(key: Key, expiresAt: Instant): Promise<boolean> {
       const end = thirteenDigits(expiresAt)
-      return (await write(TOUCH, key, end, lengthUntil(end))) === 1
+      return write(TOUCH, key, [end, lengthUntil(end)], (reply) => reply === 1)
     },
 
-    async delete(key: Key): Promise<boolean> {
-      return (await write(DELETE, key)) === 1
-    },
+    delete: (key: Key): Promise<boolean> => write(DELETE, key, [], (reply) => reply === 1),
 
     subjects: redisSubjects(prefix, connection),
 

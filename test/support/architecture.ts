@@ -9,6 +9,7 @@ const FLOORS: Readonly<Record<string, number>> = {
   units: 0,
   errors: 0,
   depth: 0,
+  deadline: 1,
   id: 1,
   keys: 1,
   agenda: 1,

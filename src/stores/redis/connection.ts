@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events'
 import type { Cluster, Redis } from 'ioredis'
+import { Deadline } from '../../deadline.ts'
 import type { Milliseconds } from '../../units.ts'
 
 const END_WITHIN: Milliseconds = 1000
@@ -15,9 +16,10 @@ export class Connection<Client extends Redis | Cluster = Redis | Cluster> extend
   lost: []
 }> {
   readonly client: Client
-  readonly #deadline: Milliseconds
+  readonly #deadline: Deadline
   /** Why the last attempt to connect failed; undefined while connected, and while the first attempt is under way. */
   #failure: Error | undefined
+  #isGivenUp = false
   #answers = 0
   #closed = false
   #revival: NodeJS.Timeout | undefined
@@ -25,23 +27,31 @@ export class Connection<Client extends Redis | Cluster = Redis | Cluster> extend
   constructor(client: Client, deadline: Milliseconds) {
     super()
     this.client = client
-    this.#deadline = deadline
+    this.#deadline = new Deadline(deadline)
     // A Cluster and a single client share these events, but not the types of their overloads.
     const events = client as unknown as EventEmitter
+    // ioredis makes a timer for each command. It is needed while connecting, whose commands pass no `run`.
+    const single = client.isCluster ? undefined : (client as Redis).options
     events.on('ready', () => {
+      if (single) single.commandTimeout = undefined
       this.#failure = undefined
+      this.#isGivenUp = false
       this.emit('ready')
     })
     events.on('error', (error: Error) => {
       // An error on a usable connection precedes its loss, and the first attempt to get it back may well succeed.
-      if (client.status !== 'ready') this.#failure = withoutArguments(error)
+      if (!this.isReady) this.#failure = withoutArguments(error)
     })
-    events.on('close', () => this.emit('lost'))
+    events.on('close', () => {
+      if (single) single.commandTimeout = deadline
+      this.emit('lost')
+    })
     events.on('end', () => this.#revive())
   }
 
+  /** Not while a connection that was given up lingers: what it is sent now would wait for the next one. */
   get isReady(): boolean {
-    return this.client.status === 'ready'
+    return this.client.status === 'ready' && !this.#isGivenUp
   }
 
   /**
@@ -54,8 +64,8 @@ export class Connection<Client extends Redis | Cluster = Redis | Cluster> extend
     }
     return new Promise((resolve, reject) => {
       const answersBefore = this.#answers
-      const timer = setTimeout(() => {
-        const error = new Error(`no answer from Redis within ${this.#deadline} ms`)
+      const waiting = this.#deadline.begin(() => {
+        const error = new Error(`no answer from Redis within ${this.#deadline.length} ms`)
         if (this.client.isCluster) {
           // A master that hangs tells nobody, not even by MOVED, who took over; the others know.
           ;(this.client as Cluster).refreshSlotsCache()
@@ -64,15 +74,15 @@ export class Connection<Client extends Redis | Cluster = Redis | Cluster> extend
           this.giveUp(error)
         }
         reject(error)
-      }, this.#deadline)
+      })
       operation(this.client).then(
         (answer) => {
-          clearTimeout(timer)
+          this.#deadline.end(waiting)
           this.#answers++
           resolve(answer)
         },
         (error: unknown) => {
-          clearTimeout(timer)
+          this.#deadline.end(waiting)
           if (isAnswer(error)) this.#answers++
           reject(this.#explained(error))
         },
@@ -89,7 +99,9 @@ export class Connection<Client extends Redis | Cluster = Redis | Cluster> extend
   giveUp(reason: Error): void {
     this.#failure = reason
     // Only a connection can be given up: to interrupt ioredis before it has one would end the client for ever.
-    if (this.isReady || this.client.status === 'connect') this.client.disconnect(true)
+    if (!this.isReady && this.client.status !== 'connect') return
+    this.#isGivenUp = true
+    this.client.disconnect(true)
   }
 
   /** Ends the connection and every attempt to get it back. */

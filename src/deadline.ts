@@ -1,0 +1,56 @@
+import type { Milliseconds } from './units.ts'
+
+/** One operation under way. */
+export interface Waiting {
+  /** When it is late, as `performance.now()` counts. */
+  readonly until: number
+  readonly giveUp: () => void
+}
+
+/**
+ * A length of time that each of many operations is given. They all wait on one timer: since all are given the same time,
+ * the one that began first is late first, and a timer of its own would cost an operation more than all else about it.
+ * Keeps the process alive while something is under way, and no longer.
+ */
+export class Deadline {
+  readonly length: Milliseconds
+  /** In the order in which they will be late. */
+  readonly #waiting = new Set<Waiting>()
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(length: Milliseconds) {
+    this.length = length
+  }
+
+  /** Calls `giveUp` when the time is over, unless `end` comes first. */
+  begin(giveUp: () => void): Waiting {
+    const waiting: Waiting = { until: performance.now() + this.length, giveUp }
+    this.#waiting.add(waiting)
+    if (!this.#timer) this.#wait(this.length)
+    else if (this.#waiting.size === 1) this.#timer.ref()
+    return waiting
+  }
+
+  /** `false`: too late, it was given up. */
+  end(waiting: Waiting): boolean {
+    const isInTime = this.#waiting.delete(waiting)
+    // The timer stays set, because the next operation will want it again.
+    if (isInTime && this.#waiting.size === 0) this.#timer?.unref()
+    return isInTime
+  }
+
+  #wait(length: Milliseconds): void {
+    this.#timer = setTimeout(() => this.#look(), length)
+  }
+
+  #look(): void {
+    this.#timer = undefined
+    const now = performance.now()
+    for (const waiting of this.#waiting) {
+      // A timer may be early, and this one was set for an operation that has settled since.
+      if (waiting.until > now) return this.#wait(Math.ceil(waiting.until - now))
+      this.#waiting.delete(waiting)
+      waiting.giveUp()
+    }
+  }
+}
