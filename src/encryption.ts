@@ -20,6 +20,8 @@ const KEY_NAME_LENGTH = 16
 export interface EncryptedStore extends Store {
   /** The keys from here on, newest first: the first encrypts, all decrypt. */
   use(keys: readonly KeyObject[]): void
+  /** What the store behind has found, decrypted; throws `ERR_SESSION_UNREADABLE`. */
+  open(key: Key, found: Found): Found
 }
 
 /**
@@ -64,6 +66,7 @@ export function encrypted(store: Store): EncryptedStore {
 
   return {
     ...store,
+    open,
     use(newKeys) {
       keys = new Map(newKeys.map((key) => [nameOf(key), key]))
     },
@@ -74,6 +77,11 @@ export function encrypted(store: Store): EncryptedStore {
         return result.conflict ? { conflict: open(key, result.conflict) } : result
       }),
   }
+}
+
+/** Whether this is the text of an encrypted record. */
+export function isEncrypted(text: string): boolean {
+  return sealedOf(text) !== undefined
 }
 
 function then<Answer, Result>(answer: Awaitable<Answer>, next: (answer: Answer) => Result): Awaitable<Result> {

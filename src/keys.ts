@@ -6,8 +6,7 @@ import { SessionError } from './errors.ts'
 export type Keys = readonly (string | Buffer | undefined)[] | Keygrip
 
 const MIN_KEY_BYTES = 16
-const HOW_TO_MAKE_ONE =
-  "Make one with: node -e \"console.log(require('node:crypto').randomBytes(32).toString('base64url'))\""
+const HOW_TO_MAKE_ONE = 'Make one with: npx koa-server-session secret'
 
 /** Signs with the newest key, and tells which key signed. Compatible with Keygrip's SHA-256 signatures. */
 export interface Keyring {

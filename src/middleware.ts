@@ -142,7 +142,7 @@ export function session<Data extends object = SessionData>(options: SessionOptio
     revoke: async (id) => {
       if (!isKey(id))
         throw new SessionError('ERR_SESSION_OPTION', 'sessions.revoke takes the public id of a session: session.id.')
-      return front.delete(id)
+      return subjects.revoke(id)
     },
     revokeAll: (subject, { except = [] } = {}) =>
       subjects.revokeAll(subject, typeof except === 'string' ? [except] : except),

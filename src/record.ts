@@ -59,6 +59,11 @@ export function endOf(record: SessionRecord, now: Instant): Instant {
   return Math.floor(Math.min(now + record.idleTimeout, record.createdAt + record.absoluteTimeout))
 }
 
+/** When a session that ends then was used last, to within a tenth of its idle timeout. */
+export function lastSeenAt({ createdAt, idleTimeout }: SessionRecord, expiresAt: Instant): Instant {
+  return Math.max(createdAt, expiresAt - idleTimeout)
+}
+
 /** The record with the changes on top; the very same record if they change nothing. */
 export function merge(record: SessionRecord, changes: Changes): SessionRecord {
   const entries = mergeEntries(record.entries, changes.entries)

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
-import { recordOf } from './commits.ts'
-import { SessionError, isSessionError } from './errors.ts'
-import type { SessionRecord } from './record.ts'
+import { SessionError } from './errors.ts'
+import { lastSeenAt, type SessionRecord } from './record.ts'
+import { lookAt, visitRecords, type Sighting } from './records.ts'
 import type { Store, SubjectIndex } from './store.ts'
 import type { Instant, Key, SubjectName } from './units.ts'
 
@@ -22,8 +22,6 @@ export interface SessionSummary {
   readonly isCurrent: boolean
 }
 
-/** Records looked at side by side, so that ten thousand are neither one round trip each nor one long standstill. */
-const AT_ONCE = 100
 /** A session that gets a new id while all are revoked is found by looking again. */
 const MAX_ROUNDS = 5
 
@@ -61,9 +59,12 @@ export class Subjects {
   /** The live sessions of this subject, the one that was seen last first. */
   async list(subject: string, current: Key | undefined): Promise<SessionSummary[]> {
     const sessions: SessionSummary[] = []
-    await this.#forEach(subject, async (key, { createdAt, idleTimeout, label }, expiresAt) => {
-      const lastSeenAt = Math.max(createdAt, expiresAt - idleTimeout)
-      sessions.push({ id: key, createdAt, lastSeenAt, expiresAt, label, isCurrent: key === current })
+    await this.visit(subject, async ({ key, found, record }) => {
+      if (!found || typeof record !== 'object') return
+      const { createdAt, label } = record
+      const { expiresAt } = found
+      const seenAt = lastSeenAt(record, expiresAt)
+      sessions.push({ id: key, createdAt, lastSeenAt: seenAt, expiresAt, label, isCurrent: key === current })
     })
     return sessions.sort((one, other) => other.lastSeenAt - one.lastSeenAt)
   }
@@ -73,49 +74,40 @@ export class Subjects {
     let revoked = 0
     for (let round = 0; round < MAX_ROUNDS; round++) {
       let found = 0
-      await this.#forEach(subject, async (key, record) => {
-        if (except.includes(key)) return
+      await this.visit(subject, async (sighting) => {
+        if (sighting.record === 'unreadable' || except.includes(sighting.key)) return
         found++
-        if (await this.#store.delete(key)) revoked++
-        await this.forget(record, key)
+        if (await this.end(sighting)) revoked++
       })
       if (found === 0) break
     }
     return revoked
   }
 
-  async #forEach(
-    subject: string,
-    visit: (key: Key, record: SessionRecord, expiresAt: Instant) => Promise<void>,
-  ): Promise<void> {
-    const index = this.#index()
-    const name = nameOf(subject)
-    const look = async (key: Key): Promise<void> => {
-      const [record, expiresAt] = await this.#record(key)
-      if (record === 'unreadable') return
-      if (record?.subject === subject) await visit(key, record, expiresAt)
-      else await index.remove(name, key)
-    }
-    let batch = new Set<Key>()
-    for await (const key of index.keys(name)) {
-      batch.add(key)
-      if (batch.size < AT_ONCE) continue
-      await Promise.all([...batch].map(look))
-      batch = new Set()
-      // Where the store answers at once, others would otherwise not have their turn.
-      await new Promise((resolve) => setImmediate(resolve))
-    }
-    await Promise.all([...batch].map(look))
+  /** Ends one session, whosever it is; `false`: there was none. */
+  async revoke(key: Key): Promise<boolean> {
+    return this.end(await lookAt(this.#store, key))
   }
 
-  async #record(key: Key): Promise<[SessionRecord | 'unreadable' | undefined, Instant]> {
-    try {
-      const found = await this.#store.load(key)
-      return found ? [recordOf(found), found.expiresAt] : [undefined, 0]
-    } catch (error) {
-      if (isSessionError(error, 'ERR_SESSION_UNREADABLE')) return ['unreadable', 0]
-      throw error
-    }
+  /** Ends the session that was looked at, and takes back its note; `false`: it had ended meanwhile. */
+  async end({ key, record }: Sighting): Promise<boolean> {
+    const existed = await this.#store.delete(key)
+    if (typeof record === 'object') await this.forget(record, key)
+    return existed
+  }
+
+  /**
+   * Looks at the subject's records, those that cannot be read included: whether they are the subject's is not known
+   * then. Wrong notes are taken back.
+   */
+  async visit(subject: string, visit: (sighting: Sighting) => Promise<void>): Promise<void> {
+    const index = this.#index()
+    const name = nameOf(subject)
+    await visitRecords(this.#store, index.keys(name), async (sighting) => {
+      const { key, record } = sighting
+      if (record === 'unreadable' || record?.subject === subject) await visit(sighting)
+      else await index.remove(name, key)
+    })
   }
 
   #index(): SubjectIndex {

@@ -3,7 +3,7 @@ import { describe, it, test } from 'node:test'
 import { inspect } from 'node:util'
 import { storeConformance } from '../src/conformance.ts'
 import { Diagnostics } from '../src/diagnostics.ts'
-import { encrypted } from '../src/encryption.ts'
+import { encrypted, isEncrypted } from '../src/encryption.ts'
 import { isSessionError } from '../src/errors.ts'
 import { guarded } from '../src/guard.ts'
 import { keyOf } from '../src/id.ts'
@@ -114,4 +114,13 @@ storeConformance(test, { name: 'encrypted memory', create: () => vaultOver(memor
 storeConformance(test, {
   name: 'encrypted files',
   create: () => vaultOver(fileStore({ directory: newDirectory(), pruneInterval: 0, grace: 0 }), NEW),
+})
+
+describe('isEncrypted', () => {
+  it('tells an encrypted record from any other', async () => {
+    const store = memoryStore()
+    await vaultOver(store, NEW).save(KEY, TEXT, later, undefined)
+    assert.equal(isEncrypted((await store.load(KEY))?.text ?? ''), true)
+    for (const text of [TEXT, '{}', 'not JSON', 'null']) assert.equal(isEncrypted(text), false)
+  })
 })

@@ -54,9 +54,9 @@ describe('keys', () => {
 
   const SHORT = 'ünder-16-bytes'
   const wrong: [what: string, keys: unknown, said: RegExp][] = [
-    ['an empty list', [], /no secret.*environment variable.*randomBytes/],
+    ['an empty list', [], /no secret.*environment variable.*npx koa-server-session secret/],
     ['a list of nothing', [undefined, undefined], /no secret.*environment variable/],
-    ['a short secret', [NEW, SHORT], /keys\[1\] has 15 bytes.*at least 16.*randomBytes/],
+    ['a short secret', [NEW, SHORT], /keys\[1\] has 15 bytes.*at least 16.*npx koa-server-session secret/],
     ['a short secret after one that is not set', [undefined, Buffer.from(SHORT)], /keys\[1\] has 15 bytes/],
     ['an empty secret', [''], /keys\[0\] has 0 bytes/],
     ['a number', [NEW, 5], /keys\[1\] must be a string or a Buffer/],
@@ -76,6 +76,6 @@ describe('keys', () => {
 
   it('that are nowhere: the error says how to make one', () => {
     assert.ok(discreet('ERR_SESSION_OPTION')(noKeys()))
-    assert.match(noKeys().message, /app\.keys.*randomBytes/)
+    assert.match(noKeys().message, /app\.keys.*npx koa-server-session secret/)
   })
 })

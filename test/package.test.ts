@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { after, before, describe, it } from 'node:test'
@@ -27,16 +27,18 @@ describe('the package that npm publishes', () => {
   const folder = mkdtempSync(join(tmpdir(), 'package-'))
   const project = join(folder, 'project')
   let packed: string[] = []
+  let tarballPath = ''
 
   before(() => {
     // Without its scripts, which would build anew under the feet of the tests that run beside this one.
     const answer = npm('pack', '--json', '--ignore-scripts', '--pack-destination', folder)
     const [tarball] = JSON.parse(answer) as { filename: string; files: { path: string }[] }[]
     assert.ok(tarball)
+    tarballPath = join(folder, tarball.filename)
     packed = tarball.files.map((file) => file.path)
     const installed = join(project, 'node_modules', manifest.name)
     mkdirSync(installed, { recursive: true })
-    execFileSync('tar', ['-xzf', join(folder, tarball.filename), '-C', installed, '--strip-components=1'])
+    execFileSync('tar', ['-xzf', tarballPath, '-C', installed, '--strip-components=1'])
     for (const dependency of Object.keys({ ...manifest.peerDependencies, ...manifest.dependencies })) {
       const target = join(project, 'node_modules', dependency)
       mkdirSync(dirname(target), { recursive: true })
@@ -66,6 +68,43 @@ describe('the package that npm publishes', () => {
         imported,
       )
     }
+  })
+
+  it('brings the command, once npm has installed it', () => {
+    const application = join(folder, 'application')
+    mkdirSync(application)
+    const lock = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')) as {
+      packages: Record<string, { version: string; integrity: string }>
+    }
+    const dependencies = { [manifest.name]: `file:${tarballPath}` }
+    // With the versions that are installed here, so that npm has them at hand and asks nobody for newer ones.
+    const known = ['lru-cache', 'keygrip', 'tsscmp', 'devalue'].map((name) => {
+      const entry = lock.packages[`node_modules/${name}`]
+      assert.ok(entry)
+      const resolved = `https://registry.npmjs.org/${name}/-/${name}-${entry.version}.tgz`
+      return [`node_modules/${name}`, { ...entry, dev: undefined, resolved }] as const
+    })
+    const packages = {
+      '': { dependencies },
+      [`node_modules/${manifest.name}`]: {
+        version: manifest.version,
+        resolved: `file:${tarballPath}`,
+        dependencies: manifest.dependencies,
+        bin: manifest.bin,
+      },
+      ...Object.fromEntries(known),
+    }
+    writeFileSync(join(application, 'package.json'), JSON.stringify({ private: true, dependencies }))
+    writeFileSync(
+      join(application, 'package-lock.json'),
+      JSON.stringify({ lockfileVersion: 3, requires: true, packages }),
+    )
+    const quiet = ['--prefer-offline', '--legacy-peer-deps', '--no-audit', '--no-fund']
+    execFileSync('npm', ['ci', ...quiet], { cwd: application, stdio: ['ignore', 'ignore', 'inherit'] })
+    const npx = (...args: string[]): string =>
+      execFileSync('npx', ['--no', '--', manifest.name, ...args], { cwd: application, encoding: 'utf8' })
+    assert.match(npx('secret'), /^[\w-]{43}\n$/)
+    assert.equal(npx('--version'), `${manifest.version}\n`)
   })
 
   it('keeps its other files to itself', () => {

@@ -186,6 +186,18 @@ describe('a store that cannot list', () => {
 })
 
 describe('sessions.revoke', () => {
+  it('takes back the note of whose session it was', async (test) => {
+    const store = await closing(test, 'memory:')
+    const { sessions, visitor } = await siteOn(test, store)
+    const [lost, kept] = [visitor(), visitor()]
+    const { id } = (await lost.get('/in?user=ada')) as { id: string }
+    const { id: keptId } = (await kept.get('/in?user=ada')) as { id: string }
+    assert.equal(await sessions.revoke(id), true)
+    assert.equal(await sessions.revoke(id), false)
+    assert.deepEqual((await noted(store, id)).size, 0)
+    assert.deepEqual((await noted(store, keptId)).size, 1)
+  })
+
   it('takes a public id and nothing else', async (test) => {
     const { sessions } = await siteOn(test, await closing(test, 'memory:'))
     for (const id of ['', 'ada', 5, undefined]) {

@@ -12,7 +12,7 @@ type Opener = (url: string) => Store
 
 /** Every kind of store that a URL can name. A new one is plugged in here, and nowhere else. */
 const OPENERS: ReadonlyMap<string, Opener> = new Map<string, Opener>([
-  ['file', openFiles],
+  ['file', (url) => fileStore(filesOf(url))],
   ['memory', (url) => (refuseMore(url), memoryStore())],
   ['null', (url) => (refuseMore(url), nullStore())],
   ['redis', (url) => redisStore(url === 'redis:' ? 'redis://127.0.0.1:6379' : url)],
@@ -55,7 +55,13 @@ export function storeFromUrl(url: string): Store {
   return open(url)
 }
 
-function openFiles(url: string): Store {
+/** Where the files are of a store that a URL or word names; `undefined` if it does not keep files. */
+export function directoryOfUrl(url: string): string | undefined {
+  if (url.toLowerCase() === 'file') return DEFAULT_DIRECTORY
+  return SCHEME.exec(url)?.[1]?.toLowerCase() === 'file' ? filesOf(url).directory : undefined
+}
+
+function filesOf(url: string): { directory: string; durable: boolean } {
   const [address = '', query, ...more] = url.slice('file:'.length).split('?')
   // In a URL these begin what a path does not have; a path that has them writes them as %3F and %23.
   if (more.length > 0 || url.includes('#')) throw wrong('The file: URL is malformed', FILE_FORM)
@@ -67,7 +73,7 @@ function openFiles(url: string): Store {
     }
     durable = parameters[0]![1] === 'true'
   }
-  return fileStore({ directory: pathOf(address) || DEFAULT_DIRECTORY, durable })
+  return { directory: pathOf(address) || DEFAULT_DIRECTORY, durable }
 }
 
 function pathOf(address: string): string {

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { SessionError } from '../../src/errors.ts'
 import type { Store } from '../../src/store.ts'
-import { storeFromUrl } from '../../src/stores/url.ts'
+import { directoryOfUrl, storeFromUrl } from '../../src/stores/url.ts'
 import { newDirectory } from '../support/directory.ts'
 
 const KEY = 'a'.repeat(64)
@@ -113,5 +113,28 @@ describe('storeFromUrl', () => {
         },
       )
     }
+  })
+})
+
+describe('directoryOfUrl', () => {
+  it('is where the files are, and nothing for any other store', () => {
+    const directories = [
+      'file',
+      'FILE:',
+      'file:./one',
+      'file:///tmp/fo%20ur?durable=true',
+      'redis',
+      'memory:',
+      'nonsense',
+    ]
+    assert.deepEqual(directories.map(directoryOfUrl), [
+      '.sessions',
+      '.sessions',
+      './one',
+      '/tmp/fo ur',
+      undefined,
+      undefined,
+      undefined,
+    ])
   })
 })

@@ -34,6 +34,7 @@ const FLOORS: Readonly<Record<string, number>> = {
   signals: 3.7,
   lifecycle: 4,
   cookie: 4,
+  records: 3.25,
   subjects: 3.5,
   scope: 4,
   response: 4.5,

@@ -240,6 +240,11 @@ export function makeRoot(root: string, durable: boolean): void {
   }
 }
 
+/** Whether a store has been made here: whatever else a directory may hold, it does not hold these two by chance. */
+export function isRoot(directory: string): boolean {
+  return existsSync(tmpOf(directory)) && existsSync(trashOf(directory))
+}
+
 /** Makes a directory, unless it is there. */
 export function makeDirectory(directory: string): void {
   try {

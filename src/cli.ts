@@ -1,0 +1,71 @@
+#!/usr/bin/env node
+import { constants } from 'node:os'
+import { parseCommandLine } from './cli/arguments.ts'
+import { DONE, FAILED, WRONG_USAGE, type Call, type ExitCode } from './cli/call.ts'
+import { COMMANDS } from './cli/commands.ts'
+import { helpOn, overview, version } from './cli/help.ts'
+import { openStore, type OpenStore } from './cli/store.ts'
+import { Terminal } from './cli/terminal.ts'
+import { isSessionError } from './errors.ts'
+
+/** The command `koa-server-session`: arguments in, exit code out. */
+async function main(args: string[], environment: NodeJS.ProcessEnv): Promise<ExitCode> {
+  const stopping = new AbortController()
+  const terminal = new Terminal(() => stopping.abort())
+  let interrupted: ExitCode | undefined
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    // Once: who asks a second time does not want to wait for what is under way.
+    process.once(signal, () => {
+      interrupted = 128 + constants.signals[signal]
+      stopping.abort()
+    })
+  }
+  let store: OpenStore | undefined
+  let code: ExitCode
+  try {
+    const { command, values, operands } = parseCommandLine(args, COMMANDS)
+    if (values.version) {
+      await terminal.line(version())
+      code = DONE
+    } else if (values.help || !command) {
+      const text = command ? helpOn(command.name, command.definition) : overview(COMMANDS)
+      if (values.help) await terminal.line(text)
+      else terminal.say(text)
+      code = values.help ? DONE : WRONG_USAGE
+    } else {
+      const call: Call = {
+        values,
+        operands,
+        terminal,
+        signal: stopping.signal,
+        openStore: () => (store ??= openStore(values.store, environment)),
+      }
+      code = await command.definition.run(call)
+    }
+  } catch (error) {
+    // What a stop has cut short is no failure.
+    if (!stopping.signal.aborted) terminal.say(sentenceOf(error, store?.name))
+    code = isSessionError(error, 'ERR_SESSION_OPTION') ? WRONG_USAGE : FAILED
+  }
+  await terminal.finish()
+  await store?.close()
+  if (terminal.failure) {
+    terminal.say(sentenceOf(terminal.failure))
+    return FAILED
+  }
+  if (interrupted !== undefined) return interrupted
+  // Who stops reading has seen enough.
+  return terminal.isCutOff ? DONE : code
+}
+
+/** The sentence of an error, and those of its causes; where it happened, if that was in the store. */
+function sentenceOf(error: unknown, where?: string): string {
+  const sentences = where === undefined ? [] : [`${where} failed.`]
+  for (let inner = error; inner instanceof Error; inner = inner.cause) {
+    const sentence = inner.message.replace(/^koa-server-session: /, '').replace(/ See `cause`\.$/, '')
+    if (sentence !== '' && !sentences.includes(sentence)) sentences.push(sentence)
+  }
+  return `koa-server-session: ${sentences.join('\n  ') || String(error)}`
+}
+
+process.exitCode = await main(process.argv.slice(2), process.env)

@@ -1,0 +1,125 @@
+import { parseArgs } from 'node:util'
+import type { Command, Commands, Values } from './call.ts'
+import { wrong } from './usage.ts'
+
+interface Option {
+  readonly type: 'string' | 'boolean'
+  readonly short?: string
+  readonly multiple?: boolean
+}
+
+const OPTIONS: Readonly<Record<keyof Values, Option>> = {
+  store: { type: 'string', short: 's' },
+  subject: { type: 'string' },
+  except: { type: 'string', multiple: true },
+  count: { type: 'string' },
+  all: { type: 'boolean' },
+  yes: { type: 'boolean', short: 'y' },
+  json: { type: 'boolean' },
+  help: { type: 'boolean', short: 'h' },
+  version: { type: 'boolean', short: 'v' },
+}
+
+/** An id as browsers have it, with its signature or without, with the cookie's name or without. */
+const COOKIE = /^(?:[^=\s]+=)?[\w-]{43}(?:\.[\w-]+)?;?$/
+
+export interface CommandLine {
+  /** Absent if none was given. */
+  readonly command: { readonly name: string; readonly definition: Command } | undefined
+  readonly values: Values
+  readonly operands: readonly string[]
+}
+
+/** Throws `ERR_SESSION_OPTION` that says what is wrong with the arguments, and repeats no more of them than names. */
+export function parseCommandLine(args: string[], commands: Commands): CommandLine {
+  if (args.some((arg, index) => COOKIE.test(arg) && !isSubject(args, index))) throw pastedCookie()
+  const { tokens } = parseArgs({ args, options: OPTIONS, strict: false, allowPositionals: true, tokens: true })
+  const values: Values = { except: [], all: false, yes: false, json: false, help: false, version: false }
+  const given: (keyof Values)[] = []
+  const operands: string[] = []
+  for (const token of tokens) {
+    if (token.kind === 'positional') operands.push(token.value)
+    if (token.kind !== 'option') continue
+    const name = token.name as keyof Values
+    if (!Object.hasOwn(OPTIONS, name))
+      throw wrong(`There is no option ${token.rawName}.${near(token.name, OPTION_NAMES, '--')}`)
+    given.push(name)
+    set(values, name, token.value, token.inlineValue === true)
+  }
+  if (operands[0] === 'help') {
+    operands.shift()
+    values.help = true
+  }
+  const name = operands.shift()
+  if (name === undefined) return { command: undefined, values, operands }
+  const definition = Object.hasOwn(commands, name) ? commands[name] : undefined
+  if (!definition) throw wrong(`${quoted(name)} is not a command.${near(name, Object.keys(commands))} See --help.`)
+  if (!values.help && !values.version) check(name, definition, given, operands)
+  return { command: { name, definition }, values, operands }
+}
+
+function check(name: string, command: Command, given: (keyof Values)[], operands: readonly string[]): void {
+  const stranger = given.find((option) => !command.options.includes(option))
+  if (stranger) throw wrong(`${name} takes no --${stranger}. See ${name} --help.`)
+  const { least, most, what } = command.operands
+  if (operands.length < least) throw wrong(`${name} needs ${what}. See ${name} --help.`)
+  if (operands.length > most) throw wrong(`${name} takes ${most === 0 ? 'options only' : what}. See ${name} --help.`)
+}
+
+function set(values: Values, name: keyof Values, value: string | undefined, isInline: boolean): void {
+  if (OPTIONS[name].type === 'boolean') {
+    if (isInline) throw wrong(`--${name} takes no value.`)
+    Object.assign(values, { [name]: true })
+    return
+  }
+  if (value === undefined || (!isInline && /^-./.test(value))) throw wrong(`--${name} needs a value.`)
+  if (name === 'except') values.except.push(value)
+  else Object.assign(values, { [name]: value })
+}
+
+/** A user's name may look like anything. */
+function isSubject(args: readonly string[], index: number): boolean {
+  return args[index]?.startsWith('--subject=') === true || args[index - 1] === '--subject'
+}
+
+function pastedCookie(): Error {
+  return wrong(
+    'This looks like the value of a session cookie, which is a secret: whoever has it has the session. Wanted is the ' +
+      'public id, 64 hexadecimal digits, as `list` and session.id show it. Consider whether your shell keeps a history.',
+  )
+}
+
+const OPTION_NAMES = Object.keys(OPTIONS)
+
+function quoted(name: string): string {
+  // Longer than any command: then it is something else that went astray, and may be worth hiding.
+  return /^[\w-]{1,16}$/.test(name) ? `"${name}"` : 'The first argument'
+}
+
+function near(word: string, names: readonly string[], prefix = ''): string {
+  const [best] = names
+    .map((name) => ({ name, distance: name.startsWith(word) ? 1 : distanceOf(word.toLowerCase(), name) }))
+    .sort((one, other) => one.distance - other.distance)
+  return best && best.distance <= 2 && best.distance < best.name.length - 1
+    ? ` Did you mean ${prefix}${best.name}?`
+    : ''
+}
+
+/** How many letters must be put in, taken out, changed or swapped with their neighbour to make one word the other. */
+function distanceOf(one: string, other: string): number {
+  const rows = [Array.from({ length: other.length + 1 }, (_, column) => column)]
+  for (let i = 1; i <= one.length; i++) {
+    const row = [i]
+    for (let j = 1; j <= other.length; j++) {
+      const before = rows[i - 1] as number[]
+      const isSame = one[i - 1] === other[j - 1]
+      let cost = Math.min((before[j] ?? 0) + 1, (row[j - 1] ?? 0) + 1, (before[j - 1] ?? 0) + (isSame ? 0 : 1))
+      if (i > 1 && j > 1 && one[i - 1] === other[j - 2] && one[i - 2] === other[j - 1]) {
+        cost = Math.min(cost, (rows[i - 2]?.[j - 2] ?? 0) + 1)
+      }
+      row.push(cost)
+    }
+    rows.push(row)
+  }
+  return rows[one.length]?.[other.length] ?? 0
+}

@@ -1,0 +1,10 @@
+import type { Commands } from './call.ts'
+import { list } from './list.ts'
+import { prune } from './prune.ts'
+import { revoke } from './revoke.ts'
+import { secret } from './secret.ts'
+import { show } from './show.ts'
+import { stats } from './stats.ts'
+
+/** What the command can do. */
+export const COMMANDS: Commands = { secret, list, show, revoke, prune, stats }

@@ -1,0 +1,79 @@
+import { readFileSync } from 'node:fs'
+import type { Command, Commands, Values } from './call.ts'
+
+const HELP_ON_OPTIONS: Readonly<Record<keyof Values, readonly [form: string, help: string]>> = {
+  store: ['-s, --store URL', 'the store; default $SESSION_STORE, else file:.sessions'],
+  subject: ['--subject NAME', 'the sessions of this user: what session.identify was given'],
+  except: ['--except ID', 'leave this session alone; may be repeated'],
+  all: ['--all', 'all sessions of the store'],
+  count: ['--count N', 'so many secrets, one on a line; default 1'],
+  yes: ['-y, --yes', 'do not ask'],
+  json: ['--json', 'output for programs'],
+  help: ['-h, --help', 'this text'],
+  version: ['-v, --version', 'the version of the package'],
+}
+
+const EXIT_CODES = `Exit codes
+  0    done
+  1    the store cannot be reached or failed, or the answer was no
+  2    wrong usage
+  3    no such session or user, or this kind of store cannot do that
+  130  stopped by Ctrl-C; what was done by then stays done`
+
+const STORES = `Stores
+  file:./directory   redis://host   rediss://host   redis+sentinel://host:26379/name   redis+cluster://host
+  memcached://host can show and revoke by id only; memory: and null: live inside the application.
+  Better in $SESSION_STORE than in --store if the URL has a password: other users of the machine see arguments.
+
+Encrypted records are read with $SESSION_KEY and $SESSION_KEY_OLD, the application's signing secrets.`
+
+/** What `--help` says without a command. */
+export function overview(commands: Commands): string {
+  const rows = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(8)} ${summary}`)
+  return `Looks after the sessions of koa-server-session.
+
+Usage
+  koa-server-session <command> [options]
+
+Commands
+${rows.join('\n')}
+
+Options
+${options(['help', 'version'])}
+  Each command has its own --help.
+
+${STORES}
+
+${EXIT_CODES}`
+}
+
+/** What `--help` says of one command. */
+export function helpOn(name: string, { summary, usage, options: own, details }: Command): string {
+  const needsStore = own.includes('store')
+  return [
+    `${summary.charAt(0).toUpperCase()}${summary.slice(1)}.`,
+    `Usage\n${usage
+      .split('\n')
+      .map((form) => `  koa-server-session ${name} ${form}`.trimEnd())
+      .join('\n')}`,
+    `Options\n${options([...own, 'help'])}`,
+    ...(details ? [details] : []),
+    ...(needsStore ? [STORES] : []),
+    EXIT_CODES,
+  ].join('\n\n')
+}
+
+/** Of this package, as npm knows it. */
+export function version(): string {
+  const manifest = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as {
+    version: string
+  }
+  return manifest.version
+}
+
+function options(names: readonly (keyof Values)[]): string {
+  return names
+    .map((name) => HELP_ON_OPTIONS[name])
+    .map(([form, help]) => `  ${form.padEnd(16)} ${help}`)
+    .join('\n')
+}

@@ -1,0 +1,59 @@
+import type { Sighting } from '../records.ts'
+import { DONE, NOT_FOUND, type Call, type Command } from './call.ts'
+import { instant, size } from './format.ts'
+import { canList, cannotList, lineOf, visitAll, type SessionLine } from './sessions.ts'
+import { harmless } from './terminal.ts'
+
+const COLUMNS = ['ID', 'CREATED', 'LAST SEEN', 'EXPIRES', 'SIZE', 'USER', 'LABEL'] as const
+const WIDTHS = [64, 20, 20, 20, 8]
+
+export const list: Command = {
+  summary: 'list the live sessions, or those of a user',
+  usage: '[--subject NAME] [--json] [--store URL]',
+  options: ['subject', 'json', 'store'],
+  operands: { least: 0, most: 0, what: '' },
+  details: `In no order, as they are found. With --json each line is a document of its own: id, createdAt, lastSeenAt,
+expiresAt (Unix milliseconds), bytes, subject and label if it has them, and state: "encrypted" or "unreadable"
+instead of what cannot be read.`,
+  async run(call) {
+    const store = call.openStore()
+    if (!canList(store)) return cannotList(call, store)
+    const { values, terminal, signal } = call
+    let count = 0
+    const visit = async (sighting: Sighting): Promise<void> => {
+      const line = lineOf(sighting)
+      if (!line || signal.aborted) return
+      if (count++ === 0 && !values.json) await terminal.line(terminal.paint('bold', row([...COLUMNS])))
+      await print(call, line)
+    }
+    if (values.subject === undefined) await visitAll(store, signal, undefined, '', visit)
+    else await store.subjects.visit(values.subject, visit)
+    if (count > 0 || signal.aborted) return DONE
+    if (values.subject === undefined) {
+      terminal.say(`There is no live session in ${store.name}.`)
+      return DONE
+    }
+    terminal.say(`This user has no live session in ${store.name}.`)
+    return NOT_FOUND
+  },
+}
+
+async function print({ values, terminal }: Call, line: SessionLine): Promise<void> {
+  if (values.json) return terminal.json(line)
+  const { id, createdAt, lastSeenAt, expiresAt, bytes, subject = '', label = '', state } = line
+  const text = row([
+    id,
+    ...[createdAt, lastSeenAt, expiresAt].map((at) => (at === undefined ? '-' : instant(at))),
+    bytes === undefined ? '-' : size(bytes).padStart(WIDTHS[4] as number),
+    state === undefined ? harmless(subject) || '-' : `(${state})`,
+    harmless(label),
+  ])
+  return terminal.line(state === undefined ? text : terminal.paint('dim', text))
+}
+
+function row(cells: readonly string[]): string {
+  return cells
+    .map((cell, column) => cell.padEnd(WIDTHS[column] ?? 0))
+    .join('  ')
+    .trimEnd()
+}

@@ -1,0 +1,98 @@
+import type { Key } from '../units.ts'
+import { assertId, wrong } from './usage.ts'
+import { DONE, FAILED, NOT_FOUND, WRONG_USAGE, type Call, type Command, type ExitCode } from './call.ts'
+import { counted } from './format.ts'
+import { canList, cannotList, visitAll } from './sessions.ts'
+import type { OpenStore } from './store.ts'
+
+export const revoke: Command = {
+  summary: 'end sessions: by id, of a user, or all',
+  usage: `ID… [--json] [--store URL]
+--subject NAME [--except ID] [--json] [--store URL]
+--all [--except ID] [--yes] [--json] [--store URL]`,
+  options: ['subject', 'except', 'all', 'yes', 'json', 'store'],
+  operands: { least: 0, most: Infinity, what: 'ids' },
+  details: `Its visitor is signed out on every node, and what a request under way still wants to save is dropped.
+--all asks before it begins; where nobody can be asked, it needs --yes. --json prints {"revoked": 2} and what
+was not found or could not be ended.`,
+  async run(call) {
+    const { operands, values } = call
+    const ways = [operands.length > 0, values.subject !== undefined, values.all].filter(Boolean).length
+    if (ways !== 1) throw wrong('revoke needs either ids, or --subject NAME, or --all. See revoke --help.')
+    if (operands.length > 0 && values.except.length > 0) throw wrong('--except goes with --subject or --all.')
+    for (const id of [...operands, ...values.except]) assertId(id)
+    const store = call.openStore()
+    if (operands.length > 0) return revokeIds(call, store)
+    if (!canList(store)) return cannotList(call, store)
+    return values.subject === undefined ? revokeAll(call, store) : revokeSubject(call, store, values.subject)
+  },
+}
+
+async function revokeIds(call: Call, { subjects, name }: OpenStore): Promise<ExitCode> {
+  let revoked = 0
+  const notFound: Key[] = []
+  for (const id of new Set(call.operands)) {
+    if (call.signal.aborted) break
+    if (await subjects.revoke(id)) revoked++
+    else notFound.push(id)
+  }
+  await report(call, name, revoked, notFound.length > 0 ? { notFound } : {})
+  for (const id of notFound) call.terminal.say(`There is no live session ${id}.`)
+  return notFound.length > 0 ? NOT_FOUND : DONE
+}
+
+async function revokeSubject(call: Call, { subjects, name }: OpenStore, subject: string): Promise<ExitCode> {
+  const { except } = call.values
+  let found = 0
+  let unreadable = 0
+  await subjects.visit(subject, async ({ key, record }) => {
+    if (record === 'unreadable' && !except.includes(key)) unreadable++
+    else found++
+  })
+  const revoked = await subjects.revokeAll(subject, except)
+  await report(call, name, revoked, unreadable > 0 ? { unreadable } : {})
+  if (unreadable > 0) {
+    call.terminal.say(
+      `${counted(unreadable, 'session')} noted for this user cannot be read, and may be another’s by now, so nothing was ` +
+        'done to them. If they are encrypted, set SESSION_KEY. Else end them by their ids, which list --subject shows.',
+    )
+    return FAILED
+  }
+  if (found === 0) call.terminal.say(`This user has no live session in ${name}.`)
+  return found === 0 ? NOT_FOUND : DONE
+}
+
+async function revokeAll(call: Call, store: OpenStore): Promise<ExitCode> {
+  const { values, terminal, signal } = call
+  if (!values.yes) {
+    if (!terminal.isInteractive) {
+      terminal.say(
+        'koa-server-session: revoke --all ends every session. There is nobody to ask: add --yes if that is meant.',
+      )
+      return WRONG_USAGE
+    }
+    if (!(await terminal.ask(`End all sessions in ${store.name}?`, signal))) {
+      if (!signal.aborted) terminal.say('Nothing was ended.')
+      return FAILED
+    }
+  }
+  let revoked = 0
+  let unreadable = 0
+  const progress = terminal.progress('Counting sessions')
+  await visitAll(store, signal, progress, 'Ending sessions', async (sighting) => {
+    if (values.except.includes(sighting.key)) return
+    // Without a Found even the store does not know what it is, and would not delete it.
+    if (sighting.record === 'unreadable' && !sighting.found) unreadable++
+    else if (await store.subjects.end(sighting)) revoked++
+  })
+  progress.end()
+  await report(call, store.name, revoked, unreadable > 0 ? { unreadable } : {})
+  if (unreadable === 0) return DONE
+  terminal.say(`${unreadable} more are no sessions of this library, or damaged; they were left as they are.`)
+  return FAILED
+}
+
+async function report({ values, terminal }: Call, name: string, revoked: number, more: object): Promise<void> {
+  if (values.json) await terminal.json({ revoked, ...more })
+  else await terminal.line(`${counted(revoked, 'session')} ended in ${name}.`)
+}

@@ -1,0 +1,83 @@
+import { lastSeenAt } from '../record.ts'
+import { visitRecords, type Sighting } from '../records.ts'
+import type { Instant, Key, Milliseconds } from '../units.ts'
+import { NOT_FOUND, type Call, type ExitCode } from './call.ts'
+import type { Progress } from './progress.ts'
+import type { OpenStore, StoredFound } from './store.ts'
+
+/** One session, as programs get it. Absent: could not be read. */
+export interface SessionLine {
+  readonly id: Key
+  readonly createdAt?: Instant
+  readonly lastSeenAt?: Instant
+  readonly expiresAt?: Instant
+  readonly subject?: string
+  readonly label?: string
+  /** What its record takes in the store. */
+  readonly bytes?: number
+  readonly state?: 'encrypted' | 'unreadable'
+}
+
+/** What there is to say of a session without its data; `undefined` if there is none. */
+export function lineOf({ key, found, record }: Sighting): SessionLine | undefined {
+  if (record === undefined) return undefined
+  const stored = found as StoredFound | undefined
+  const known = stored && { expiresAt: stored.expiresAt, bytes: stored.bytes }
+  if (record === 'unreadable') {
+    return { id: key, ...known, state: stored?.whyEncrypted === undefined ? 'unreadable' : 'encrypted' }
+  }
+  const { createdAt, subject, label } = record
+  return {
+    id: key,
+    createdAt,
+    ...(known && { lastSeenAt: lastSeenAt(record, known.expiresAt) }),
+    ...known,
+    ...(subject !== undefined && { subject }),
+    ...(label !== undefined && { label }),
+  }
+}
+
+/** How long ago the session began, if that is known. */
+export function ageOf({ createdAt }: SessionLine): Milliseconds | undefined {
+  return createdAt === undefined ? undefined : Math.max(0, Date.now() - createdAt)
+}
+
+/** Visits all sessions of the store. The bar counts them first, if somebody sees it. */
+export async function visitAll(
+  { store }: OpenStore,
+  signal: AbortSignal,
+  progress: Progress | undefined,
+  label: string,
+  visit: (sighting: Sighting) => Promise<void>,
+): Promise<void> {
+  const keys = (): AsyncIterable<Key> => store.keys?.() ?? nothing()
+  if (progress?.isSeen) {
+    let total = 0
+    for await (const _ of keys()) {
+      if (signal.aborted) return
+      progress.step()
+      total++
+    }
+    progress.next(label, total)
+  }
+  const visitOne = async (sighting: Sighting): Promise<void> => {
+    await visit(sighting)
+    progress?.step()
+  }
+  await visitRecords(store, keys(), visitOne, signal)
+}
+
+async function* nothing(): AsyncGenerator<Key> {}
+
+/** Whether the store can be asked for its sessions; if not, says so, and what does work. */
+export function canList({ store }: OpenStore): boolean {
+  return store.keys !== undefined
+}
+
+/** What to answer where the store cannot be asked for its sessions. */
+export function cannotList({ terminal }: Call, { name }: OpenStore): ExitCode {
+  terminal.say(
+    `koa-server-session: ${name} cannot tell which sessions it holds. What works with it: show ID, revoke ID, secret.`,
+  )
+  return NOT_FOUND
+}

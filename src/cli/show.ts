@@ -1,0 +1,126 @@
+import { inspect } from 'node:util'
+import type { SessionRecord } from '../record.ts'
+import { lookAt } from '../records.ts'
+import type { Milliseconds } from '../units.ts'
+import { Codec, type Entry } from '../value.ts'
+import { assertId } from './usage.ts'
+import { DONE, FAILED, NOT_FOUND, type Call, type Command } from './call.ts'
+import { duration, instant, size } from './format.ts'
+import { lineOf, type SessionLine } from './sessions.ts'
+import type { StoredFound } from './store.ts'
+import { harmless, harmlessJson, type Terminal } from './terminal.ts'
+
+export const show: Command = {
+  summary: 'show one session with its data',
+  usage: 'ID [--json] [--store URL]',
+  options: ['json', 'store'],
+  operands: { least: 1, most: 1, what: 'one id' },
+  details: `With --json the data is as it is stored: JSON, and {"~": …} around what JSON has no form for, such as a Date.`,
+  async run(call) {
+    const [id = ''] = call.operands
+    assertId(id)
+    const { store, name } = call.openStore()
+    const { terminal, values } = call
+    const sighting = await lookAt(store, id)
+    const line = lineOf(sighting)
+    if (!line) {
+      terminal.say(`There is no live session of this id in ${name}.`)
+      return NOT_FOUND
+    }
+    const record = typeof sighting.record === 'object' ? sighting.record : undefined
+    if (values.json) await terminal.line(harmlessJson(document(line, record)))
+    else await print(call, line, record, sighting.found?.version)
+    if (record) return DONE
+    const why = (sighting.found as StoredFound | undefined)?.whyEncrypted
+    terminal.say(
+      why === undefined
+        ? 'Its record cannot be read: another release or another program wrote it.'
+        : `Its record is encrypted: ${why}.`,
+    )
+    return FAILED
+  },
+}
+
+async function print(
+  { terminal }: Call,
+  line: SessionLine,
+  record: SessionRecord | undefined,
+  version: number | undefined,
+): Promise<void> {
+  const now = Date.now()
+  const ago = (at: number): string => `${instant(at)}  ${duration(now - at)} ago`
+  const facts: [name: string, value: string | undefined][] = [
+    ['id', line.id],
+    ['created', line.createdAt === undefined ? undefined : ago(line.createdAt)],
+    ['last seen', line.lastSeenAt === undefined ? undefined : ago(line.lastSeenAt)],
+    [
+      'expires',
+      line.expiresAt === undefined ? undefined : `${instant(line.expiresAt)}  in ${duration(line.expiresAt - now)}`,
+    ],
+    ['idle timeout', lengthOf(record?.idleTimeout)],
+    ['absolute timeout', lengthOf(record?.absoluteTimeout)],
+    ['cookie', record && (record.persistent ? 'outlives the browser' : 'ends with the browser')],
+    ['user', line.subject === undefined ? undefined : harmless(line.subject)],
+    ['label', line.label === undefined ? undefined : harmless(line.label)],
+    ['size', line.bytes === undefined ? undefined : size(line.bytes)],
+    ['version', version?.toString()],
+  ]
+  for (const [name, value] of facts) {
+    if (value !== undefined) await terminal.line(`${terminal.paint('dim', name.padEnd(16))}  ${value}`)
+  }
+  for (const [heading, entries] of [
+    ['data', record?.entries],
+    ['flash', record?.flash],
+  ] as const) {
+    if (!entries || (heading === 'flash' && entries.size === 0)) continue
+    await terminal.line(`\n${terminal.paint('bold', heading)}${entries.size === 0 ? '  (none)' : ''}`)
+    for (const [name, entry] of entries) await terminal.line(`  ${harmless(name)}: ${pretty(entry, terminal)}`)
+  }
+}
+
+const CODEC = new Codec()
+
+/** What `inspect` itself puts in; it escapes what a value has of that kind, but not what turns the direction of text. */
+// oxlint-disable-next-line no-control-regex
+const COLOR = /(\u001B\[\d+m)/
+
+/** The value as JavaScript writes it; as its text, where only the application's own serializer can read it. */
+function pretty(entry: Entry, { isColored }: Terminal): string {
+  let value: unknown
+  try {
+    value = entry.read(CODEC)
+  } catch {
+    value = entry.text
+  }
+  const text = inspect(value, {
+    depth: Infinity,
+    maxArrayLength: Infinity,
+    maxStringLength: Infinity,
+    colors: isColored,
+  })
+  return text
+    .split('\n')
+    .map((line) =>
+      line
+        .split(COLOR)
+        .map((part) => (COLOR.test(part) ? part : harmless(part)))
+        .join(''),
+    )
+    .join('\n  ')
+}
+
+function lengthOf(length: Milliseconds | undefined): string | undefined {
+  return length === undefined ? undefined : duration(length)
+}
+
+/** Built of the stored texts, which are JSON already, so that nothing is lost on the way. */
+function document(line: SessionLine, record: SessionRecord | undefined): string {
+  const { idleTimeout, absoluteTimeout, persistent } = record ?? {}
+  const facts = JSON.stringify({ ...line, idleTimeout, absoluteTimeout, persistent })
+  if (!record) return facts
+  return `${facts.slice(0, -1)},"data":${entriesOf(record.entries)},"flash":${entriesOf(record.flash)}}`
+}
+
+function entriesOf(entries: SessionRecord['entries']): string {
+  return `{${Array.from(entries, ([name, { text }]) => `${JSON.stringify(name)}:${text}`).join(',')}}`
+}

@@ -1,0 +1,98 @@
+import { Diagnostics } from '../diagnostics.ts'
+import { encrypted, isEncrypted } from '../encryption.ts'
+import { SessionError, isSessionError } from '../errors.ts'
+import { guarded } from '../guard.ts'
+import { keyringOf } from '../keys.ts'
+import type { Found, Store } from '../store.ts'
+import { isRoot } from '../stores/file/layout.ts'
+import { directoryOfUrl, storeFromUrl } from '../stores/url.ts'
+import { Subjects } from '../subjects.ts'
+import type { Key, Milliseconds } from '../units.ts'
+
+/** A person or a nightly job waits longer than a request does. */
+const DEADLINE: Milliseconds = 10_000
+const DEFAULT_STORE = 'file:.sessions'
+
+/** A store as the command uses it: the library's own way to it, without the cache. */
+export interface OpenStore {
+  /** What it is, without what is secret in its URL. */
+  readonly name: string
+  readonly store: Store
+  readonly subjects: Subjects
+  /** Lets go of it; a prune under way stops. Again is harmless. */
+  close(): Promise<void>
+}
+
+/** A record, with the length that it has in the store. */
+export interface StoredFound extends Found {
+  readonly bytes: number
+  /** Absent where it is not encrypted, or could be decrypted. */
+  readonly whyEncrypted?: string
+}
+
+/**
+ * Opens the store, and makes none. Throws `ERR_SESSION_OPTION` if the URL is wrong, and
+ * `ERR_SESSION_STORE_UNAVAILABLE` if there is no directory of sessions where the URL says.
+ */
+export function openStore(
+  given: string | undefined,
+  { SESSION_STORE, SESSION_KEY, SESSION_KEY_OLD }: NodeJS.ProcessEnv,
+): OpenStore {
+  const url = given ?? SESSION_STORE ?? DEFAULT_STORE
+  if (/^(?:memory|null)\b/i.test(url)) throw insideOnly(url)
+  const directory = directoryOfUrl(url)
+  if (directory !== undefined && !isRoot(directory)) throw noStoreThere(directory)
+  const opened = storeFromUrl(url)
+  const store = guarded(opened, DEADLINE, new Diagnostics('koa-server-session'))
+  const keyring = SESSION_KEY || SESSION_KEY_OLD ? keyringOf([SESSION_KEY, SESSION_KEY_OLD].filter(Boolean)) : undefined
+  const vault = encrypted(store)
+  if (keyring) vault.use(keyring.derive('encryption'))
+
+  function decrypted(key: Key, found: Found): StoredFound {
+    const bytes = Buffer.byteLength(found.text)
+    if (!isEncrypted(found.text)) return { ...found, bytes }
+    if (!keyring) return { ...found, bytes, whyEncrypted: 'set SESSION_KEY to the application’s secret to read it' }
+    try {
+      return { ...vault.open(key, found), bytes }
+    } catch (error) {
+      if (!isSessionError(error)) throw error
+      return { ...found, bytes, whyEncrypted: error.message }
+    }
+  }
+
+  const readable: Store = {
+    ...store,
+    load: async (key) => {
+      const found = await store.load(key)
+      return found && decrypted(key, found)
+    },
+  }
+  let closing: Promise<void> | undefined
+  return {
+    name: directory === undefined ? withoutSecrets(url) : `file:${directory}`,
+    store: readable,
+    subjects: new Subjects(readable),
+    close: () => (closing ??= Promise.resolve(opened.close?.())),
+  }
+}
+
+/** What stands between the scheme and the hosts, or after the question mark, may be a password. */
+function withoutSecrets(url: string): string {
+  return url.replace(/\/\/[^@/?]*@/, '//').replace(/\?.*/s, '')
+}
+
+function insideOnly(url: string): SessionError {
+  return new SessionError(
+    'ERR_SESSION_OPTION',
+    `${/^\w+/.exec(url)?.[0]}: keeps sessions inside the application, where no other program can look. ` +
+      'Name another store with --store URL or SESSION_STORE.',
+  )
+}
+
+function noStoreThere(directory: string): SessionError {
+  return new SessionError(
+    'ERR_SESSION_STORE_UNAVAILABLE',
+    `There are no sessions in the directory ${directory}: it is not there, or is not one of koa-server-session’s. ` +
+      'The application makes it with the first session. Name another with --store file:./directory or SESSION_STORE.',
+  )
+}

@@ -1,0 +1,89 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+
+const CLI = fileURLToPath(new URL('../../src/cli.js', import.meta.url))
+
+/** How a call of `koa-server-session` ended. */
+export interface Ended {
+  readonly code: number
+  readonly out: string
+  readonly err: string
+}
+
+export interface Circumstances {
+  readonly env?: NodeJS.ProcessEnv
+  readonly cwd?: string
+  /** Given to Node, before the program. */
+  readonly nodeOptions?: readonly string[]
+}
+
+/** Calls the command as a script does: without a terminal, and with nothing to read. */
+export async function command(args: readonly string[], circumstances: Circumstances = {}): Promise<Ended> {
+  const child = spawn(process.execPath, [...(circumstances.nodeOptions ?? []), CLI, ...args], {
+    ...surroundings(circumstances),
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let [out, err] = ['', '']
+  child.stdout.on('data', (data) => (out += String(data)))
+  child.stderr.on('data', (data) => (err += String(data)))
+  const [code] = (await once(child, 'close')) as [number]
+  return { code, out, err }
+}
+
+/** Calls it in a pipeline of the shell, where `$CLI` stands for it. The code is that of the first part that failed. */
+export async function pipeline(script: string, circumstances: Circumstances = {}): Promise<Ended> {
+  const child = spawn('bash', ['-o', 'pipefail', '-c', script], {
+    ...surroundings(circumstances, { CLI: `${process.execPath} ${CLI}` }),
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let [out, err] = ['', '']
+  child.stdout.on('data', (data) => (out += String(data)))
+  child.stderr.on('data', (data) => (err += String(data)))
+  const [code] = (await once(child, 'close')) as [number]
+  return { code, out, err }
+}
+
+/** A call at a terminal, where results and questions appear in one place. */
+export interface AtTerminal {
+  /** Resolves when this has appeared. */
+  sees(text: RegExp): Promise<void>
+  types(keys: string): void
+  /** Resolves to all that has appeared, when the command has ended. */
+  ended(): Promise<{ code: number; screen: string }>
+}
+
+/** Calls it in a terminal of its own (by util-linux's `script`, which makes one). */
+export function atTerminal(args: readonly string[], circumstances: Circumstances = {}): AtTerminal {
+  const words = [process.execPath, CLI, ...args].map((word) => `'${word.replaceAll("'", "'\\''")}'`)
+  // With exec, so that the keys for an interrupt reach the command alone.
+  const child = spawn('script', ['-qec', `exec ${words.join(' ')}`, '/dev/null'], {
+    ...surroundings(circumstances, { TERM: 'xterm-256color' }),
+    stdio: ['pipe', 'pipe', 'inherit'],
+  })
+  let screen = ''
+  child.stdout.on('data', (data) => (screen += String(data)))
+  const closed = once(child, 'close') as Promise<[number]>
+  return {
+    async sees(text) {
+      while (!text.test(screen)) {
+        const news = await Promise.race([once(child.stdout, 'data'), closed.then(() => undefined)])
+        if (!news && !text.test(screen)) throw new Error(`It ended without a word of ${text}:\n${screen}`)
+      }
+    },
+    types: (keys) => void child.stdin.write(keys),
+    async ended() {
+      const [code] = await closed
+      return { code, screen }
+    },
+  }
+}
+
+/** No setting of whoever runs the tests. */
+function surroundings(
+  { env, cwd }: Circumstances,
+  more: NodeJS.ProcessEnv = {},
+): { env: NodeJS.ProcessEnv; cwd?: string } {
+  const { PATH } = process.env
+  return { env: { PATH, ...more, ...env }, ...(cwd !== undefined && { cwd }) }
+}
