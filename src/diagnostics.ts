@@ -7,6 +7,7 @@ export interface DiagnosticMessage {
   readonly cookieName: string
   /** What happened, in a word or two: the reason of an `error` or `suspicious` message. */
   readonly reason?: string
+  /** What was thrown, where something was. */
   readonly error?: unknown
   /** Of the tracing channels: which one, so that one subscriber may serve them all. */
   readonly operation?: 'load' | 'save' | 'touch' | 'destroy' | 'regenerate'
@@ -36,8 +37,11 @@ export interface SessionStats {
   conflicts: number
   /** Requests whose changes went into another request's write. */
   merges: number
+  /** Extensions of an idle timeout that reached the store. */
   touches: number
+  /** Deletions that reached the store. */
   destroys: number
+  /** Sessions that got a new id. */
   regenerates: number
   /** Reads that could have been hits, had the store vouched for the cache. */
   bypasses: number

@@ -41,6 +41,7 @@ const STATUS: Partial<Record<SessionErrorCode, number>> = {
  * No message contains a session id, a cookie, a signing key or a stored value.
  */
 export class SessionError extends Error {
+  /** What happened, for programs: see `SessionErrorCode`. */
   readonly code: SessionErrorCode
   /** The HTTP status that Koa answers with if nobody catches the error. */
   readonly status: number
@@ -53,6 +54,7 @@ export class SessionError extends Error {
     this.status = STATUS[code] ?? 500
   }
 
+  /** Always `SessionError`. */
   override get name(): string {
     return 'SessionError'
   }

@@ -21,6 +21,7 @@ import { Codec } from './value.ts'
 
 /** A Koa middleware, and the operations that belong to no single request. */
 export interface Sessions<Data extends object = SessionData> {
+  /** The middleware, for `app.use`. */
   (ctx: Koa.ParameterizedContext, next: Koa.Next): Promise<void>
   /** This very middleware's session of the request in which it is called; throws like `getSession`. */
   get(): Session<Data>
@@ -53,7 +54,13 @@ export interface Sessions<Data extends object = SessionData> {
   /** Ends the session of this public id, on every node; `false` if there was none. */
   revoke(id: Key): Promise<boolean>
   /** Ends all sessions of this subject, but those of the excepted ids; resolves to how many. */
-  revokeAll(subject: string, options?: { except?: Key | readonly Key[] }): Promise<number>
+  revokeAll(
+    subject: string,
+    options?: {
+      /** The public id that stays, or several: usually that of the request that asks. */
+      except?: Key | readonly Key[]
+    },
+  ): Promise<number>
   /** Removes expired sessions now; resolves to how many, or to 0 where the store expires them by itself. */
   prune(): Promise<number>
   /** Counters since the start, and the size of the cache. */

@@ -27,6 +27,7 @@ export interface SessionOptions {
   idleTimeout?: Milliseconds
   /** A session ends this long after its creation, whatever happens. Default 8 hours (ASVS 7.3.2). */
   absoluteTimeout?: Milliseconds
+  /** The cookie that carries the id. Always HttpOnly. */
   cookie?: CookieOptions
   /** Encrypts records at rest (AES-256-GCM, keys derived from `keys` and rotating with them). Default `false`. */
   encrypt?: boolean

@@ -71,8 +71,11 @@ export interface Store {
 
 /** A record as a store returns it. A store may put fields of its own beside these, for `save` and `isCurrent`. */
 export interface Found {
+  /** What was saved, as it was saved. */
   readonly text: string
+  /** Grows with every save of this key. */
   readonly version: Version
+  /** When the record ends, unless it is touched or saved before. */
   readonly expiresAt: Instant
   /** Room for the library to keep what it made of `text`. A store neither reads nor writes it. */
   parsed?: unknown

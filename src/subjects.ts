@@ -9,12 +9,14 @@ import type { Instant, Key, SubjectName } from './units.ts'
 export interface SessionSummary {
   /** The session's public id, for `revoke`. */
   readonly id: Key
+  /** When it began. */
   readonly createdAt: Instant
   /**
    * To within a tenth of the idle timeout. Where the absolute timeout is nearer than the idle timeout, its end less the
    * idle timeout: uses after that cannot extend the session, and so leave no trace.
    */
   readonly lastSeenAt: Instant
+  /** When it ends if it is not used again. */
   readonly expiresAt: Instant
   /** What `identify` was given. */
   readonly label: string | undefined

@@ -19,6 +19,7 @@ export type Session<Data extends object = SessionData> = Data & SessionMembers<D
 /** The form in which connect-era code, such as passport, waits for an outcome. */
 export type SessionCallback = (error: unknown) => void
 
+/** What every session has beside its data. None of these names can be used for data. */
 export interface SessionMembers<Data extends object = SessionData> {
   /** A public name for this session, safe to log, to store and to pass to `revoke`. The cookie's secret is another. */
   readonly id: Key
@@ -91,11 +92,13 @@ export interface SessionMembers<Data extends object = SessionData> {
   flash(key: string): unknown
 }
 
+/** What `regenerate` takes over. */
 export interface RegenerateOptions<Data extends object = SessionData> {
   /** `true`: all data, the creation time and what was remembered. A list: these keys. Default: nothing. */
   keep?: boolean | readonly (keyof Data & string)[]
 }
 
+/** The timeouts of one session, in milliseconds. */
 export interface RememberOptions {
   /** Default: unchanged. */
   idleTimeout?: Milliseconds

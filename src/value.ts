@@ -14,7 +14,9 @@ import { SessionError } from './errors.ts'
  * Both functions are synchronous; what they throw becomes `ERR_SESSION_VALUE` when writing.
  */
 export interface Serializer {
+  /** The text of one value of a session. What it throws becomes `ERR_SESSION_VALUE`. */
   stringify(value: unknown): string
+  /** The value of a text that `stringify` made: a new one at every call. */
   parse(text: string): unknown
 }
 

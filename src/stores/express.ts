@@ -8,8 +8,11 @@ import { refuseUnknown } from './timer.ts'
 
 /** What is needed of a store for express-session. One of any package for express-session has these methods. */
 export interface ExpressSessionStore {
+  /** Calls back with the session, or with nothing if there is none. */
   get(id: string, callback: (error?: unknown, session?: unknown) => void): unknown
+  /** Keeps the session, whatever is there already. */
   set(id: string, session: unknown, callback?: (error?: unknown) => void): unknown
+  /** Removes the session, if there is one. */
   destroy(id: string, callback?: (error?: unknown) => void): unknown
 }
 

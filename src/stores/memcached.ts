@@ -8,10 +8,13 @@ import { expiryForServer, firstVersion, formatValue, keptInstant, parseValue } f
 
 /** A client of memcache-client 1. */
 export interface MemcachedClient {
+  /** By this and the next, a client is told from anything else. */
   readonly options: object
+  /** Sends a command as it stands. */
   xsend(...args: never[]): unknown
 }
 
+/** How `memcachedStore` behaves; the same may stand in its URL. */
 export interface MemcachedStoreOptions {
   /** What the names of the store's keys begin with: up to 186 printable ASCII characters, no blanks. Default `session:`. */
   readonly prefix?: string

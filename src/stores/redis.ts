@@ -12,15 +12,21 @@ import { parseValue, thirteenDigits, unreadable } from './redis/value.ts'
 
 /** A client of ioredis 6: a `Redis`, also one for Sentinel, or a `Cluster`. */
 export interface RedisClient {
+  /** Where its connection stands. */
   readonly status: string
+  /** Whether it is a `Cluster`. */
   readonly isCluster: boolean
+  /** Makes a client like it: the one that the store uses. */
   duplicate(...args: never[]): unknown
+  /** Adds a command. Not called on the application’s client. */
   defineCommand(...args: never[]): unknown
 }
 
+/** How `redisStore` behaves; the same may stand in its URL. */
 export interface RedisStoreOptions {
   /** What the names of the store's keys and of its channel begin with. Default `session:`. */
   readonly prefix?: string
+  /** How fresh what this process serves from its cache must be. */
   readonly coherence?: {
     /**
      * The longest that this process may serve a cached record which another process has changed or deleted. Default

@@ -31,6 +31,14 @@ export async function command(args: readonly string[], circumstances: Circumstan
   return { code, out, err }
 }
 
+/** Each line as the document that it is. */
+export function documents({ out }: Ended): Record<string, unknown>[] {
+  return out
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
+}
+
 /** Calls it in a pipeline of the shell, where `$CLI` stands for it. The code is that of the first part that failed. */
 export async function pipeline(script: string, circumstances: Circumstances = {}): Promise<Ended> {
   const child = spawn('bash', ['-o', 'pipefail', '-c', script], {

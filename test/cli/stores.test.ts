@@ -1,0 +1,177 @@
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { after, before, describe, it, type TestContext } from 'node:test'
+import { keyOf } from '../../src/id.ts'
+import { storeFromUrl } from '../../src/stores/url.ts'
+import { command, documents } from '../support/command.ts'
+import { temporaryDirectory } from '../support/deployments.ts'
+import { KEY } from '../support/http.ts'
+import { newKey } from '../support/records.ts'
+import { redisServer, type RedisServer } from '../support/redis-server.ts'
+import { until } from '../support/server-process.ts'
+import { watchedSite } from '../support/watched-site.ts'
+
+let redis: RedisServer
+before(async () => {
+  redis = await redisServer()
+})
+after(() => redis.stop())
+
+/** The stores that can list, each empty. */
+const STORES: Record<string, (test: TestContext) => string> = {
+  files: (test) => `file:${temporaryDirectory(test)}/sessions`,
+  Redis: () => `${redis.url}?prefix=${newKey().slice(0, 8)}:`,
+}
+
+for (const [name, urlOf] of Object.entries(STORES)) {
+  describe(`koa-server-session on ${name}`, () => {
+    it('lists the live sessions, for people and for programs', async (test) => {
+      const { store, visit } = await watchedSite(test, urlOf(test))
+      const [ada, anonymous] = [await visit('ada', 'Firefox on Linux'), await visit()]
+      const forPeople = await command(['list', '--store', store])
+      assert.deepEqual([forPeople.code, forPeople.err], [0, ''])
+      const [heading = '', ...rows] = forPeople.out.trimEnd().split('\n')
+      assert.match(heading, /^ID +CREATED +LAST SEEN +EXPIRES +SIZE +USER +LABEL$/)
+      assert.equal(rows.length, 2)
+      assert.match(rows.find((row) => row.startsWith(ada.id)) ?? '', / B  ada  Firefox on Linux$/)
+      assert.match(rows.find((row) => row.startsWith(anonymous.id)) ?? '', / B  -$/)
+
+      const lines = documents(await command(['list', '--json'], { env: { SESSION_STORE: store } }))
+      const line = lines.find(({ id }) => id === ada.id)
+      assert.deepEqual(Object.keys(line ?? {}), [
+        'id',
+        'createdAt',
+        'lastSeenAt',
+        'expiresAt',
+        'bytes',
+        'subject',
+        'label',
+      ])
+      assert.deepEqual([lines.length, line?.['subject'], line?.['label']], [2, 'ada', 'Firefox on Linux'])
+      assert.equal(Number(line?.['expiresAt']) - Number(line?.['lastSeenAt']), 1_800_000)
+    })
+
+    it('lists the sessions of one user, and says by its exit code that there are none', async (test) => {
+      const { store, visit } = await watchedSite(test, urlOf(test))
+      const [one, two] = [await visit('ada'), await visit('ada')]
+      await visit('bob')
+      const listed = await command(['list', '--subject', 'ada', '--json', '-s', store])
+      assert.deepEqual(
+        documents(listed)
+          .map(({ id }) => id)
+          .sort(),
+        [one.id, two.id].sort(),
+      )
+      const none = await command(['list', '--subject', 'eve', '-s', store])
+      assert.deepEqual([none.code, none.out], [3, ''])
+      assert.match(none.err, /no live session/)
+    })
+
+    it('shows one session with its values as they are', async (test) => {
+      const { store, visit } = await watchedSite(test, urlOf(test))
+      const { id } = await visit('ada', 'phone')
+      const { code, out } = await command(['show', id, '-s', store])
+      assert.equal(code, 0)
+      for (const part of [
+        id,
+        /^idle timeout +30 min$/m,
+        /^absolute timeout +8 h$/m,
+        /^user +ada$/m,
+        /^ {2}since: 1970-01-01T00:00:00.000Z$/m,
+        /^ {2}seen: Map\(1\) \{ 'tea' => 1n \}$/m,
+        /^ {2}cart: \{ items: \[ \{ sku: 'tea' \} \] \}$/m,
+        /^flash\n {2}notice: 'Welcome'$/m,
+      ])
+        assert.match(out, new RegExp(part))
+
+      const [document] = documents(await command(['show', id, '--json', '-s', store]))
+      const data = document?.['data'] as Record<string, unknown> | undefined
+      assert.deepEqual(data?.['cart'], { items: [{ sku: 'tea' }] })
+      assert.deepEqual([document?.['subject'], document?.['idleTimeout']], ['ada', 1_800_000])
+    })
+
+    it('ends a session by its id: its visitor is signed out, and its user’s list is shorter', async (test) => {
+      const { store, sessions, visit, whoIs } = await watchedSite(test, urlOf(test))
+      const [lost, kept] = [await visit('ada'), await visit('ada')]
+      assert.equal(await whoIs(lost.browser), 'ada')
+      const { code, out } = await command(['revoke', lost.id, '-s', store])
+      assert.deepEqual([code, out.slice(0, 15)], [0, '1 session ended'])
+      await until(async () => (await whoIs(lost.browser)) === 'undefined')
+      assert.equal(await whoIs(kept.browser), 'ada')
+      assert.deepEqual(await notes(store, 'ada'), [kept.id])
+      assert.equal((await sessions.list('ada')).length, 1)
+      const again = await command(['revoke', lost.id, '--json', '-s', store])
+      assert.deepEqual([again.code, documents(again)], [3, [{ revoked: 0, notFound: [lost.id] }]])
+    })
+
+    it('ends all sessions of a user but the excepted one', async (test) => {
+      const { store, visit, whoIs } = await watchedSite(test, urlOf(test))
+      const [lost, kept, bob] = [await visit('ada'), await visit('ada'), await visit('bob')]
+      const { code } = await command(['revoke', '--subject', 'ada', '--except', kept.id, '-s', store])
+      assert.equal(code, 0)
+      await until(async () => (await whoIs(lost.browser)) === 'undefined')
+      assert.deepEqual([await whoIs(kept.browser), await whoIs(bob.browser)], ['ada', 'bob'])
+      assert.deepEqual(await notes(store, 'ada'), [kept.id])
+      assert.equal((await command(['revoke', '--subject', 'eve', '-s', store])).code, 3)
+    })
+
+    it('ends all sessions only with --yes where nobody can be asked', async (test) => {
+      const { store, visit, whoIs } = await watchedSite(test, urlOf(test))
+      const [ada, bob] = [await visit('ada'), await visit('bob')]
+      const refused = await command(['revoke', '--all', '-s', store])
+      assert.equal(refused.code, 2)
+      assert.match(refused.err, /--yes/)
+      assert.equal(await whoIs(ada.browser), 'ada')
+      const done = await command(['revoke', '--all', '--yes', '--json', '-s', store])
+      assert.deepEqual([done.code, documents(done)], [0, [{ revoked: 2 }]])
+      await until(async () => (await whoIs(bob.browser)) === 'undefined')
+      assert.deepEqual(await notes(store, 'ada'), [])
+    })
+
+    it('counts sessions, sizes and ages', async (test) => {
+      const { store, visit } = await watchedSite(test, urlOf(test))
+      const empty = await command(['stats', '--json', '-s', store])
+      // No session, no directory: then there is nothing to count in.
+      assert.equal(empty.code, name === 'files' ? 1 : 0)
+      for (const user of ['ada', 'bob', undefined]) await visit(user)
+      const [document] = documents(await command(['stats', '--json', '-s', store]))
+      const { sessions, identified, anonymous, bytes, age } = document as {
+        [count: string]: number & { min: number; median: number; max: number; total: number }
+      }
+      assert.deepEqual([sessions, identified, anonymous], [3, 2, 1])
+      assert.ok(bytes && bytes.min > 100 && bytes.min <= bytes.median && bytes.median <= bytes.max)
+      assert.ok(bytes.total > 2 * bytes.min && bytes.total <= 3 * bytes.max)
+      assert.ok(age && age.min <= age.max && age.max < 3_600_000)
+      assert.match((await command(['stats', '-s', store])).out, /sessions +3\n +identified +2\n +anonymous +1\nsize /)
+    })
+
+    it('prints nothing by which anybody could take over a session', async (test) => {
+      const { store, visit } = await watchedSite(test, urlOf(test))
+      const { id, browser } = await visit('ada')
+      const [secret = '', signature = ''] = browser.cookies.get('sid')?.split('.') ?? []
+      assert.equal(keyOf(secret), id)
+      for (const args of [
+        ['list'],
+        ['list', '--json'],
+        ['show', id],
+        ['show', id, '--json'],
+        ['stats'],
+        ['revoke', id],
+      ]) {
+        const { code, out, err } = await command([...args, '-s', store], { env: { SESSION_KEY: KEY } })
+        assert.equal(code, 0)
+        for (const word of [secret, signature, KEY]) assert.ok(!(out + err).includes(word))
+      }
+    })
+  })
+}
+
+/** The keys noted for a subject, whether or not there is a record. */
+async function notes(url: string, subject: string): Promise<string[]> {
+  const store = storeFromUrl(url)
+  const found: string[] = []
+  const name = createHash('sha256').update(`subject ${subject}`).digest('hex')
+  for await (const key of store.subjects?.keys(name) ?? []) found.push(key)
+  await store.close?.()
+  return found
+}
