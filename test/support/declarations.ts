@@ -69,8 +69,8 @@ function declarationsIn(file: string, isWanted: (name: string) => boolean): Decl
     const exported = /^export (?:declare )?(?:abstract )?(?:function|class|interface|type|const) (\w+)/.exec(line)?.[1]
     const augmented = depth === 1 && /^interface (\w+)/.exec(code)?.[1]
     if (depth === 0) path.splice(0, path.length, ...(exported !== undefined && isWanted(exported) ? [exported] : []))
-    if (/^export type/.test(line)) path.length = 0
-    if (depth === 0 && /^declare module/.test(line)) path.splice(0, path.length, 'module')
+    if (line.startsWith('export type')) path.length = 0
+    if (line.startsWith('declare module')) path.splice(0, path.length, 'module')
     const member = depth > 0 && path.length >= depth && !augmented ? memberName(code) : undefined
     if (depth > 0 && code !== '') path.splice(depth, path.length, ...(member === undefined ? [] : [member]))
     if (augmented && path[0] === 'module') path.splice(1, path.length, augmented)
