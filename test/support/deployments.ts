@@ -16,14 +16,18 @@ export function temporaryDirectory(test: TestContext): string {
   return directory
 }
 
-/** Starts the test site in so many processes on one file store; resolves to their ports. Killed when the test ends. */
+/**
+ * Starts the test site, or another program of this directory, in so many processes on one file store; resolves to their
+ * ports. Killed when the test ends.
+ */
 export async function startProcesses(
   test: TestContext,
   count: number,
   options: SessionOptions = {},
+  program = 'server',
 ): Promise<number[]> {
   const store = options.store ?? `file:${temporaryDirectory(test)}`
-  const children = Array.from({ length: count }, () => startProcess({ keys: [KEY], ...options, store }))
+  const children = Array.from({ length: count }, () => startProcess(program, { keys: [KEY], ...options, store }))
   test.after(() => stopAll(children))
   return Promise.all(
     children.map(async (child) => {
@@ -33,8 +37,8 @@ export async function startProcesses(
   )
 }
 
-function startProcess(options: SessionOptions): ChildProcess {
-  return fork(join(import.meta.dirname, 'server.js'), [JSON.stringify(options)], {
+function startProcess(program: string, options: SessionOptions): ChildProcess {
+  return fork(join(import.meta.dirname, `${program}.js`), [JSON.stringify(options)], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   })
 }

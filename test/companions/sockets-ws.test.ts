@@ -1,0 +1,157 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import type { IncomingMessage } from 'node:http'
+import { describe, it, type TestContext } from 'node:test'
+import { WebSocket } from 'ws'
+import { privateRedis, startProcesses } from '../support/deployments.ts'
+import { Agent } from '../support/http.ts'
+import { tcpProxy } from '../support/tcp-proxy.ts'
+
+const TRIALS = 50
+
+const DEPLOYMENTS: Record<string, (test: TestContext) => Promise<number[]>> = {
+  'two processes on files': (test) => startProcesses(test, 2, {}, 'socket-server'),
+  'two processes on one Redis': async (test) =>
+    startProcesses(test, 2, { store: (await privateRedis(test)).url }, 'socket-server'),
+  'two processes on one Redis, without a cache': async (test) =>
+    startProcesses(test, 2, { store: (await privateRedis(test)).url, cache: false }, 'socket-server'),
+}
+
+function open(browser: Agent): WebSocket {
+  return new WebSocket(`ws://127.0.0.1:${browser.port}/ws`, { headers: { cookie: browser.cookieHeader } })
+}
+
+/** A socket that is open; closed when the test ends. */
+async function opened(test: TestContext, browser: Agent): Promise<WebSocket> {
+  const socket = open(browser)
+  test.after(() => socket.terminate())
+  await once(socket, 'open')
+  return socket
+}
+
+/** The status with which an upgrade is refused. */
+async function refusal(browser: Agent): Promise<number | undefined> {
+  const socket = open(browser)
+  const [request, response] = (await once(socket, 'unexpected-response')) as [{ destroy(): void }, IncomingMessage]
+  request.destroy()
+  return response.statusCode
+}
+
+async function ask(socket: WebSocket, message: string): Promise<Record<string, unknown>> {
+  socket.send(message)
+  const [reply] = (await once(socket, 'message')) as [Buffer]
+  return JSON.parse(String(reply)) as Record<string, unknown>
+}
+
+async function closed(socket: WebSocket): Promise<number> {
+  const [code] = (await once(socket, 'close')) as [number]
+  return code
+}
+
+async function signedIn(port: number): Promise<Agent> {
+  const browser = new Agent(port)
+  await browser.get('/in')
+  return browser
+}
+
+for (const [name, start] of Object.entries(DEPLOYMENTS)) {
+  describe(`WebSockets of ws: ${name}`, () => {
+    it('are refused without a session, and after its end', async (test) => {
+      const [here = 0, there = 0] = await start(test)
+      assert.equal(await refusal(new Agent(here)), 401)
+      const browser = await signedIn(here)
+      assert.deepEqual(await ask(await opened(test, browser), 'read'), { user: 'ada' })
+      const { cookieHeader } = browser
+      await browser.at(there).get('/out')
+      const thief = new Agent(here, new Map([['sid', cookieHeader.slice('sid='.length)]]))
+      // On Redis within the coherence bound, and not at once.
+      for (let tries = 0; tries < 1000 && (await refusal(thief).catch(() => undefined)) !== 401; tries++) {}
+      assert.equal(await refusal(thief), 401)
+    })
+
+    it('and requests see what the others have changed', async (test) => {
+      const [here = 0, there = 0] = await start(test)
+      const browser = await signedIn(here)
+      const socket = await opened(test, browser)
+      assert.deepEqual(await ask(socket, 'set dark'), { user: 'ada', theme: 'dark' })
+      assert.deepEqual((await browser.get('/')).json(), { user: 'ada', theme: 'dark' })
+      await browser.get('/set?theme=light')
+      assert.deepEqual(await ask(socket, 'read'), { user: 'ada', theme: 'light' })
+      const other = await opened(test, browser.at(there))
+      assert.deepEqual(await ask(other, 'set blue'), { user: 'ada', theme: 'blue' })
+    })
+
+    it('count exactly by 100 messages at once over both processes', async (test) => {
+      const [here = 0, there = 0] = await start(test)
+      const browser = await signedIn(here)
+      const sockets = await Promise.all([here, there, here, there].map((port) => opened(test, browser.at(port))))
+      const counts: number[] = []
+      const all = sockets.map(
+        (socket) =>
+          new Promise<void>((resolve) => {
+            let answers = 0
+            socket.on('message', (reply: Buffer) => {
+              counts.push((JSON.parse(String(reply)) as { count: number }).count)
+              if (++answers === 25) resolve()
+            })
+          }),
+      )
+      for (let message = 0; message < 25; message++) for (const socket of sockets) socket.send('add')
+      await Promise.all(all)
+      assert.deepEqual(
+        counts.sort((one, other) => one - other),
+        Array.from({ length: 100 }, (_, index) => index + 1),
+      )
+    })
+
+    it(`are closed by a sign-out over HTTP in either process, ${TRIALS} times of ${TRIALS}`, async (test) => {
+      const ports = await start(test)
+      for (let trial = 0; trial < TRIALS; trial++) {
+        const browser = await signedIn(ports[0]!)
+        const bystander = await opened(test, await signedIn(ports[0]!))
+        const sockets = await Promise.all(ports.map((port) => opened(test, browser.at(port))))
+        const ends = Promise.all(sockets.map(closed))
+        await browser.at(ports[trial % 2]!).get(trial % 5 === 4 ? '/login' : '/out')
+        assert.deepEqual(await ends, [4001, 4001])
+        assert.equal(bystander.readyState, WebSocket.OPEN)
+        bystander.terminate()
+      }
+    })
+  })
+}
+
+describe('WebSockets while Redis is out of reach', () => {
+  it('stay open, and are closed if their session was ended meanwhile', async (test) => {
+    const redis = await privateRedis(test)
+    const proxy = await tcpProxy(redis.port)
+    test.after(() => proxy.close())
+    const [[here = 0], [there = 0]] = await Promise.all([
+      startProcesses(test, 1, { store: `redis://127.0.0.1:${proxy.port}` }, 'socket-server'),
+      startProcesses(test, 1, { store: redis.url }, 'socket-server'),
+    ])
+    const [leaving, staying] = [await signedIn(here), await signedIn(here)]
+    const [socket, other] = [await opened(test, leaving), await opened(test, staying)]
+    const end = closed(socket)
+    proxy.blackHole()
+    proxy.cut()
+    await leaving.at(there).get('/out')
+    assert.deepEqual(await ask(other, 'add'), { code: 'ERR_SESSION_STORE_UNAVAILABLE' })
+    assert.deepEqual([socket.readyState, other.readyState], [WebSocket.OPEN, WebSocket.OPEN])
+    proxy.heal()
+    assert.equal(await end, 4001)
+    assert.equal(other.readyState, WebSocket.OPEN)
+  })
+
+  it('are closed once a server is back that was killed and has lost all sessions', async (test) => {
+    const redis = await privateRedis(test)
+    const [here = 0] = await startProcesses(test, 1, { store: redis.url }, 'socket-server')
+    const browser = await signedIn(here)
+    const socket = await opened(test, browser)
+    const end = closed(socket)
+    await redis.kill()
+    assert.deepEqual(await ask(socket, 'add'), { code: 'ERR_SESSION_STORE_UNAVAILABLE' })
+    assert.equal(socket.readyState, WebSocket.OPEN)
+    await redis.restart()
+    assert.equal(await end, 4001)
+  })
+})
