@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { describe, it, type TestContext } from 'node:test'
+import { it, type TestContext } from 'node:test'
 import { io, type Socket } from 'socket.io-client'
 import { privateRedis, startProcesses } from '../support/deployments.ts'
 import { Agent } from '../support/http.ts'
@@ -32,24 +32,20 @@ async function ask(socket: Socket, message: string): Promise<Record<string, unkn
 }
 
 for (const transport of ['polling', 'websocket'] as const) {
-  describe(`socket.io over ${transport}, two processes on one Redis`, () => {
-    async function site(test: TestContext) {
-      const { url } = await privateRedis(test)
-      const [here = 0, there = 0] = await startProcesses(test, 2, { store: url }, 'socket-server')
-      const browser = new Agent(here)
-      await browser.get('/in')
-      return { browser, elsewhere: browser.at(there) }
-    }
+  it(`socket.io over ${transport}, two processes on one Redis`, async (test) => {
+    const { url } = await privateRedis(test)
+    const [here = 0, there = 0] = await startProcesses(test, 2, { store: url }, 'socket-server')
+    const browser = new Agent(here)
+    const elsewhere = browser.at(there)
+    await browser.get('/in')
 
-    it('refuses who has no session', async (test) => {
-      const { browser } = await site(test)
+    await test.test('refuses who has no session', async (test) => {
       const socket = connect(test, new Agent(browser.port), transport)
       const error = await new Promise<Error>((resolve) => socket.once('connect_error', resolve))
       assert.equal(error.message, 'Unauthorized')
     })
 
-    it('finds the session in the handlers of events, and counts exactly', async (test) => {
-      const { browser, elsewhere } = await site(test)
+    await test.test('finds the session in the handlers of events, and counts exactly', async (test) => {
       const sockets = [await connected(test, browser, transport), await connected(test, elsewhere, transport)]
       assert.deepEqual(await ask(sockets[0]!, 'set dark'), { user: 'ada', theme: 'dark' })
       const answers = await Promise.all(Array.from({ length: 100 }, (_, index) => ask(sockets[index % 2]!, 'add')))
@@ -60,15 +56,17 @@ for (const transport of ['polling', 'websocket'] as const) {
       assert.deepEqual((await browser.get('/')).json()['theme'], 'dark')
     })
 
-    it('disconnects when the visitor signs out in the other process, and lets others stay', async (test) => {
-      const { browser, elsewhere } = await site(test)
-      const neighbour = new Agent(browser.port)
-      await neighbour.get('/in')
-      const [socket, other] = [await connected(test, browser, transport), await connected(test, neighbour, transport)]
-      const end = once(socket as never, 'disconnect')
-      await elsewhere.get('/out')
-      await end
-      assert.equal(other.connected, true)
-    })
+    await test.test(
+      'disconnects when the visitor signs out in the other process, and lets others stay',
+      async (test) => {
+        const neighbour = new Agent(browser.port)
+        await neighbour.get('/in')
+        const [socket, other] = [await connected(test, browser, transport), await connected(test, neighbour, transport)]
+        const end = once(socket as never, 'disconnect')
+        await elsewhere.get('/out')
+        await end
+        assert.equal(other.connected, true)
+      },
+    )
   })
 }
