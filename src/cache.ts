@@ -264,15 +264,15 @@ export function cached(store: Store, options: Required<CacheOptions>, diagnostic
         },
       ),
 
-    delete(key) {
+    delete(key, expected) {
       forget(key) // before it is sent, so that nobody is served while it travels
       return ask(
         key,
         newToken(key),
-        () => store.delete(key),
-        (existed) => {
+        () => store.delete(key, expected),
+        (deleted) => {
           forget(key)
-          return existed
+          return deleted
         },
         () => forget(key),
       )

@@ -4,8 +4,8 @@ import { endOf, format, parse, type SessionRecord } from './record.ts'
 import type { Found, Saved, Store } from './store.ts'
 import type { Awaitable, Key, Milliseconds } from './units.ts'
 
-/** How long a commit goes on losing races before it gives up. */
-const MAX_CONFLICT_TIME: Milliseconds = 2000
+/** How long a commit, or a regenerate, goes on losing races before it gives up. */
+export const MAX_CONFLICT_TIME: Milliseconds = 2000
 
 /** One request's wish to change one record. */
 export interface Write {

@@ -76,6 +76,8 @@ export function encrypted(store: Store): EncryptedStore {
         if (result.saved) return { saved: { ...result.saved, text } }
         return result.conflict ? { conflict: open(key, result.conflict) } : result
       }),
+    delete: (key, expected) =>
+      then(store.delete(key, expected), (result) => (typeof result === 'object' ? open(key, result) : result)),
   }
 }
 

@@ -93,12 +93,12 @@ export function guarded(store: Store, deadline: Milliseconds, diagnostics: Diagn
         },
         (touched) => (touched ? 'touched' : 'gone'),
       ),
-    delete: (key) =>
+    delete: (key, expected) =>
       diagnostics.trace(
         'destroy',
         () => {
           stats.destroys++
-          return ask(true, () => store.delete(key))
+          return ask(true, () => store.delete(key, expected))
         },
         (existed) => (existed ? 'destroyed' : 'gone'),
       ),

@@ -1,7 +1,8 @@
 import { Commits, recordOf, type Committed } from './commits.ts'
 import type { Diagnostics } from './diagnostics.ts'
 import { SessionError, ended, gone, isSessionError } from './errors.ts'
-import { endOf, merge, newRecord, type Changes, type SessionRecord, type Terms } from './record.ts'
+import { endOf, format, merge, newRecord, type Changes, type SessionRecord, type Terms } from './record.ts'
+import { carryOn } from './regeneration.ts'
 import { applyUpdate } from './session.ts'
 import type { Signals } from './signals.ts'
 import { SessionState, type SessionActions } from './state.ts'
@@ -87,11 +88,11 @@ export class Lifecycle {
   }
 
   /** A session that is not stored before something is put into it. */
-  create(actions: SessionActions, terms?: Partial<Terms>): SessionState {
+  create(actions: SessionActions, terms?: Partial<Terms>, previous?: SessionState): SessionState {
     const { idleTimeout, absoluteTimeout, persistent, codec } = this.#options
     // Spread only where there is something to spread: it costs more than all the rest of an empty session.
     const own = { idleTimeout, absoluteTimeout, persistent }
-    return new SessionState(newRecord(Date.now(), terms ? { ...own, ...terms } : own), codec, actions)
+    return new SessionState(newRecord(Date.now(), terms ? { ...own, ...terms } : own), codec, actions, previous)
   }
 
   /** A session over what was loaded. */
@@ -172,7 +173,7 @@ export class Lifecycle {
     const { found, mustRead, key, record } = state
     const write = (): Promise<Committed> =>
       this.#commits.commit(key, { found, mustRead, initial: found ? undefined : record, apply, isExact })
-    const isNews = !found || changes?.terms
+    const isNews = !found || state.mustCreate || changes?.terms
     const written = isNews ? this.#subjects.noting({ ...record, ...changes?.terms }, key, write) : write()
     return written.then(
       (committed) => {
@@ -227,8 +228,7 @@ export class Lifecycle {
   }
 
   /**
-   * The session under a new id: the new record first, then the old one is deleted. If the old one was gone already (a
-   * logout or another regenerate came first), the new one goes too, and the session has ended.
+   * The session under a new id; see `carryOn`. If the old one was gone already, the session has ended.
    */
   async regenerate(state: SessionState, options: RegenerateOptions, actions: SessionActions): Promise<SessionState> {
     if (state.phase !== 'open') throw ended()
@@ -248,24 +248,14 @@ export class Lifecycle {
     // A record that is only just being made must be there before it can be deleted.
     if (!state.found) await state.writing
     if (state.phase !== 'open') throw ended()
-    const next = this.create(actions, keep === true ? state.terms : undefined)
-    next.mustCreate = true
-    if (keep === true) next.record = { ...next.record, createdAt: state.record.createdAt }
-    state.handOver(next, keep)
-    if (state.found) {
-      await this.commit(next)
-      let existed: boolean
-      try {
-        existed = await this.#store.delete(state.key)
-      } catch (error) {
-        await this.#discard(next)
-        throw error
-      }
-      if (!existed) {
-        await this.#discard(next)
-        state.phase = 'destroyed'
-        throw gone()
-      }
+    const next = await carryOn(state, keep, {
+      store: this.#store,
+      create: (previous) => this.create(actions, keep === true ? state.terms : undefined, previous),
+      put: (successor) => this.#put(successor),
+    })
+    if (!next) {
+      state.phase = 'destroyed'
+      throw gone()
     }
     state.phase = 'replaced'
     state.ending?.end()
@@ -273,11 +263,14 @@ export class Lifecycle {
     return next
   }
 
-  async #discard(state: SessionState): Promise<void> {
-    state.phase = 'destroyed'
-    try {
-      await this.#store.delete(state.key)
-    } catch {} // reported by the guard; nobody has its id, and it ends by itself
+  /** Stores a session that nobody else knows of: as it is, whatever of it is stored already. */
+  async #put(state: SessionState): Promise<boolean> {
+    const changes = state.changes()
+    const whole = changes ? merge(state.record, changes) : state.record
+    const isStored = (record: SessionRecord): boolean => format(record) === format(whole)
+    const committed = await this.#write(state, changes, (record) => (isStored(record) ? record : whole))
+    if (committed) state.committed(committed.found, committed.record, changes)
+    return committed !== undefined
   }
 
   /** Ends the session. A session that was never saved needs no store for that. */

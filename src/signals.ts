@@ -73,7 +73,8 @@ export class Signals {
         }),
       touch: (key, expiresAt) =>
         seen(key, store.touch(key, expiresAt), (isAlive) => (isAlive ? this.#endsAt(key, expiresAt) : this.#end(key))),
-      delete: (key) => seen(key, store.delete(key), () => this.#end(key)),
+      delete: (key, expected) =>
+        seen(key, store.delete(key, expected), (deleted) => typeof deleted === 'object' || this.#end(key)),
     }
   }
 

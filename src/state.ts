@@ -1,7 +1,7 @@
 import type { Ending } from './ending.ts'
 import { SessionError, type SessionErrorCode } from './errors.ts'
 import { keyOf, newId } from './id.ts'
-import { MAX_TIMEOUT, isTimeout, type Changes, type SessionRecord, type Terms } from './record.ts'
+import { MAX_TIMEOUT, isTimeout, merge, type Changes, type SessionRecord, type Terms } from './record.ts'
 import type { Found } from './store.ts'
 import type { RegenerateOptions, RememberOptions, Session } from './types.ts'
 import type { Key } from './units.ts'
@@ -237,6 +237,20 @@ export class SessionState {
     }
   }
 
+  /**
+   * Others wrote, and this is what they made of it: taken over, but for what this request has changed itself. `keep`:
+   * the names that matter, as for `handOver`.
+   */
+  catchUp(found: Found, record: SessionRecord, keep: RegenerateOptions['keep']): void {
+    this.found = found
+    this.record = record
+    for (const [name, slot] of this.#slots) {
+      if (Array.isArray(keep) && !keep.includes(name)) continue
+      const isSame = record.entries.get(name)?.text === slot.base?.text
+      if (!isSame && !this.#changeOf(name, slot)) this.#slots.delete(name)
+    }
+  }
+
   /** Drops what this request did. `stored`: what is in the store now, if anything is. */
   reset(stored?: { readonly found: Found; readonly record: SessionRecord }): void {
     this.#slots = undefined
@@ -263,6 +277,9 @@ export class SessionState {
         : []
     for (const name of names) next.write(name, this.read(name))
     if (keep !== true) return
+    const flashSeen = this.#undropped
+    const { createdAt, flash } = merge(this.record, { entries: new Map(), ...(flashSeen && { flashSeen }) })
+    next.record = { ...next.record, createdAt, flash }
     next.#received = this.#received
     if (this.#flash) next.#flash = new Map(this.#flash)
   }

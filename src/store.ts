@@ -38,8 +38,11 @@ export interface Store {
    */
   touch(key: Key, expiresAt: Instant): Awaitable<boolean>
 
-  /** Removes the record for good. `false`: there was none. */
-  delete(key: Key): Awaitable<boolean>
+  /**
+   * Removes the record for good, in one atomic step. With `expected` only if it is still that very version; its end may
+   * have moved.
+   */
+  delete(key: Key, expected?: Found): Awaitable<Deleted>
 
   /**
    * Optional. Whether `found` is still the newest state of this key: synchronous, exact and much cheaper than `load`,
@@ -86,6 +89,12 @@ export type Saved =
   | { readonly saved: Found; readonly conflict?: never; readonly gone?: never }
   | { readonly conflict: Found; readonly saved?: never; readonly gone?: never }
   | { readonly gone: true; readonly saved?: never; readonly conflict?: never }
+
+/**
+ * What became of a `delete`. `true`: this call has removed it. `false`: there was none. A `Found`: not removed, because
+ * the record is at another version than the expected one; here it is.
+ */
+export type Deleted = boolean | Found
 
 /**
  * Notes of which keys belong to a subject. They are hints: the library notes a key before and after it writes the

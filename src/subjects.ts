@@ -93,7 +93,7 @@ export class Subjects {
 
   /** Ends the session that was looked at, and takes back its note; `false`: it had ended meanwhile. */
   async end({ key, record }: Sighting): Promise<boolean> {
-    const existed = await this.#store.delete(key)
+    const existed = (await this.#store.delete(key)) === true
     if (typeof record === 'object') await this.forget(record, key)
     return existed
   }

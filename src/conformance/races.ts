@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { Saved, Store } from '../store.ts'
+import type { Found, Saved, Store } from '../store.ts'
 import type { Key } from '../units.ts'
 import { conflict, later, newKey, PATIENCE, same, saved, sleep, type Rule } from './support.ts'
 
@@ -47,6 +47,21 @@ export function raceRules(rule: Rule): void {
     assert.ok(ends.includes(last.expiresAt) || last.expiresAt <= later(2), 'the end is that of a touch or of a save')
   })
 
+  rule('a delete of the known version loses no write that was acknowledged before it', async (store, peer) => {
+    for (let round = 0; round < 5; round++) await deleteKnownUnderWriters(store, peer, newKey())
+  })
+
+  rule('of parallel deletes, with and without a version, one succeeds', async (store, peer) => {
+    for (let round = 0; round < 5; round++) {
+      const key = newKey()
+      const known = saved(await store.save(key, '1', later(), undefined))
+      const answers = await Promise.all(
+        Array.from({ length: 10 }, async (_, n) => (n % 2 ? store : peer).delete(key, n % 3 ? known : undefined)),
+      )
+      assert.deepEqual(answers.filter(Boolean), [true])
+    }
+  })
+
   rule('a record deleted under 20 writers stays deleted', async (store, peer) => {
     for (let round = 0; round < 5; round++) await deleteUnderWriters(store, peer, newKey())
   })
@@ -63,6 +78,44 @@ async function add(store: Store, key: Key, number: number, expiresAt = later()):
     known = number % 3 ? conflict(answer) : await store.load(key)
   }
   assert.fail('a save conflicts only where another one has succeeded')
+}
+
+/** Ten writers, one deleter that follows them: what it has seen last is all that any of them was told is saved. */
+async function deleteKnownUnderWriters(store: Store, peer: Store, key: Key): Promise<void> {
+  const acknowledged = new Set<number>()
+  const first = saved(await store.save(key, '[]', later(), undefined))
+
+  const write = async (handle: Store, number: number): Promise<void> => {
+    let known: Found | undefined = first
+    while (known) {
+      const numbers = [...(JSON.parse(known.text) as number[]), number]
+      const answer: Saved = await handle.save(key, JSON.stringify(numbers), later(), known)
+      if (answer.saved) acknowledged.add(number)
+      if (answer.saved || answer.gone) return
+      known = answer.conflict
+    }
+  }
+  const erase = async (): Promise<string> => {
+    let known: Found = first
+    for (let tries = 0; tries < 500; tries++) {
+      const answer = await peer.delete(key, known)
+      if (answer === true) return known.text
+      assert.ok(typeof answer === 'object', 'nobody else deletes it')
+      known = answer
+    }
+    return assert.fail('a delete conflicts only where a save has succeeded')
+  }
+
+  const writers = Array.from({ length: 10 }, async (_, n) => {
+    if (n > 4) await sleep(0) // half of them come a little later
+    await write(n % 2 ? store : peer, n)
+  })
+  const [seen, ...ends] = await Promise.allSettled([erase(), ...writers])
+  for (const end of [seen, ...ends]) if (end.status === 'rejected') throw end.reason
+  assert.ok(seen.status === 'fulfilled')
+  const byNumber = (a: number, b: number): number => a - b
+  assert.deepEqual((JSON.parse(seen.value) as number[]).toSorted(byNumber), [...acknowledged].toSorted(byNumber))
+  assert.equal(await store.load(key), undefined)
 }
 
 async function deleteUnderWriters(store: Store, peer: Store, key: Key): Promise<void> {

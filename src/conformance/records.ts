@@ -71,6 +71,33 @@ export function recordRules(rule: Rule): void {
     assert.equal(await store.load(key), undefined)
   })
 
+  rule('a delete of the version that is there removes it, whoever has moved its end', async (store, peer) => {
+    const [deleted, touched] = newKeys(2)
+    const created = saved(await store.save(deleted, '1', later(), undefined))
+    const updated = saved(await store.save(deleted, '2', later(), created))
+    assert.equal(await peer.delete(deleted, await peer.load(deleted)), true)
+    assert.equal(await store.load(deleted), undefined)
+    assert.equal(await store.delete(deleted, updated), false)
+    assert.deepEqual(await store.save(deleted, '3', later(), updated), { gone: true })
+    const before = saved(await store.save(touched, '1', later(), undefined))
+    assert.equal(await peer.touch(touched, later(2)), true)
+    assert.equal(await store.delete(touched, before), true)
+    assert.equal(await peer.load(touched), undefined)
+    same(saved(await store.save(deleted, '4', later(), undefined)), await peer.load(deleted))
+  })
+
+  rule('a delete of an older version removes nothing, and returns what is there', async (store, peer) => {
+    const key = newKey()
+    const stale = saved(await store.save(key, '"old"', later(), undefined))
+    const current = saved(await peer.save(key, '"new"', later(2), stale))
+    const there = await store.delete(key, stale)
+    assert.ok(typeof there === 'object', 'the record that is there')
+    same(there, current)
+    same(await store.load(key), current)
+    assert.equal(await store.delete(key, there), true)
+    assert.equal(await peer.load(key), undefined)
+  })
+
   rule('touch moves the expiry, and neither text nor version', async (store, peer) => {
     const key = newKey()
     const created = saved(await store.save(key, '1', later(), undefined))

@@ -1,5 +1,5 @@
 import { SessionError } from '../errors.ts'
-import type { Found, Saved, Store } from '../store.ts'
+import type { Deleted, Found, Saved, Store } from '../store.ts'
 import type { Instant, Key, Milliseconds } from '../units.ts'
 import { ask, type Until } from './express/ask.ts'
 import { formatSession, parseSession } from './express/session.ts'
@@ -143,11 +143,12 @@ export function fromExpressStore(store: ExpressSessionStore, options: ExpressSto
       })
     },
 
-    delete(key: Key): Promise<boolean> {
+    delete(key: Key, expected?: Found): Promise<Deleted> {
       const until = untilNow()
       return shared.inTurn(key, async () => {
         const wasBuried = shared.isBuried(key)
         const there = await readLive(key, until)
+        if (expected && there && !wasBuried && there.version !== expected.version) return there
         // Before the store answers, which it may do too late or not at all.
         shared.bury(key)
         await erase(key, until)

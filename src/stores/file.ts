@@ -1,16 +1,19 @@
 import { existsSync, mkdirSync, renameSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { SessionError } from '../errors.ts'
-import type { Found, Saved, Store } from '../store.ts'
+import type { Deleted, Found, Saved, Store } from '../store.ts'
 import type { Instant, Key, Milliseconds } from '../units.ts'
 import {
   codeOf,
   contentName,
+  deadName,
   directoryOf,
   findPointer,
+  isDead,
   makeDirectory,
   makeRoot,
   moveToTrash,
+  namesIn,
   newNonce,
   pointerOf,
   readContent,
@@ -207,15 +210,36 @@ export function fileStore(options: FileStoreOptions): Store {
     throw tooBusy()
   }
 
-  function remove(key: Key): boolean {
+  function remove(key: Key, expected?: FileFound): Deleted {
     const directory = directoryOf(root, key)
     const pointer = findPointer(directory)
     if (pointer === undefined || isOver(pointer)) return false
+    return expected === undefined ? takeAway(directory, key) : removeVersion(directory, key, pointer, expected)
+  }
+
+  /** The pointer is what all writers race for; once it is dead, nobody else can have removed this session. */
+  function removeVersion(directory: string, key: Key, known: Pointer, expected: FileFound): Deleted {
+    let pointer: Pointer | undefined = known
+    for (let tries = 0; tries < TRIES; tries++) {
+      if (pointer === undefined || isOver(pointer)) return false
+      if (!isOf(expected, pointer)) return load(key) ?? false
+      if (renameFrom(`${directory}/${pointer.name}`, `${directory}/${deadName(pointer.nonce)}`)) {
+        takeAway(directory, key)
+        return true
+      }
+      pointer = findPointer(directory)
+    }
+    throw tooBusy()
+  }
+
+  /** Removes a session whatever its state; `false`: somebody else has. */
+  function takeAway(directory: string, key: Key): boolean {
     const away = moveToTrash(root, directory)
     if (away === undefined) return false
     if (durable) syncDirectory(shardOf(root, key))
+    const wasDead = isDead(namesIn(away) ?? [])
     removeDirectory(away)
-    return true
+    return !wasDead
   }
 
   function isCurrent(key: Key, { version, expiresAt, nonce }: FileFound): boolean {

@@ -1,4 +1,4 @@
-import type { Found, Saved, Store } from '../store.ts'
+import type { Deleted, Found, Saved, Store } from '../store.ts'
 import type { Instant, Key, Milliseconds, Version } from '../units.ts'
 import { parseAddress, wrong } from './memcached/address.ts'
 import { loadDriver, makerFromClient } from './memcached/driver.ts'
@@ -101,6 +101,19 @@ export function memcachedStore(urlOrClient: string | MemcachedClient, options: M
     }
   }
 
+  /** The server deletes under no condition, but replaces by a value that has expired. */
+  async function deleteVersion(key: Key, expected: Found): Promise<Deleted> {
+    const server = serverOf(key)
+    const { until } = server
+    for (;;) {
+      const there = await read(server, key, until)
+      if (there === undefined || !isLive(there)) return false
+      if (there.version !== expected.version) return there
+      const outcome = await replace(server, key, { ...there, text: '', expiresAt: 0 }, there.mark, until)
+      if (outcome !== 'EXISTS') return outcome === 'STORED'
+    }
+  }
+
   return {
     async load(key: Key): Promise<Found | undefined> {
       const server = serverOf(key)
@@ -129,7 +142,8 @@ export function memcachedStore(urlOrClient: string | MemcachedClient, options: M
     },
 
     // Reads first, so that what is not ours stays.
-    async delete(key: Key): Promise<boolean> {
+    async delete(key: Key, expected?: Found): Promise<Deleted> {
+      if (expected !== undefined) return deleteVersion(key, expected)
       const server = serverOf(key)
       const { until } = server
       const there = await read(server, key, until)

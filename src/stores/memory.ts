@@ -78,8 +78,10 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
       return true
     },
 
-    delete(key) {
-      return live(key) !== undefined && records.delete(key)
+    delete(key, expected) {
+      const record = live(key)
+      if (record === undefined) return false
+      return expected && expected.version !== record.version ? copy(record) : records.delete(key)
     },
 
     isCurrent(key, found) {

@@ -1,5 +1,5 @@
 import { SessionError } from '../errors.ts'
-import type { Found, Listener, Saved, Store, Watch } from '../store.ts'
+import type { Deleted, Found, Listener, Saved, Store, Watch } from '../store.ts'
 import type { Instant, Key, Milliseconds } from '../units.ts'
 import { parseAddress } from './redis/address.ts'
 import { makerFromAddress, makerFromClient, type Maker } from './redis/client.ts'
@@ -106,7 +106,10 @@ export function redisStore(urlOrClient: string | RedisClient, options: RedisStor
       return write(TOUCH, key, [end, lengthUntil(end)], (reply) => reply === 1)
     },
 
-    delete: (key: Key): Promise<boolean> => write(DELETE, key, [], (reply) => reply === 1),
+    delete: (key: Key, expected?: Found): Promise<Deleted> =>
+      write(DELETE, key, [expected?.version ?? ''], (reply): Deleted =>
+        Array.isArray(reply) ? parseValue((reply as [outcome: string, value: string])[1]) : reply === 1,
+      ),
 
     subjects: redisSubjects(prefix, connection),
 

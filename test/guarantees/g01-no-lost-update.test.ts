@@ -39,6 +39,29 @@ describe('G1: parallel requests that change different keys of one session', () =
       assert.deepEqual(Object.keys(result).toSorted(), ['new0', 'new1', 'new2', 'new3', 'new4'])
     })
 
+    it(`are in the session that a regenerate makes of it, or are told that it is gone: ${name}`, async (test) => {
+      const ports = await start(test)
+      const agent = new Agent(ports[0] as number)
+      await agent.get('/write?key=first&value=1')
+      const expected: Record<string, string> = { first: '1' }
+      for (let round = 0; round < 5; round++) {
+        const cookie = agent.cookieHeader
+        const save = async (index: number): Promise<void> => {
+          const key = `k${round}-${index}`
+          const other = new Agent(ports[index % ports.length] as number)
+          const { status, cookies } = await other.get(`/save?key=${key}&value=1`, { cookie })
+          assert.ok(status === 200 || status === 409, `answered ${status}`)
+          // Who comes when the old session is gone begins a session of his own.
+          if (status === 200 && cookies.length === 0) expected[key] = '1'
+        }
+        const rotate = async (): Promise<void> => assert.equal((await agent.get('/rotate')).status, 200)
+        const saves = Array.from({ length: 20 }, (_, index) => index)
+        await Promise.all([...saves.slice(0, 10).map(save), rotate(), ...saves.slice(10).map(save)])
+        assert.deepEqual((await agent.get('/read')).json()['result'], expected)
+      }
+      assert.ok(Object.keys(expected).length > 1, 'some were in time')
+    })
+
     it(`keep what was written while a slow one was under way: ${name}`, async (test) => {
       const ports = await start(test)
       const [here, there = here] = ports as [number, number?]

@@ -36,6 +36,7 @@ const FLOORS: Readonly<Record<string, number>> = {
   cookie: 4,
   records: 3.25,
   subjects: 3.5,
+  regeneration: 3.5,
   scope: 4,
   response: 4.5,
   arrival: 4.5,

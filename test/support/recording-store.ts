@@ -40,6 +40,8 @@ export interface RecordingStore extends Store {
   hold(method: Method, when?: Plan['when']): Held
   /** The next call of this method that has no other plan fails; `after`: although it was done. */
   fail(method: Method, error: unknown, when?: Plan['when']): void
+  /** All plans for calls that have not come are dropped. */
+  mend(): void
 }
 
 export function recordingStore({ isSynchronous = false, power }: RecordingOptions = {}): RecordingStore {
@@ -85,10 +87,13 @@ export function recordingStore({ isSynchronous = false, power }: RecordingOption
     fail(method, error, when = 'before') {
       plans[method].push({ when, error })
     },
+    mend() {
+      for (const planned of Object.values(plans)) planned.length = 0
+    },
     load: (key) => run('load', () => elsewhere.load(key)),
     save: (key, text, expiresAt, expected) => run('save', () => elsewhere.save(key, text, expiresAt, expected)),
     touch: (key, expiresAt) => run('touch', () => elsewhere.touch(key, expiresAt)),
-    delete: (key) => run('delete', () => elsewhere.delete(key)),
+    delete: (key, expected) => run('delete', () => elsewhere.delete(key, expected)),
     ...(power === 'isCurrent' && { isCurrent: (key: Key, found: Found) => elsewhere.isCurrent?.(key, found) === true }),
     ...(power === 'watch' && {
       watch(listener: Listener) {

@@ -30,7 +30,7 @@ export function counting(inner: Store): { store: Store; calls: Record<Call, numb
     load: (key) => (calls.load++, inner.load(key)),
     save: (key, text, expiresAt, expected) => (calls.save++, inner.save(key, text, expiresAt, expected)),
     touch: (key, expiresAt) => (calls.touch++, inner.touch(key, expiresAt)),
-    delete: (key) => (calls.delete++, inner.delete(key)),
+    delete: (key, expected) => (calls.delete++, inner.delete(key, expected)),
     ...(inner.isCurrent && {
       isCurrent: (key: string, found: Found) => (calls.isCurrent++, inner.isCurrent?.(key, found) === true),
     }),

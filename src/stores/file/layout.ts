@@ -154,7 +154,8 @@ export function findPointer(directory: string): Pointer | undefined {
   throw tooBusy()
 }
 
-function namesIn(directory: string): string[] | undefined {
+/** The names of a session's files; `undefined` if it is not there. */
+export function namesIn(directory: string): string[] | undefined {
   try {
     return readdirSync(directory)
   } catch (error) {

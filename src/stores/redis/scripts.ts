@@ -85,10 +85,16 @@ end
 return 1
 `)
 
-/** ARGV: now, channel, key. Answers 1, 0 if there was none, or {'unreadable'}. */
+/**
+ * ARGV: now, channel, key, expected version or '' for any. Answers 1, 0 if there was none, {'conflict', value}, or
+ * {'unreadable'}.
+ */
 export const DELETE: Script = script(`
 local held, problem = read('GETRANGE', KEYS[1], 0, 47)
 if problem then return problem end
+if held and held.live and ARGV[4] ~= '' and held.version ~= ARGV[4] then
+  return {'conflict', redis.call('GET', KEYS[1])}
+end
 publish('d')
 redis.call('DEL', KEYS[1])
 return held and held.live and 1 or 0

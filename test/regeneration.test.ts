@@ -1,0 +1,207 @@
+import assert from 'node:assert/strict'
+import { describe, it, type TestContext } from 'node:test'
+import { Diagnostics } from '../src/diagnostics.ts'
+import { guarded } from '../src/guard.ts'
+import type { Store } from '../src/store.ts'
+import { keysOf } from './support/stores.ts'
+import { recordingStore, type RecordingStore } from './support/recording-store.ts'
+import { discreet } from './support/secrecy.ts'
+import { visits, type AnySession, type Visit, type Visits } from './support/visit.ts'
+
+const MINUTE = 60_000
+
+function recorded(): Visits & { store: RecordingStore } {
+  const store = recordingStore()
+  return { ...visits({ store }), store }
+}
+
+function guardedVisits(): Visits & { recording: RecordingStore } {
+  const recording = recordingStore()
+  return { ...visits({ store: guarded(recording, 2000, new Diagnostics('sid')) }), recording }
+}
+
+/** A regenerate, during which another request that began before it changes and saves the old session. */
+async function during(
+  keep: true | string[],
+  data: object,
+  own: (session: AnySession) => void,
+  others: (session: AnySession) => void,
+): Promise<{ visit: Visit; store: RecordingStore; returning: Visits['returning'] }> {
+  const { stored, returning, store } = recorded()
+  const key = await stored(data)
+  const [visit, other] = [await returning(key), await returning(key)]
+  own(visit.session)
+  const held = store.hold('save', 'after')
+  const regenerating = visit.session.regenerate({ keep: keep as never })
+  await held.arrived
+  others(other.session)
+  await other.session.save()
+  held.release()
+  await regenerating
+  await visit.end()
+  return { visit, store, returning }
+}
+
+async function dataOf({ visit, returning }: { visit: Visit; returning: Visits['returning'] }): Promise<object> {
+  return { ...(await returning(visit.state.key)).session }
+}
+
+describe('regenerate({ keep }), while others write the old session', () => {
+  it('takes over what they set, changed and deleted', async () => {
+    const made = await during(
+      true,
+      { user: 'ann', cart: [1], draft: 'x', note: 'y' },
+      (session) => void (session['user'] = 'bob'),
+      (session) => {
+        session['cart'].push(2)
+        delete session['draft']
+        session['seat'] = 7
+      },
+    )
+    assert.deepEqual(await dataOf(made), { user: 'bob', cart: [1, 2], note: 'y', seat: 7 })
+    assert.equal((await keysOf(made.store.elsewhere)).length, 1)
+  })
+
+  it('shows them to this request, and lets its own changes of the same keys win', async () => {
+    const made = await during(
+      true,
+      { list: [1], own: [1], deleted: 1 },
+      (session) => {
+        assert.deepEqual([session['list'], session['own']], [[1], [1]])
+        session['own'].push(2)
+        delete session['deleted']
+      },
+      (session) => {
+        session['list'].push(3)
+        session['own'].push(4)
+        session['deleted'] = 2
+      },
+    )
+    assert.deepEqual({ ...made.visit.session }, { list: [1, 3], own: [1, 2] })
+    assert.deepEqual(await dataOf(made), { list: [1, 3], own: [1, 2] })
+  })
+
+  it('keeps of them what it was told to keep, and writes nothing anew for the rest', async () => {
+    const kept = await during(
+      ['cart'],
+      { cart: [1] },
+      () => {},
+      (session) => {
+        session['cart'].push(2)
+        session['user'] = 'ann'
+      },
+    )
+    assert.deepEqual(await dataOf(kept), { cart: [1, 2] })
+    const { store, ...made } = await during(
+      ['cart'],
+      { cart: [1] },
+      (session) => (session['untold'] = () => 1),
+      (session) => void (session['user'] = 'ann'),
+    )
+    assert.deepEqual(await dataOf({ ...made }), { cart: [1] })
+    assert.equal(store.count('save'), 3, 'the old one, the new one, and that of the other request')
+    assert.equal(store.count('delete'), 2)
+  })
+
+  it('takes over what they remembered, and flashed, but not what this request was shown', async () => {
+    const { stored, returning, store } = recorded()
+    const key = await stored({ user: 'ann' })
+    const setter = await returning(key)
+    setter.session.flash('seen', 'by this request')
+    await setter.end()
+    const [visit, other] = [await returning(key), await returning(key)]
+    assert.equal(visit.session.flash('seen'), 'by this request')
+    const held = store.hold('save', 'after')
+    const regenerating = visit.session.regenerate({ keep: true })
+    await held.arrived
+    other.session.flash('left', 'by the other')
+    other.session.remember({ idleTimeout: 5 * MINUTE })
+    await other.session.save()
+    held.release()
+    await regenerating
+    await visit.end()
+    const next = await returning(visit.state.key)
+    assert.deepEqual([next.session.flash('seen'), next.session.flash('left')], [undefined, 'by the other'])
+    assert.deepEqual([next.state.record.idleTimeout, next.state.record.persistent], [5 * MINUTE, true])
+  })
+
+  it('keeps a flash that was saved before it', async () => {
+    const { stored, returning } = recorded()
+    const visit = await returning(await stored({}))
+    visit.session.flash('note', 'hello')
+    await visit.session.save()
+    await visit.session.regenerate({ keep: true })
+    await visit.end()
+    assert.equal((await returning(visit.state.key)).session.flash('note'), 'hello')
+  })
+
+  it('does not wait for them if nothing is kept', async () => {
+    const { stored, returning, store } = recorded()
+    const key = await stored({ user: 'ann' })
+    const [visit, other] = [await returning(key), await returning(key)]
+    other.session['user'] = 'bob'
+    await other.end()
+    for (const keep of [undefined, []]) {
+      await visit.session.regenerate(keep && { keep })
+      assert.deepEqual({ ...visit.session }, {})
+    }
+    assert.equal(store.count('delete'), 2)
+  })
+
+  it('gives up when they do not end, keeps its id, and leaves no second record', async (t: TestContext) => {
+    t.mock.timers.enable({ apis: ['Date'], now: 1_700_000_000_000 })
+    const { store } = recorded()
+    const busy: Store = {
+      ...store,
+      async delete(key, expected) {
+        t.mock.timers.tick(500)
+        const found = await store.elsewhere.load(key)
+        if (expected && found) await store.elsewhere.save(key, found.text, found.expiresAt, found)
+        return store.delete(key, expected)
+      },
+    }
+    const { stored, returning } = visits({ store: busy })
+    const key = await stored({ user: 'ann' })
+    const visit = await returning(key)
+    await assert.rejects(visit.session.regenerate({ keep: true }), discreet('ERR_SESSION_BUSY', key))
+    assert.equal(visit.session.id, key)
+    assert.deepEqual(await keysOf(store.elsewhere), [key])
+    visit.session['user'] = 'bob'
+    await visit.end()
+    assert.equal((await returning(key)).session['user'], 'bob')
+  })
+})
+
+describe('regenerate(), when the delete of the old session fails', () => {
+  it('tries it once more, so that a lost connection signs nobody out', async () => {
+    const { stored, returning, recording } = guardedVisits()
+    const key = await stored({ user: 'ann' })
+    const visit = await returning(key)
+    recording.fail('delete', new Error('cut'))
+    await visit.session.regenerate({ keep: true })
+    assert.notEqual(visit.session.id, key)
+    assert.deepEqual(await keysOf(recording.elsewhere), [visit.session.id])
+    assert.equal((await returning(visit.session.id)).session['user'], 'ann')
+  })
+
+  it('lets nothing live on where the old one is gone and nobody knows by whom: it may have been a logout', async () => {
+    const { stored, returning, recording } = guardedVisits()
+    const visit = await returning(await stored({ user: 'ann' }))
+    recording.fail('delete', new Error('cut'), 'after')
+    await assert.rejects(visit.session.regenerate({ keep: true }), discreet('ERR_SESSION_STORE_UNAVAILABLE'))
+    assert.deepEqual(await keysOf(recording.elsewhere), [])
+  })
+
+  it('does not ask a second time where the store let it wait', async (t: TestContext) => {
+    const { stored, returning, recording } = guardedVisits()
+    const key = await stored({ user: 'ann' })
+    const visit = await returning(key)
+    let now = performance.now()
+    t.mock.method(performance, 'now', () => (now += 1001))
+    recording.fail('delete', new Error('too late'))
+    await assert.rejects(visit.session.regenerate(), discreet('ERR_SESSION_STORE_UNAVAILABLE'))
+    assert.equal(visit.session.id, key)
+    assert.equal(recording.count('delete'), 2, 'one for the old record, and one for the new')
+    assert.deepEqual(await keysOf(recording.elsewhere), [key])
+  })
+})
