@@ -14,7 +14,7 @@ export interface DiagnosticMessage {
   /**
    * Of the tracing channels, from `asyncStart` on, unless it failed. Of a load `found` or `missing`, of a save `saved`,
    * `conflict` (another writer was faster; it is merged and saved again) or `gone`, of a touch `touched` or `gone`, of a
-   * destroy `destroyed` or `gone`.
+   * destroy `destroyed`, `conflict` (regenerate found that others had written, and brings it over first) or `gone`.
    */
   readonly outcome?: 'found' | 'missing' | 'saved' | 'conflict' | 'gone' | 'touched' | 'destroyed'
 }

@@ -100,7 +100,7 @@ export function guarded(store: Store, deadline: Milliseconds, diagnostics: Diagn
           stats.destroys++
           return ask(true, () => store.delete(key, expected))
         },
-        (existed) => (existed ? 'destroyed' : 'gone'),
+        (deleted) => (typeof deleted === 'object' ? 'conflict' : deleted ? 'destroyed' : 'gone'),
       ),
   }
 }

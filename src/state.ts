@@ -244,10 +244,10 @@ export class SessionState {
   catchUp(found: Found, record: SessionRecord, keep: RegenerateOptions['keep']): void {
     this.found = found
     this.record = record
-    for (const [name, slot] of this.#slots) {
+    for (const [name, slot] of this.#slots ?? []) {
       if (Array.isArray(keep) && !keep.includes(name)) continue
       const isSame = record.entries.get(name)?.text === slot.base?.text
-      if (!isSame && !this.#changeOf(name, slot)) this.#slots.delete(name)
+      if (!isSame && !this.#changeOf(name, slot)) this.#slots?.delete(name)
     }
   }
 
