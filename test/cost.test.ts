@@ -17,44 +17,92 @@ import { Diagnostics } from '../src/diagnostics.ts'
 import { newId } from '../src/id.ts'
 import { getSession, memoryStore, session, type SessionOptions, type Store } from '../src/index.ts'
 import { keyringOf } from '../src/keys.ts'
-import type { CostOfRequest } from './support/cost-of-requests.ts'
+import {
+  ALLOCATION_FLAGS,
+  LIMITS,
+  SITUATIONS,
+  type Limits,
+  type SituationName,
+  type StoreName,
+} from './support/cost-limits.ts'
+import type { CostOfRequests } from './support/cost-of-requests.ts'
 
 // Counts and no times, so that these are as certain on a busy machine as on a quiet one. The times: `npm run bench`.
 
 const KEYS = ['a key for the cost of requests']
 const run = promisify(execFile)
 
-/** What Koa alone with AsyncLocalStorage.run makes is the floor; beyond it, an async middleware makes two. */
-const PROMISES_ABOVE_FLOOR = 2
+const directory = mkdtempSync(join(tmpdir(), 'cost-'))
+after(() => rmSync(directory, { recursive: true, force: true }))
 
-describe('a request that reads a cached session', () => {
-  const directory = mkdtempSync(join(tmpdir(), 'cost-'))
-  after(() => rmSync(directory, { recursive: true, force: true }))
+const STORES: readonly StoreName[] = ['memory', 'file']
+const TABLE = 'test/support/cost-limits.ts'
 
-  it('computes no signature, no hash and no random number', async () => {
-    const { calls, callsOfLogin } = await costOf('memory', directory)
-    assert.ok((callsOfLogin['hash'] ?? 0) > 0 && (callsOfLogin['createHmac'] ?? 0) > 0, 'the counter counts')
-    assert.deepEqual(calls, {})
+/** The limits of each situation on each store, as a test for each of them. */
+function each(test: (limits: Limits, name: SituationName, store: StoreName) => void): void {
+  for (const store of STORES) {
+    for (const name of Object.keys(SITUATIONS) as SituationName[]) test(LIMITS[store][name], name, store)
+  }
+}
+
+/** As they are measured, in a process of their own for each store; together, once. */
+const costs = new Map<string, Promise<CostOfRequests>>()
+function costsOf(kind: StoreName | 'als'): Promise<CostOfRequests> {
+  const known = costs.get(kind) ?? inChild<CostOfRequests>('cost-of-requests', kind)
+  costs.set(kind, known)
+  return known
+}
+
+const allocations = new Map<string, Promise<Record<string, number>>>()
+function allocationsOf(kind: StoreName | 'als'): Promise<Record<string, number>> {
+  const known =
+    allocations.get(kind) ?? inChild<Record<string, number>>('allocations-of-requests', kind, ALLOCATION_FLAGS)
+  allocations.set(kind, known)
+  return known
+}
+
+describe('what a request calls of the file system and of crypto', () => {
+  it('is counted: a login hashes, signs and draws an id, and on files writes', async () => {
+    const { callsOfLogin } = await costsOf('file')
+    for (const name of ['hash', 'createHmac', 'randomFillSync', 'renameSync']) assert.ok(callsOfLogin[name], name)
   })
 
-  it('asks the file system one thing, on the file store: whether its copy is current', async () => {
-    const { calls, callsOfLogin } = await costOf('file', directory)
-    assert.ok((callsOfLogin['renameSync'] ?? 0) > 0, 'the counter counts')
-    assert.deepEqual(calls, { statSync: 1 })
-  })
-
-  it(`makes at most ${PROMISES_ABOVE_FLOOR} promises more than Koa with AsyncLocalStorage.run alone`, async () => {
-    const [floor, memory, file] = await Promise.all(['als', 'memory', 'file'].map((kind) => costOf(kind, directory)))
-    assert.ok(floor && memory && file && floor.promises > 0, 'the counter counts')
-    assert.ok(memory.promises - floor.promises <= PROMISES_ABOVE_FLOOR, `memory: ${memory.promises - floor.promises}`)
-    assert.ok(file.promises - floor.promises <= PROMISES_ABOVE_FLOOR, `files: ${file.promises - floor.promises}`)
+  each(({ calls }, name, store) => {
+    const listed = Object.entries(calls).map(([call, times]) => `${call} × ${times}`)
+    it(`is ${listed.join(', ') || 'nothing'} for ${SITUATIONS[name].title}, on ${store}`, async () => {
+      assert.deepEqual((await costsOf(store)).costs[name]?.calls, calls, `the limits stand in ${TABLE}`)
+    })
   })
 })
 
-describe('a request of a visitor who has no session', () => {
-  it('makes no id and computes nothing, although it looks into its session', async () => {
-    const { calls } = await costOf('visitor', '')
-    assert.deepEqual(calls, {})
+describe('the promises that a request makes beyond Koa with AsyncLocalStorage alone', () => {
+  each(({ promises }, name, store) => {
+    it(`are at most ${promises} for ${SITUATIONS[name].title}, on ${store}`, async () => {
+      const floor = (await costsOf('als')).costs['read']?.promises ?? 0
+      assert.ok(floor > 0, 'the counter counts')
+      const made = ((await costsOf(store)).costs[name]?.promises ?? NaN) - floor
+      assert.ok(
+        made <= promises,
+        `${made} promises, ${promises} allowed by ${TABLE}: look for a new await or async between src/middleware.ts and the store`,
+      )
+    })
+  })
+})
+
+describe('the bytes that a request allocates beyond Koa with AsyncLocalStorage alone', () => {
+  each(({ bytes }, name, store) => {
+    it(`are at most ${bytes} for ${SITUATIONS[name].title}, on ${store}`, async (t) => {
+      const floor = (await allocationsOf('als'))['read'] ?? 0
+      assert.ok(floor > 1000, 'the counter counts')
+      const allocated = ((await allocationsOf(store))[name] ?? NaN) - floor
+      t.diagnostic(`${allocated} bytes, ${bytes} allowed`)
+      assert.ok(
+        allocated <= bytes,
+        `${allocated} bytes, ${bytes} allowed by ${TABLE}. What allocates them: ` +
+          `node --heap-prof ${ALLOCATION_FLAGS.join(' ')} dist/test/support/allocations-of-requests.js ${store} <an empty directory>, ` +
+          'and open the .heapprofile in the Memory panel of Chrome.',
+      )
+    })
   })
 })
 
@@ -112,13 +160,12 @@ function collectGarbage(): void {
   ;(runInNewContext('gc') as () => void)()
 }
 
-async function costOf(kind: string, directory: string): Promise<CostOfRequest> {
-  const script = fileURLToPath(new URL('./support/cost-of-requests.js', import.meta.url))
-  const { stdout } = await run(process.execPath, [script, kind, directory], { timeout: 60_000 })
-  return JSON.parse(stdout) as CostOfRequest
+async function inChild<Answer>(name: string, kind: string, flags: readonly string[] = []): Promise<Answer> {
+  const script = fileURLToPath(new URL(`./support/${name}.js`, import.meta.url))
+  const { stdout } = await run(process.execPath, [...flags, script, kind, join(directory, name)], { timeout: 280_000 })
+  return JSON.parse(stdout) as Answer
 }
 
-/** A Keygrip, and how often it was asked. It makes its methods anew for each instance, so no class can override them. */
 /** The store, and the names of what it was asked, in order. */
 function recording(store: Store): { store: Store; calls: string[] } {
   const calls: string[] = []

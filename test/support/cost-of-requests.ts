@@ -1,23 +1,29 @@
-// Counts, in a process of its own, what one warm request costs, and prints it as JSON: in `calls` everything that the
-// request calls of `node:fs` and `node:crypto`, in `promises` the promises that it makes. In `callsOfLogin` what the very
-// first request called, to show that such calls are counted.
+// Counts, in a process of its own, what one request costs by what it asks, and prints it as JSON: in `calls` everything
+// that the request calls of `node:fs` and `node:crypto`, in `promises` the promises that it makes. In `callsOfLogin` what
+// the very first request called, to show that such calls are counted.
 //
-// node dist/test/support/cost-of-requests.js <als | visitor | memory | file> <directory>
+// node dist/test/support/cost-of-requests.js <als | memory | file> <directory>
 //
-// als: no session, and AsyncLocalStorage alone. visitor: a visitor without a session, on the memory store.
+// als: no session, and AsyncLocalStorage alone.
 
-import { AsyncLocalStorage, createHook } from 'node:async_hooks'
+import { createHook } from 'node:async_hooks'
 import crypto from 'node:crypto'
 import fs from 'node:fs'
 import { Agent, createServer, get } from 'node:http'
 import { syncBuiltinESMExports } from 'node:module'
 import type { AddressInfo } from 'node:net'
-import Koa from 'koa'
+import type { Handle } from '../../bench/socketless.ts'
+import { SITUATIONS, type Situation, type SituationName } from './cost-limits.ts'
 
 export interface CostOfRequest {
   readonly promises: number
   readonly calls: Readonly<Record<string, number>>
+}
+
+export interface CostOfRequests {
   readonly callsOfLogin: Readonly<Record<string, number>>
+  /** By the name of the situation. */
+  readonly costs: Readonly<Record<string, CostOfRequest>>
 }
 
 const WARM_UP = 20
@@ -27,14 +33,21 @@ const [, , kind, directory] = process.argv
 
 /** Calls by name; what is replaced here calls the real thing. */
 const calls = new Map<string, number>()
+/** Some call each other, in some versions of Node: only what is called from outside counts. */
+let depth = 0
 function countCallsOf(module: object): void {
   const functions = module as Record<string, unknown>
   for (const [name, { value: original, writable }] of Object.entries(Object.getOwnPropertyDescriptors(functions))) {
     // Not the classes: they are called with `new`.
     if (typeof original !== 'function' || !writable || /^[A-Z_]/.test(name)) continue
     functions[name] = function (this: unknown, ...args: unknown[]): unknown {
-      calls.set(name, (calls.get(name) ?? 0) + 1)
-      return Reflect.apply(original, this, args)
+      if (depth === 0) calls.set(name, (calls.get(name) ?? 0) + 1)
+      depth++
+      try {
+        return Reflect.apply(original, this, args)
+      } finally {
+        depth--
+      }
     }
   }
 }
@@ -42,48 +55,34 @@ countCallsOf(fs)
 countCallsOf(crypto)
 syncBuiltinESMExports()
 
-const app = new Koa()
-if (kind === 'als') {
-  const storage = new AsyncLocalStorage<{ userId: string }>()
-  app.use((_ctx, next) => storage.run({ userId: 'alice' }, next))
-  app.use(async (ctx) => {
-    ctx.body = { value: storage.getStore()?.userId }
-  })
-} else {
-  // Only now, so that it finds what was replaced above.
-  const { session, getSession, memoryStore, fileStore } = await import('../../src/index.ts')
+// Only now, so that it finds what was replaced above.
+const { alsApp, sessionApp } = await import('../../bench/apps.ts')
+const { fileStore, memoryStore } = await import('../../src/index.ts')
+
+function handler(): Handle {
+  if (kind === 'als') return alsApp()
   const store = kind === 'file' ? fileStore({ directory: directory as string, pruneInterval: 0 }) : memoryStore()
-  app.use(session({ keys: ['a key for the cost of requests'], store }))
-  app.use(async (ctx) => {
-    const data = getSession() as unknown as { userId?: string }
-    if (ctx.path === '/login') data.userId = 'alice'
-    ctx.body = { value: data.userId }
-  })
+  return sessionApp({ store }).handle
 }
 
-const server = createServer(app.callback())
+const server = createServer(handler())
 const agent = new Agent({ keepAlive: true, maxSockets: 1 })
 let cookie = ''
 
 /** By callback, so that the client makes no promises of its own. */
-function request(path: string, done: () => void): void {
+function request(path: string, sent: string, done: () => void): void {
   const { port } = server.address() as AddressInfo
-  get({ port, host: '127.0.0.1', path, agent, headers: cookie === '' ? {} : { cookie } }, (response) => {
+  get({ port, host: '127.0.0.1', path, agent, headers: sent === '' ? {} : { cookie: sent } }, (response) => {
     const [setCookie] = response.headers['set-cookie'] ?? []
     if (setCookie !== undefined) cookie = setCookie.split(';', 1)[0] as string
-    let body = ''
-    response.setEncoding('utf8')
-    response.on('data', (chunk: string) => (body += chunk))
-    response.on('end', () => {
-      if (body !== (kind === 'visitor' ? '{}' : '{"value":"alice"}')) throw new Error(`a wrong answer: ${body}`)
-      setImmediate(done)
-    })
+    if (response.statusCode !== 200) throw new Error(`${path} was answered with ${response.statusCode}`)
+    response.on('end', () => setImmediate(done)).resume()
   })
 }
 
-function repeat(count: number, done: () => void): void {
+function repeat(count: number, situation: Situation, done: () => void): void {
   if (count === 0) done()
-  else request('/read', () => repeat(count - 1, done))
+  else request(situation.path, situation.hasCookie ? cookie : '', () => repeat(count - 1, situation, done))
 }
 
 let promises = 0
@@ -93,18 +92,36 @@ const hook = createHook({
   },
 })
 
+function measure(situation: Situation, done: (cost: CostOfRequest) => void): void {
+  repeat(WARM_UP, situation, () => {
+    calls.clear()
+    promises = 0
+    hook.enable()
+    repeat(REQUESTS, situation, () => {
+      hook.disable()
+      const counted = Object.fromEntries([...calls].map(([name, count]) => [name, count / REQUESTS]))
+      done({ promises: promises / REQUESTS, calls: counted })
+    })
+  })
+}
+
+function measureAll(names: readonly string[], costs: Record<string, CostOfRequest>, done: () => void): void {
+  const [name, ...rest] = names
+  if (name === undefined) done()
+  else
+    measure(SITUATIONS[name as SituationName], (cost) => {
+      costs[name] = cost
+      measureAll(rest, costs, done)
+    })
+}
+
 server.listen(0, '127.0.0.1', () => {
-  request(kind === 'visitor' ? '/read' : '/login', () => {
+  request('/login', '', () => {
     const callsOfLogin = Object.fromEntries(calls)
-    repeat(WARM_UP, () => {
-      calls.clear()
-      hook.enable()
-      repeat(REQUESTS, () => {
-        hook.disable()
-        const counted = Object.fromEntries([...calls].map(([name, count]) => [name, count / REQUESTS]))
-        const costs: CostOfRequest = { promises: promises / REQUESTS, calls: counted, callsOfLogin }
-        process.stdout.write(JSON.stringify(costs), () => process.exit())
-      })
+    const costs: Record<string, CostOfRequest> = {}
+    measureAll(kind === 'als' ? ['read'] : Object.keys(SITUATIONS), costs, () => {
+      const answer: CostOfRequests = { callsOfLogin, costs }
+      process.stdout.write(JSON.stringify(answer), () => process.exit())
     })
   })
 })

@@ -1,0 +1,65 @@
+export type SituationName = 'anonymous' | 'visitor' | 'read' | 'object' | 'write'
+
+/** What a request may ask of the applications in bench/apps.ts. */
+export interface Situation {
+  readonly title: string
+  readonly path: '/anonymous' | '/read' | '/object' | '/write'
+  /** Whether its visitor has a session. */
+  readonly hasCookie: boolean
+}
+
+export const SITUATIONS: Readonly<Record<SituationName, Situation>> = {
+  anonymous: { title: 'a visitor whose session is not touched', path: '/anonymous', hasCookie: false },
+  visitor: { title: 'a visitor who has no session, into which the handler looks', path: '/read', hasCookie: false },
+  read: { title: 'a string of a cached session', path: '/read', hasCookie: true },
+  object: { title: 'an object of a cached session', path: '/object', hasCookie: true },
+  write: { title: 'a change of one key', path: '/write', hasCookie: true },
+}
+
+export type StoreName = 'memory' | 'file'
+
+/** What one request may cost on one store, beyond Koa with AsyncLocalStorage alone. */
+export interface Limits {
+  /** At most; an async middleware makes two. */
+  readonly promises: number
+  /** At most, allocated in the heap of JavaScript. */
+  readonly bytes: number
+  /** Exactly, of `node:fs` and `node:crypto`. */
+  readonly calls: Readonly<Record<string, number>>
+}
+
+/**
+ * The limits of `test/cost.test.ts`, and their only place. Bytes: the most that was measured on Node 20, 22, 24 and 26,
+ * and a fifth more; the same code varies by a twentieth. Who makes a request cheaper lowers them.
+ */
+export const LIMITS: Readonly<Record<StoreName, Readonly<Record<SituationName, Limits>>>> = {
+  memory: {
+    anonymous: { promises: 2, bytes: 2000, calls: {} },
+    visitor: { promises: 2, bytes: 3000, calls: {} },
+    read: { promises: 2, bytes: 3700, calls: {} },
+    object: { promises: 2, bytes: 4100, calls: {} },
+    write: { promises: 17, bytes: 15_800, calls: {} },
+  },
+  file: {
+    anonymous: { promises: 2, bytes: 2000, calls: {} },
+    visitor: { promises: 2, bytes: 3000, calls: {} },
+    read: { promises: 2, bytes: 5500, calls: { statSync: 1 } },
+    object: { promises: 2, bytes: 5700, calls: { statSync: 1 } },
+    write: {
+      promises: 17,
+      bytes: 22_400,
+      calls: { statSync: 2, writeFileSync: 1, renameSync: 1, utimesSync: 1, unlinkSync: 1 },
+    },
+  },
+}
+
+/**
+ * A young generation so large that nothing is collected while bytes are counted, and one thread, so that each run
+ * compiles at the same moments.
+ */
+export const ALLOCATION_FLAGS: readonly string[] = [
+  '--expose-gc',
+  '--single-threaded',
+  '--min-semi-space-size=128',
+  '--max-semi-space-size=128',
+]
