@@ -71,6 +71,7 @@ nav a { text-decoration: none; }
 .devices li { display: grid; grid-template-columns: 1fr auto; gap: .1rem 1rem; align-items: center; padding: .9rem 0; }
 .devices li + li { border-top: 1px solid var(--line); }
 .devices .when { grid-row: 2; color: var(--soft); font-size: .9rem; }
+.devices time { white-space: nowrap; }
 .devices .inline { grid-column: 2; grid-row: 1 / 3; }
 .badge { background: var(--good); border-radius: 1rem; padding: .1rem .6rem; font-size: .8rem; font-weight: 400; white-space: nowrap; }
 
