@@ -12,9 +12,9 @@ const PATIENCE: Milliseconds = 1000
 export interface Steps {
   readonly store: Store
   /** An empty session with a new id, or with the id and the record of `previous`. */
-  create(previous: SessionState | undefined): SessionState
+  readonly create: (previous: SessionState | undefined) => SessionState
   /** Stores the session as it is; `false`: its record was ended meanwhile. */
-  put(state: SessionState): Promise<boolean>
+  readonly put: (state: SessionState) => Promise<boolean>
 }
 
 /**
