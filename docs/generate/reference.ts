@@ -37,6 +37,7 @@ const CHAPTERS: Readonly<Record<string, readonly string[]>> = {
     'Store',
     'Found',
     'Saved',
+    'Deleted',
     'SubjectIndex',
     'Listener',
     'Watch',
