@@ -13,8 +13,8 @@ describe('npm test', () => {
   it('fails with what to install, and how, when it cannot install it', () => {
     // A path without any folder: neither the servers nor apt-get are there.
     const { status, stderr } = run(['run'], { ...process.env, PATH: '' })
-    assert.match(stderr, /redis-server memcached postgresql chromium/)
-    assert.match(stderr, /apt-get install -y --no-install-recommends redis-server memcached postgresql chromium'$/m)
+    assert.match(stderr, /curl redis-server memcached postgresql chromium/)
+    assert.match(stderr, /apt-get install -y --no-install-recommends curl redis-server memcached postgresql chromium'$/m)
     assert.equal(status, 1)
   })
 })
