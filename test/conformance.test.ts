@@ -27,7 +27,7 @@ describe('storeConformance', () => {
           load: (key) => store.load(key),
           save: (...save) => store.save(...save),
           touch: (...touch) => store.touch(...touch),
-          delete: (key) => store.delete(key),
+          delete: (...remove) => store.delete(...remove),
         }
       }),
       [],
@@ -41,7 +41,7 @@ describe('storeConformance', () => {
         load: async (key) => (await turn(), store.load(key)),
         save: async (...save) => (await turn(), store.save(...save)),
         touch: async (...touch) => (await turn(), store.touch(...touch)),
-        delete: async (key) => (await turn(), store.delete(key)),
+        delete: async (...remove) => (await turn(), store.delete(...remove)),
       }
     })
     assert.deepEqual(failures, [])
@@ -122,6 +122,34 @@ describe('storeConformance', () => {
     delete: async (key) => (await store.delete(key), true),
   }))
 
+  sees('a delete that does not look at the version', /a delete of an older version/, (store) => ({
+    delete: (key) => store.delete(key),
+  }))
+
+  sees('a delete whose comparison is not one step with it', /a delete of the known version/, (store) => ({
+    delete: async (key, expected) => {
+      const current = await store.load(key)
+      if (expected && current && current.version !== expected.version) return current
+      await turn()
+      return store.delete(key)
+    },
+  }))
+
+  sees('a delete that minds a moved end', /whoever has moved its end/, (store) => ({
+    delete: async (key, expected) => {
+      const current = await store.load(key)
+      return expected && current && current.expiresAt !== expected.expiresAt ? current : store.delete(key, expected)
+    },
+  }))
+
+  sees('a touch that brings the end nearer', /touch never brings the end nearer/, (store) => ({
+    touch: async (key, expiresAt) => {
+      const current = await store.load(key)
+      if (current && expiresAt < current.expiresAt) await store.save(key, current.text, expiresAt, current)
+      return store.touch(key, expiresAt)
+    },
+  }))
+
   sees('an expiry that is ignored', /whose expiry has passed/, () => {
     const never = memoryStore({ pruneInterval: 0 })
     const far = Date.now() + 1e12
@@ -129,7 +157,7 @@ describe('storeConformance', () => {
       load: (key) => never.load(key),
       save: (key, text, _expiresAt, expected) => never.save(key, text, far, expected),
       touch: (key) => never.touch(key, far),
-      delete: (key) => never.delete(key),
+      delete: (...remove) => never.delete(...remove),
     }
   })
 
@@ -184,7 +212,7 @@ describe('storeConformance', () => {
       load: (key) => store.load(cut(key)),
       save: (key, text, expiresAt, expected) => store.save(cut(key), text, expiresAt, expected),
       touch: (key, expiresAt) => store.touch(cut(key), expiresAt),
-      delete: (key) => store.delete(cut(key)),
+      delete: (key, expected) => store.delete(cut(key), expected),
     }
   })
 
@@ -222,7 +250,7 @@ describe('storeConformance', () => {
         const own: Store = {
           load: (key) => store.load(key),
           touch: (...touch) => store.touch(...touch),
-          delete: (key) => (last.delete(key), store.delete(key)),
+          delete: (key, expected) => (last.delete(key), store.delete(key, expected)),
           save: async (key, ...rest) => {
             const answer = await store.save(key, ...rest)
             if (answer.saved) last.set(key, answer.saved.version)
@@ -254,9 +282,9 @@ describe('storeConformance', () => {
           if (answer.saved && !drop('saved')) for (const it of listeners) it.saved(key, answer.saved.version)
           return answer
         },
-        async delete(key) {
-          const deleted = await store.delete(key)
-          if (deleted && !drop('deleted')) for (const it of listeners) it.deleted(key)
+        async delete(key, expected) {
+          const deleted = await store.delete(key, expected)
+          if (deleted === true && !drop('deleted')) for (const it of listeners) it.deleted(key)
           return deleted
         },
         watch(listener) {
