@@ -145,6 +145,19 @@ describe('session.signal', () => {
     assert.equal(signal.aborted, true)
   })
 
+  it('is not aborted by a delete of an older version only', async (test) => {
+    const { held, signals, store } = site(test)
+    const { key, signal } = await held()
+    const older = (await store.load(key))!
+    const answer = await store.save(key, older.text, older.expiresAt, older)
+    assert.ok(answer.saved)
+    const front = signals.over(store)
+    assert.equal(typeof (await front.delete(key, older)), 'object')
+    assert.equal(signal.aborted, false)
+    assert.equal(await front.delete(key, answer.saved), true)
+    assert.equal(signal.aborted, true)
+  })
+
   it('is aborted when a load, a save or a touch in this process finds the session gone', async (test) => {
     const findings: Record<string, (all: Site, key: Key) => Promise<() => unknown>> = {
       load:
@@ -364,6 +377,9 @@ describe('the end of a timeout', () => {
     const store = recordingStore()
     const { stored, returning, signals } = visits({ store })
     test.after(() => signals.close())
+    // Signals keep no process alive, and this one has to wait.
+    const waiting = setInterval(() => {}, 1000)
+    test.after(() => clearInterval(waiting))
     const key = await stored({ a: 1 })
     const { signal } = (await returning(key)).session
     const checked = store.hold('load', 'after')
@@ -372,10 +388,7 @@ describe('the end of a timeout', () => {
     const ended = once(signal, 'abort')
     await store.elsewhere.delete(key)
     test.mock.timers.setTime(500_000)
-    // Signals keep no process alive: this one has to wait.
-    const waiting = setInterval(() => {}, 1000)
     await ended
-    clearInterval(waiting)
   })
 })
 

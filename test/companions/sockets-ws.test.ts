@@ -18,7 +18,9 @@ const DEPLOYMENTS: Record<string, (test: TestContext) => Promise<number[]>> = {
 }
 
 function open(browser: Agent): WebSocket {
-  return new WebSocket(`ws://127.0.0.1:${browser.port}/ws`, { headers: { cookie: browser.cookieHeader } })
+  const socket = new WebSocket(`ws://127.0.0.1:${browser.port}/ws`, { headers: { cookie: browser.cookieHeader } })
+  socket.on('error', () => {}) // a server that is killed when the test ends; whoever waits for something is told too
+  return socket
 }
 
 /** A socket that is open; closed when the test ends. */
