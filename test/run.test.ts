@@ -14,7 +14,10 @@ describe('npm test', () => {
     // A path without any folder: neither the servers nor apt-get are there.
     const { status, stderr } = run(['run'], { ...process.env, PATH: '' })
     assert.match(stderr, /curl redis-server memcached postgresql chromium/)
-    assert.match(stderr, /apt-get install -y --no-install-recommends curl redis-server memcached postgresql chromium'$/m)
+    assert.match(
+      stderr,
+      /apt-get install -y --no-install-recommends curl redis-server memcached postgresql chromium'$/m,
+    )
     assert.equal(status, 1)
   })
 })
