@@ -48,6 +48,7 @@ export class SessionError extends Error {
   /** Always `false`: Koa does not send the message to the visitor. */
   readonly expose: boolean = false
 
+  /** For stores of your own: `ERR_SESSION_UNREADABLE` and `ERR_SESSION_BUSY` are theirs to throw. */
   constructor(code: SessionErrorCode, message: string, options?: { cause?: unknown }) {
     super(message, options)
     this.code = code

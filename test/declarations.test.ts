@@ -2,29 +2,39 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { exportedBy, reachableFrom, withoutComments } from './support/declarations.ts'
+import { publicDeclarations } from '../docs/generate/reference.ts'
+import { codeOf, importsOf, reachableFrom } from './support/declarations.ts'
 
 const COMPILED = join(import.meta.dirname, '../src')
-const ENTRIES = ['index.d.ts', 'conformance.d.ts'].map((file) => join(COMPILED, file))
 
 describe('what an editor knows of the package', () => {
+  const files = [
+    ...new Set(['index.d.ts', 'conformance.d.ts'].flatMap((file) => [...reachableFrom(join(COMPILED, file))])),
+  ]
+
   it('has words for every exported name, and for every member and option', () => {
-    const declared = ENTRIES.flatMap(exportedBy)
-    assert.ok(declared.some(({ name }) => name === 'SessionOptions.idleTimeout'))
-    assert.ok(declared.some(({ name }) => name === 'SessionMembers.regenerate'))
-    assert.ok(declared.some(({ name }) => name === 'module.ExtendableContext.session'))
-    assert.ok(declared.some(({ name }) => name === 'RedisStoreOptions.coherence.bound'))
+    const described = publicDeclarations(COMPILED).flatMap(({ name, documentation, members }) => [
+      { name, documentation },
+      ...members.map((member) => ({ name: `${name}.${member.name}`, documentation: member.documentation })),
+    ])
+    const names = described.map(({ name }) => name)
+    for (const known of ['SessionOptions.idleTimeout', 'SessionMembers.regenerate', 'Sessions.call', 'getSession'])
+      assert.ok(names.includes(known), known)
     assert.deepEqual(
-      declared.filter(({ doc }) => doc === '').map(({ name }) => name),
+      described.filter(({ documentation }) => documentation === '').map(({ name }) => name),
       [],
     )
   })
 
+  it('has words for ctx.session', () => {
+    const text = readFileSync(join(COMPILED, 'types.d.ts'), 'utf8')
+    assert.match(text, /interface ExtendableContext \{\s*\/\*\*[^]+?\*\/\s*get session\(\)/)
+  })
+
   it('lets nothing be anything: there is no `any` in the declarations', () => {
-    const files = ENTRIES.flatMap((entry) => [...reachableFrom(entry)])
     assert.ok(files.length > 15)
     const offences = files.flatMap((file) =>
-      withoutComments(readFileSync(file, 'utf8'))
+      codeOf(file)
         .split('\n')
         .filter((line) => /\bany\b/.test(line))
         .map((line) => `${file}: ${line.trim()}`),
@@ -33,13 +43,7 @@ describe('what an editor knows of the package', () => {
   })
 
   it('needs no package for a store that is not used', () => {
-    const files = ENTRIES.flatMap((entry) => [...reachableFrom(entry)])
-    const packages = files.flatMap((file) =>
-      [...withoutComments(readFileSync(file, 'utf8')).matchAll(/(?:from|import\()\s*['"]([^.'"][^'"]*)['"]/g)].map(
-        ([, name]) => name as string,
-      ),
-    )
-    const others = packages.filter((name) => !name.startsWith('node:'))
-    assert.deepEqual([...new Set(others)].sort(), ['keygrip', 'koa'])
+    const packages = files.flatMap(importsOf).filter((name) => !name.startsWith('.') && !name.startsWith('node:'))
+    assert.deepEqual([...new Set(packages)].sort(), ['keygrip', 'koa'])
   })
 })

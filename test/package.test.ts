@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 
 const ROOT = resolve(import.meta.dirname, '../..')
+const TSC = join(createRequire(import.meta.url).resolve('typescript/package.json'), '../bin/tsc')
 
 /** The files of src that users import or run; every other one is private. */
 const PUBLIC = { index: '.', conformance: './conformance', cli: undefined }
@@ -67,6 +69,55 @@ describe('the package that npm publishes', () => {
           .join(),
         imported,
       )
+    }
+  })
+
+  it('has declarations that compile by themselves, for who has no driver of a store', () => {
+    // Strictly, with nobody's declarations excused, and in sight of no package but these.
+    const application = join(folder, 'typescript')
+    mkdirSync(join(application, 'node_modules'), { recursive: true })
+    cpSync(join(project, 'node_modules', manifest.name), join(application, 'node_modules', manifest.name), {
+      recursive: true,
+    })
+    cpSync(join(ROOT, 'node_modules/@types'), join(application, 'node_modules/@types'), { recursive: true })
+    cpSync(join(ROOT, 'node_modules/undici-types'), join(application, 'node_modules/undici-types'), { recursive: true })
+    const names = specifiers().map(
+      (specifier, index) => `import * as all${index} from '${specifier}'\nvoid all${index}`,
+    )
+    writeFileSync(
+      join(application, 'app.ts'),
+      `${names.join('\n')}
+import Koa from 'koa'
+import session, { getSession, type Store } from '${manifest.name}'
+declare module '${manifest.name}' {
+  interface SessionData { userId?: string }
+}
+declare const store: Store
+new Koa().use(session({ store })).use((ctx) => {
+  const id: string | undefined = ctx.session.userId ?? getSession().userId
+  // @ts-expect-error: it is no number
+  ctx.session.userId = 1
+  ctx.body = id
+})
+`,
+    )
+    for (const [module, moduleResolution] of [
+      ['nodenext', 'nodenext'],
+      ['esnext', 'bundler'],
+    ]) {
+      const compilerOptions = {
+        target: 'es2023',
+        module,
+        moduleResolution,
+        types: ['node'],
+        noEmit: true,
+        strict: true,
+        exactOptionalPropertyTypes: true,
+        skipLibCheck: false,
+      }
+      writeFileSync(join(application, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['app.ts'] }))
+      const { status, stdout } = spawnSync(process.execPath, [TSC, '-p', application], { encoding: 'utf8' })
+      assert.equal(status, 0, stdout)
     }
   })
 

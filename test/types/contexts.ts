@@ -1,5 +1,5 @@
 import Koa from 'koa'
-import session, { getSession, type Session, type Sessions } from 'koa-server-session'
+import session, { getSession, type Session, type SessionData, type Sessions } from 'koa-server-session'
 
 // Compiled, never run: applications that have types of their own for the context and for a second session.
 
@@ -87,4 +87,21 @@ export function options(): void {
   session({ cookie: { sameSite: 'maybe' } })
   session({ keys: [process.env['SESSION_KEY'], undefined], store: process.env['SESSION_STORE'] })
   session({ skip: (ctx) => ctx.path.startsWith('/assets') })
+}
+
+/** What an editor offers after `ctx.session.`, beside the data: these names, each of them, and no other. */
+export const OFFERED: Record<Exclude<keyof Session, keyof SessionData>, true> = {
+  id: true,
+  isNew: true,
+  createdAt: true,
+  expiresAt: true,
+  signal: true,
+  save: true,
+  reload: true,
+  update: true,
+  regenerate: true,
+  destroy: true,
+  remember: true,
+  identify: true,
+  flash: true,
 }
