@@ -47,7 +47,7 @@ export async function carryOn(
   try {
     for (;;) {
       if (!(await put(next))) return undefined
-      const deleted = await deleteOnce(store, state.key, keepsData ? state.found : undefined)
+      const deleted = await deleteVersion(store, state.key, keepsData ? state.found : undefined)
       if (deleted === true) return next
       if (deleted === false) {
         await discard(store, next)
@@ -63,7 +63,7 @@ export async function carryOn(
   }
 }
 
-async function deleteOnce(store: Store, key: Key, expected: Found | undefined): Promise<Deleted> {
+async function deleteVersion(store: Store, key: Key, expected: Found | undefined): Promise<Deleted> {
   const startedAt = performance.now()
   try {
     return await store.delete(key, expected)
