@@ -361,7 +361,7 @@ describe('keys', () => {
     const { agent } = await serve(test, app)
     assert.equal((await agent().get('/')).status, 500)
     assert.equal((errors[0] as Error & { code: string }).code, 'ERR_SESSION_OPTION')
-    assert.match(errors[0]?.message ?? '', /keys.*app\.keys.*randomBytes/s)
+    assert.match(errors[0]?.message ?? '', /keys.*app\.keys.*koa-server-session secret/s)
   })
 
   it('those of the application are used if there is no option', async (test) => {
