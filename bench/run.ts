@@ -117,11 +117,11 @@ async function run(): Promise<void> {
   try {
     const rest = (hasMicro ? MICRO_TIME : 0) + (hasScale ? SCALE_TIME : 0)
     const measured = await measureScenarios(binaries, plan, until - Date.now() - (given.small ? 0 : rest), load, redis)
-    if (hasMicro) say('the steps of a request')
-    const micro = hasMicro ? measureSteps(first as string) : undefined
+    const node = first as string
+    const micro = hasMicro ? await orSay('the steps of a request', () => measureSteps(node)) : undefined
     const time = Math.min(SCALE_TIME, until - Date.now())
     const scale = hasScale
-      ? await measureScale({ node: first as string, load, time, isSmall: given.small, say })
+      ? await orSay('the scale', () => measureScale({ node, load, time, isSmall: given.small, say }))
       : undefined
     const machine = describeMachine(startedAt, loadBefore)
     write({ machine, nodes, plan, ...measured, micro, scale })
@@ -129,6 +129,22 @@ async function run(): Promise<void> {
     await load.stop()
     await redis.stop()
   }
+}
+
+/** So that what fails late does not cost half an hour of results: the rest is written, and the run counts as failed. */
+async function orSay<Result>(what: string, measure: () => Result | Promise<Result>): Promise<Result | undefined> {
+  say(what)
+  try {
+    return await measure()
+  } catch (error) {
+    say(`${what} could not be measured: ${reasonOf(error)}`)
+    process.exitCode = 1
+    return undefined
+  }
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error)
 }
 
 async function measureScenarios(
@@ -204,6 +220,6 @@ process.once('SIGTERM', () => process.exit(143))
 try {
   await run()
 } catch (error) {
-  say(error instanceof Error ? (error.stack ?? error.message) : String(error))
+  say(reasonOf(error))
   process.exitCode = 1
 }

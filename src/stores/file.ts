@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, renameSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, renameSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { SessionError } from '../errors.ts'
 import type { Deleted, Found, Saved, Store } from '../store.ts'
@@ -244,13 +244,8 @@ export function fileStore(options: FileStoreOptions): Store {
 
   function isCurrent(key: Key, { version, expiresAt, nonce }: FileFound): boolean {
     if (nonce === undefined || expiresAt <= Date.now()) return false
-    try {
-      const pointer = `${directoryOf(root, key)}/${pointerOf(version, expiresAt, nonce).name}`
-      return statSync(pointer, { throwIfNoEntry: false }) !== undefined
-    } catch {
-      // What is wrong is said by the load that follows.
-      return false
-    }
+    // What is wrong, if anything, is said by the load that follows.
+    return existsSync(`${directoryOf(root, key)}/${pointerOf(version, expiresAt, nonce).name}`)
   }
 
   return {

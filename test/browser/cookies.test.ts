@@ -3,7 +3,7 @@ import { after, before, describe, it } from 'node:test'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
 import type { CookieOptions } from '../../src/index.ts'
 import { inContext, openBrowser } from '../support/browser.ts'
-import { sessionCookie } from '../support/browser-pages.ts'
+import { follow, sessionCookie } from '../support/browser-pages.ts'
 import { cookieSite, type CookieSite } from '../support/cookie-site.ts'
 
 let browser: Browser
@@ -63,11 +63,11 @@ describe('a session cookie with the default attributes, in Chromium', { timeout:
       await page.goto(shop)
       const loading = await asked(site, () => page.goto(site.http('other.test', elsewhere(shop))))
       assert.deepEqual(loading, ['GET /image without its cookie'])
-      const link = await asked(site, () => page.click('a'))
+      const link = await asked(site, () => follow(page, 'a'))
       assert.deepEqual(link, ['GET / with its cookie'])
       assert.equal(await page.textContent('h1'), '2')
       await page.goto(site.http('other.test', elsewhere(shop)))
-      const form = await asked(site, () => page.click('button'))
+      const form = await asked(site, () => follow(page, 'button'))
       assert.deepEqual(form, ['POST / without its cookie'])
     })
   })
@@ -78,7 +78,7 @@ describe('a session cookie with the default attributes, in Chromium', { timeout:
       await page.goto(shop)
       const loading = await asked(site, () => page.goto(site.http('shop.test', elsewhere(shop))))
       assert.deepEqual(loading, ['GET /image with its cookie'])
-      const form = await asked(site, () => page.click('button'))
+      const form = await asked(site, () => follow(page, 'button'))
       assert.deepEqual(form, ['POST / with its cookie'])
     })
   })
@@ -102,11 +102,11 @@ describe("a session cookie with sameSite: 'strict', in Chromium", { timeout: 240
       await page.goto(shop)
       assert.equal((await sessionCookie(context)).sameSite, 'Strict')
       await page.goto(site.http('other.test', elsewhere(site.http('shop.test', '/other'))))
-      const link = await asked(site, () => page.click('a'))
+      const link = await asked(site, () => follow(page, 'a'))
       assert.deepEqual(link, ['GET /other without its cookie'])
       await page.goto(shop)
       assert.equal(await page.textContent('h1'), '2')
-      await page.click('a')
+      await follow(page, 'a')
       assert.equal(await page.textContent('h1'), '3')
     })
   })
@@ -118,7 +118,7 @@ describe("a session cookie with sameSite: 'none', in Chromium", { timeout: 240_0
       const shop = site.https('shop.test')
       await page.goto(shop)
       await page.goto(site.https('other.test', elsewhere(shop)))
-      const form = await asked(site, () => page.click('button'))
+      const form = await asked(site, () => follow(page, 'button'))
       assert.deepEqual(form, ['POST / with its cookie'])
     })
   })

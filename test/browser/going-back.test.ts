@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
 import { inContext, keepScreenshot, openBrowser } from '../support/browser.ts'
-import { signIn } from '../support/browser-pages.ts'
+import { follow, signIn } from '../support/browser-pages.ts'
 import { newDirectory, removeDirectory, startExample, type ExampleSite } from '../support/example-site.ts'
 import { until } from '../support/server-process.ts'
 
@@ -33,7 +33,7 @@ describe('going back after signing out, in Chromium', { timeout: 240_000 }, () =
 
   it('shows nothing private in the tab of the sign-out, however far back', async () => {
     await withHistory(async (page, context) => {
-      await page.click('text="Sign out"')
+      await follow(page, 'text="Sign out"')
       assert.equal(await heading(page), 'You are signed out')
       assert.deepEqual(await context.cookies(), [])
       await keepScreenshot(page, 'signed-out')
@@ -50,7 +50,7 @@ describe('going back after signing out, in Chromium', { timeout: 240_000 }, () =
     await withHistory(async (page, context) => {
       const other = await context.newPage()
       await other.goto(site.url)
-      await other.click('text="Sign out"')
+      await follow(other, 'text="Sign out"')
       assert.equal(await heading(other), 'You are signed out')
       await back(page)
       assert.equal(await heading(page), 'Sign in')

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
 import { inContext, keepScreenshot, openBrowser } from '../support/browser.ts'
-import { sessionCookie, signIn } from '../support/browser-pages.ts'
+import { follow, sessionCookie, signIn } from '../support/browser-pages.ts'
 import { inDirectory } from '../support/example-pages.ts'
 import { newDirectory, removeDirectory, startExample, type ExampleSite } from '../support/example-site.ts'
 import { httpsProxy } from '../support/https-proxy.ts'
@@ -40,16 +40,16 @@ describe('the example site in Chromium', { timeout: 240_000 }, () => {
   it('keeps a cart: adds, changes, removes, and tells each thing once', async () => {
     await withPage(async (page) => {
       await page.goto(site.url)
-      await page.click('text="Add to cart" >> nth=0')
+      await follow(page, 'text="Add to cart" >> nth=0')
       assert.equal(await page.textContent('.notice'), 'Sencha is in your cart.')
-      await page.click('text="More tea"')
-      await page.click('text="Add to cart" >> nth=3')
-      await page.click('text="More tea"')
-      await page.click('text="Add to cart" >> nth=4')
+      await follow(page, 'text="More tea"')
+      await follow(page, 'text="Add to cart" >> nth=3')
+      await follow(page, 'text="More tea"')
+      await follow(page, 'text="Add to cart" >> nth=4')
       await page.fill('[aria-label="Quantity of Sencha"]', '3')
-      await page.click('text="Change" >> nth=0')
+      await follow(page, 'text="Change" >> nth=0')
       assert.equal(await page.textContent('.count'), '5')
-      await page.click('[aria-label="Remove Rooibos"]')
+      await follow(page, '[aria-label="Remove Rooibos"]')
       assert.equal(await page.textContent('.count'), '4')
       assert.equal(await page.textContent('.total strong'), '€43.10')
       assert.equal(await page.locator('.notice').count(), 0)
@@ -62,7 +62,7 @@ describe('the example site in Chromium', { timeout: 240_000 }, () => {
   it('signs in under a new cookie, and keeps the cart', async () => {
     await withPage(async (page, context) => {
       await page.goto(site.url)
-      await page.click('text="Add to cart" >> nth=1')
+      await follow(page, 'text="Add to cart" >> nth=1')
       const before = await sessionCookie(context)
       await signIn(page, { password: 'wrong' })
       assert.equal(await page.textContent('.notice'), 'That name and password do not go together.')
@@ -98,7 +98,7 @@ describe('the example site in Chromium', { timeout: 240_000 }, () => {
         await other.goto(proxy.url)
         for (let round = 0; round < 6; round++) {
           const add = 'text="Add to cart" >> nth='
-          await Promise.all([page.click(`${add}0`), other.click(`${add}${round}`)])
+          await Promise.all([follow(page, `${add}0`), follow(other, `${add}${round}`)])
           await Promise.all([page.goto(proxy.url), other.goto(proxy.url)])
         }
         assert.equal(await page.textContent('.count'), '12')
@@ -150,7 +150,7 @@ describe('the example site behind https, in Chromium', { timeout: 240_000 }, () 
         await signIn(page)
         assert.equal(await page.textContent('h1'), 'Ada Lovelace')
         assert.notEqual((await sessionCookie(context)).value, cookie.value)
-        await page.click('text="Sign out"')
+        await follow(page, 'text="Sign out"')
         assert.equal(await page.textContent('h1'), 'You are signed out')
         assert.deepEqual(await context.cookies(), [])
       })

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import type { Browser, Page } from 'playwright-core'
 import { inContext, keepScreenshot, openBrowser } from '../support/browser.ts'
-import { signIn } from '../support/browser-pages.ts'
+import { follow, signIn } from '../support/browser-pages.ts'
 import { newDirectory, removeDirectory, startExample, type ExampleSite } from '../support/example-site.ts'
 import { redisServer, type RedisServer } from '../support/redis-server.ts'
 
@@ -52,7 +52,7 @@ describe('two processes behind one Redis, in Chromium', { timeout: 240_000 }, ()
       await page.goto(one.url)
       const tabs = await Promise.all(Array.from({ length: 10 }, () => context.newPage()))
       await Promise.all(tabs.map((tab, index) => tab.goto(index % 2 ? one.url : other.url)))
-      await Promise.all(tabs.map((tab, index) => tab.click(`text="Add to cart" >> nth=${index % 6}`)))
+      await Promise.all(tabs.map((tab, index) => follow(tab, `text="Add to cart" >> nth=${index % 6}`)))
       await soon(page, `${one.url}/cart`, async () => (await page.textContent('.count')) === '10')
     })
   })
@@ -65,9 +65,9 @@ describe('two processes behind one Redis, in Chromium', { timeout: 240_000 }, ()
         await phone.reload() // so that this process has the session in its cache
         await laptop.goto(one.url)
         await signIn(laptop)
-        await laptop.click('text="Where you are signed in"')
+        await follow(laptop, 'text="Where you are signed in"')
         await keepScreenshot(laptop, 'devices')
-        await laptop.click('[aria-label="Sign out Safari on iPhone"]')
+        await follow(laptop, '[aria-label="Sign out Safari on iPhone"]')
         assert.equal(await laptop.textContent('.notice'), 'Signed out: Safari on iPhone.')
         await soon(phone, `${other.url}/profile`, async () => (await phone.textContent('h1')) === 'Sign in')
         assert.doesNotMatch(await phone.content(), /Ada Lovelace/)

@@ -9,11 +9,16 @@ export interface SignIn {
 /** As Ada, from any page of the site. */
 export async function signIn(page: Page, form: SignIn = {}): Promise<void> {
   const { password = 'analytical engine', remember = false } = form
-  await page.click('nav >> text="Sign in"')
+  await follow(page, 'nav >> text="Sign in"')
   await page.fill('[name=name]', 'ada')
   await page.fill('[name=password]', password)
   if (remember) await page.check('[name=remember]')
-  await page.click('button:has-text("Sign in")')
+  await follow(page, 'button:has-text("Sign in")')
+}
+
+/** Clicks on what leads to another page, and waits until that page is there: a click alone may return before it. */
+export async function follow(page: Page, selector: string): Promise<void> {
+  await Promise.all([page.waitForEvent('domcontentloaded'), page.click(selector)])
 }
 
 export async function sessionCookie(context: BrowserContext): Promise<Cookie> {

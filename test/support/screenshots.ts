@@ -6,7 +6,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Browser, Page } from 'playwright-core'
 import { inContext, openBrowser } from './browser.ts'
-import { signIn } from './browser-pages.ts'
+import { follow, signIn } from './browser-pages.ts'
 import { inDirectory } from './example-pages.ts'
 import { startExample } from './example-site.ts'
 
@@ -27,14 +27,14 @@ await inDirectory(async (directory) => {
   mkdirSync(IMAGES, { recursive: true })
   await at(directory, 0, browser, LAPTOP, async (page) => {
     for (const tea of ['Sencha', 'Assam']) {
-      await page.click(`[aria-label="Add ${tea} to the cart"]`)
-      await page.click('text="More tea"')
+      await follow(page, `[aria-label="Add ${tea} to the cart"]`)
+      await follow(page, 'text="More tea"')
     }
     await signIn(page)
-    await page.click('text="Leaf & Kettle"')
+    await follow(page, 'text="Leaf & Kettle"')
     await page.screenshot({ path: join(IMAGES, 'home.png') })
-    await page.click('text="Ada Lovelace"')
-    await page.click('text="Where you are signed in"')
+    await follow(page, 'text="Ada Lovelace"')
+    await follow(page, 'text="Where you are signed in"')
     await page.screenshot({ path: join(IMAGES, 'devices.png') })
   })
   await browser.close()
