@@ -89,7 +89,8 @@ function outgoingOf(res: Koa.Context['res']): Outgoing {
   const outgoing: Outgoing = { cookies: new Map(), varies: false }
   OUTGOING.set(res, outgoing)
   const { writeHead } = res
-  res.writeHead = function (this: typeof res, ...args: unknown[]) {
+  // Not written where it is assigned, as in bindEmit (scope.ts): it would outlive the request.
+  const completing = function (this: typeof res, ...args: unknown[]): typeof res {
     const headers = args.at(-1)
     if (!this.headersSent) {
       if (typeof headers === 'object' && headers !== null) setAll(this, args.pop() as object)
@@ -97,6 +98,7 @@ function outgoingOf(res: Koa.Context['res']): Outgoing {
     }
     return Reflect.apply(writeHead, this, args) as typeof res
   }
+  res.writeHead = completing as typeof writeHead
   return outgoing
 }
 

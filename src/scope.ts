@@ -133,11 +133,14 @@ const always = (): boolean => true
 
 function bindEmit(ctx: Koa.Context, emitter: EventEmitter, isBound: (event: string) => boolean): void {
   const { emit } = emitter
-  emitter.emit = function (this: EventEmitter, event: string, ...args: unknown[]): boolean {
+  // Not written where it is assigned to the property: V8 allocates such a function as old, and from there it keeps the
+  // whole request alive until a full collection.
+  const bound = function (this: EventEmitter, event: string, ...args: unknown[]): boolean {
     // Most are emitted in place already.
     const isElsewhere = isBound(event) && storage.getStore() !== ctx
     return isElsewhere ? storage.run(ctx, () => emit.call(this, event, ...args)) : emit.call(this, event, ...args)
   }
+  emitter.emit = bound
 }
 
 /**

@@ -20,7 +20,9 @@ import { keyringOf } from '../src/keys.ts'
 import {
   ALLOCATION_FLAGS,
   LIMITS,
+  MOST_SURVIVORS,
   SITUATIONS,
+  SURVIVAL_FLAGS,
   type Limits,
   type SituationName,
   type StoreName,
@@ -60,6 +62,10 @@ function allocationsOf(kind: StoreName | 'als', attempt = 0): Promise<Record<str
     inChild<Record<string, number>>('allocations-of-requests', kind, ALLOCATION_FLAGS)
   allocations.set(`${kind} ${attempt}`, known)
   return known
+}
+
+function survivorsOf(kind: StoreName | 'als'): Promise<Record<string, number>> {
+  return inChild<Record<string, number>>('survivors-of-requests', kind, SURVIVAL_FLAGS)
 }
 
 /** Of a second process as well, if the first one is over the limit: what varies is what the compiler adds. */
@@ -111,6 +117,19 @@ describe('the bytes that a request allocates beyond Koa with AsyncLocalStorage a
       )
     })
   })
+})
+
+describe('what is left of a request when it is over', () => {
+  for (const store of STORES) {
+    it(`is nothing that waits for a full collection, on ${store}`, async (t) => {
+      const floor = (await survivorsOf('als'))['read'] ?? NaN
+      for (const [name, survivors] of Object.entries(await survivorsOf(store))) {
+        const measured = survivors - floor
+        t.diagnostic(`${measured} bytes of ${name}`)
+        assert.ok(measured < MOST_SURVIVORS, `${measured} bytes of ${name}, ${MOST_SURVIVORS} allowed by ${TABLE}`)
+      }
+    })
+  }
 })
 
 describe('what is remembered of a verified cookie', () => {
