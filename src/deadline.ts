@@ -4,7 +4,7 @@ import type { Milliseconds } from './units.ts'
 export interface Waiting {
   /** When it is late, as `performance.now()` counts. */
   readonly until: number
-  readonly giveUp: () => void
+  giveUp: () => void
 }
 
 /**
@@ -34,6 +34,8 @@ export class Deadline {
   /** `false`: too late, it was given up. */
   end(waiting: Waiting): boolean {
     const isInTime = this.#waiting.delete(waiting)
+    // A set that has grown old keeps what was in it until a full collection: let that not be a whole request.
+    waiting.giveUp = nothing
     // The timer stays set, because the next operation will want it again.
     if (isInTime && this.#waiting.size === 0) this.#timer?.unref()
     return isInTime
@@ -54,3 +56,5 @@ export class Deadline {
     }
   }
 }
+
+function nothing(): void {}

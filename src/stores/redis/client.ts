@@ -62,9 +62,6 @@ export function makerFromClient(client: unknown, deadline: Milliseconds): Maker 
 function ours(given: RedisOptions, deadline: Milliseconds) {
   return {
     ...common(given, deadline),
-    // Commands of one tick travel together; on a Cluster a redirection in the middle of such a batch would fail it.
-    enableAutoPipelining: true,
-    autoPipeliningIgnoredCommands: [],
     role: 'master' as const,
     readOnly: false,
     lazyConnect: true,
@@ -82,7 +79,6 @@ function clusterOptions(given: ClusterOptions, deadline: Milliseconds) {
     lazyConnect: true,
     enableOfflineQueue: true,
     enableReadyCheck: true,
-    enableAutoPipelining: false,
     shardedSubscribers: false,
     scripts: {},
     scaleReads: 'master' as const,
@@ -99,6 +95,9 @@ function clusterOptions(given: ClusterOptions, deadline: Milliseconds) {
 function common(given: RedisOptions, deadline: Milliseconds) {
   return {
     keyPrefix: '',
+    // connection.ts gathers commands, for less: ioredis has one such batch under way, and all that is asked meanwhile
+    // waits for its answer. On a Cluster a redirection in the middle of a batch would fail all of it.
+    enableAutoPipelining: false,
     enableOfflineQueue: true,
     enableReadyCheck: true,
     maxLoadingRetryTime: Math.min(500, deadline),

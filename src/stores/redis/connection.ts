@@ -22,6 +22,8 @@ export class Connection<Client extends Redis | Cluster = Redis | Cluster> extend
   #isGivenUp = false
   #answers = 0
   #closed = false
+  /** The stream that holds back what is written to it, until the end of this turn. */
+  #gathering: Redis['stream'] | undefined
   #revival: NodeJS.Timeout | undefined
 
   constructor(client: Client, deadline: Milliseconds) {
@@ -75,6 +77,7 @@ export class Connection<Client extends Redis | Cluster = Redis | Cluster> extend
         }
         reject(error)
       })
+      this.#gather()
       operation(this.client).then(
         (answer) => {
           this.#deadline.end(waiting)
@@ -88,6 +91,19 @@ export class Connection<Client extends Redis | Cluster = Redis | Cluster> extend
         },
       )
     })
+  }
+
+  /** What is asked in one turn of the event loop is sent together: to send costs more than all else about a command. */
+  #gather(): void {
+    if (this.#gathering || this.client.isCluster || !this.isReady) return
+    this.#gathering = (this.client as Redis).stream
+    this.#gathering.cork()
+    setImmediate(this.#send)
+  }
+
+  readonly #send = (): void => {
+    this.#gathering?.uncork()
+    this.#gathering = undefined
   }
 
   /** Connects if nothing did so far. Never rejects: what becomes of it is told by the events. */
