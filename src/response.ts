@@ -98,7 +98,7 @@ function outgoingOf(res: Koa.Context['res']): Outgoing {
     }
     return Reflect.apply(writeHead, this, args) as typeof res
   }
-  res.writeHead = completing as typeof writeHead
+  res.writeHead = completing
   return outgoing
 }
 

@@ -52,9 +52,11 @@ export interface FileStoreOptions {
   readonly onError?: (error: unknown) => void
 }
 
-/** What this store adds to a Found: with it, the pointer's name is known. */
+/** What this store adds to a Found: with the nonce, the pointer's name is known. */
 interface FileFound extends Found {
   readonly nonce?: string
+  /** Where the pointer is while `expiresAt` is the end: a cached session is looked at again and again. */
+  pointer?: { readonly path: string; readonly end: Instant } | undefined
 }
 
 const MINUTE = 60_000
@@ -242,10 +244,15 @@ export function fileStore(options: FileStoreOptions): Store {
     return !wasDead
   }
 
-  function isCurrent(key: Key, { version, expiresAt, nonce }: FileFound): boolean {
+  function isCurrent(key: Key, found: FileFound): boolean {
+    const { version, expiresAt, nonce } = found
     if (nonce === undefined || expiresAt <= Date.now()) return false
+    if (found.pointer?.end !== expiresAt) {
+      const path = `${directoryOf(root, key)}/${pointerOf(version, expiresAt, nonce).name}`
+      found.pointer = { path, end: expiresAt }
+    }
     // What is wrong, if anything, is said by the load that follows.
-    return existsSync(`${directoryOf(root, key)}/${pointerOf(version, expiresAt, nonce).name}`)
+    return existsSync(found.pointer.path)
   }
 
   return {
@@ -265,7 +272,7 @@ export function fileStore(options: FileStoreOptions): Store {
 }
 
 function found({ version, expiresAt, nonce }: Pointer, text: string): FileFound {
-  return { text, version, expiresAt, nonce, parsed: undefined }
+  return { text, version, expiresAt, nonce, parsed: undefined, pointer: undefined }
 }
 
 function isOver({ expiresAt }: Pointer): boolean {

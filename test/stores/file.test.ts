@@ -302,10 +302,20 @@ describe('fileStore, on a directory that is not as it should be', () => {
       assert.equal((store.load(KEY) as Found).text, '{}')
       chmodSync(at, 0o000)
       assert.throws(() => store.load(KEY), { code: 'EACCES' })
-      assert.equal(store.isCurrent!(KEY, found), false)
       chmodSync(at, 0o700)
     })
     chmodSync(tmp, 0o700)
+  })
+
+  it('does not vouch for what it cannot look at: the load that follows says why', async () => {
+    const store = open()
+    const found = await saved(store)
+    assert.equal(store.isCurrent!(KEY, found), true)
+    const { at } = filesOf(store)
+    rmSync(at, { recursive: true })
+    writeFileSync(at, 'not a directory')
+    assert.equal(store.isCurrent!(KEY, found), false)
+    assert.throws(() => store.load(KEY), { code: 'ERR_SESSION_UNREADABLE' })
   })
 })
 

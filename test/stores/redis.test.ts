@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify, inspect } from 'node:util'
 import { Cluster, Redis } from 'ioredis'
 import { storeConformance } from '../../src/conformance.ts'
@@ -11,6 +12,8 @@ import { isSessionError } from '../../src/errors.ts'
 import type { Store } from '../../src/store.ts'
 import { redisStore, type RedisClient } from '../../src/stores/redis.ts'
 import { redisServer, type RedisServer } from '../support/redis-server.ts'
+import { until } from '../support/server-process.ts'
+import { tcpProxy } from '../support/tcp-proxy.ts'
 import { collect, handles, later, newKey, rejection, savedOf } from '../support/records.ts'
 
 describe('redisStore', () => {
@@ -52,6 +55,39 @@ describe('redisStore', () => {
     async function near(length: number): Promise<void> {
       const left = Number(await server.cli('PTTL', `session:${key}`))
       assert.ok(left > length - 2000 && left <= length, `${left} ms of ${length} are left`)
+    }
+  })
+
+  it('sends what is asked in one turn of the event loop together', async () => {
+    const readsOf = async (): Promise<number> => {
+      const [, count] = /total_reads_processed:(\d+)/.exec(await server.cli('INFO', 'stats')) ?? []
+      return Number(count)
+    }
+    await store.load(newKey())
+    const before = await readsOf()
+    await Promise.all(Array.from({ length: 100 }, () => store.load(newKey())))
+    // Some are of the question itself, and of heartbeats.
+    const reads = (await readsOf()) - before
+    assert.ok(reads < 10, `the server had to read ${reads} times for 100 loads`)
+  })
+
+  it('sends what is asked while an answer is under way, and does not wait for that answer', async () => {
+    const proxy = await tcpProxy(server.port)
+    const distant = redisStore(`redis://127.0.0.1:${proxy.port}`)
+    try {
+      await distant.save(newKey(), '{}', later(), undefined) // so that the server knows the script
+      proxy.swallowAnswers()
+      const key = newKey()
+      const loaded = distant.load(newKey())
+      await sleep(20)
+      const saved = distant.save(key, '{}', later(), undefined)
+      await until(async () => Number(await server.cli('EXISTS', `session:${key}`)) === 1)
+      proxy.heal()
+      assert.equal(await loaded, undefined)
+      savedOf(await saved)
+    } finally {
+      await distant.close!()
+      await proxy.close()
     }
   })
 
