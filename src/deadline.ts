@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks'
 import type { Milliseconds } from './units.ts'
 
 /** One operation under way. */
@@ -17,6 +18,8 @@ export class Deadline {
   /** In the order in which they will be late. */
   readonly #waiting = new Set<Waiting>()
   #timer: NodeJS.Timeout | undefined
+  // A timer belongs to the request in which it is set, and would keep it for as long as there is one.
+  readonly #place = new AsyncResource('Deadline')
 
   constructor(length: Milliseconds) {
     this.length = length
@@ -42,7 +45,7 @@ export class Deadline {
   }
 
   #wait(length: Milliseconds): void {
-    this.#timer = setTimeout(() => this.#look(), length)
+    this.#timer = this.#place.runInAsyncScope(() => setTimeout(() => this.#look(), length))
   }
 
   #look(): void {

@@ -37,16 +37,20 @@ export function guarded(store: Store, deadline: Milliseconds, diagnostics: Diagn
     }
     if (!isPromise(answer)) return answer
     const pending = answer
-    return new Promise<Answer>((resolve, reject) => {
-      const waiting = patience.begin(() => reject(failed(isWrite, tooLate())))
+    const inTime = new Promise<Answer>((resolve, reject) => {
+      const waiting = patience.begin(() => reject(tooLate()))
       pending.then(
         (value) => {
           if (patience.end(waiting)) resolve(value)
         },
         (cause: unknown) => {
-          if (patience.end(waiting)) reject(failed(isWrite, cause))
+          if (patience.end(waiting)) reject(cause)
         },
       )
+    })
+    // Reported here and not by the timer, which is in no request: who logs it may ask whose session it was.
+    return inTime.catch((cause: unknown) => {
+      throw failed(isWrite, cause)
     })
   }
 

@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks'
 import { Agenda, type Task } from './agenda.ts'
 import { recordOf } from './commits.ts'
 import type { Diagnostics } from './diagnostics.ts'
@@ -40,6 +41,8 @@ export class Signals {
   /** Under which of its generations each link has vouched for what is watched; `undefined` while it does not vouch. */
   readonly #links = new Map<Link, number | undefined>()
   #timer: NodeJS.Timeout | undefined
+  // What is looked at on behalf of all of them is looked at in no request: the timer would carry on the one that set it.
+  readonly #place = new AsyncResource('Signals')
   #wakesAt: Instant = Infinity
   #ranAt: Instant = 0
   #restsUntil: Instant = 0
@@ -159,7 +162,7 @@ export class Signals {
     if (this.#timer && this.#wakesAt <= at) return
     clearTimeout(this.#timer)
     this.#wakesAt = at
-    this.#timer = setTimeout(() => void this.#run(), at - now).unref()
+    this.#timer = this.#place.runInAsyncScope(() => setTimeout(() => void this.#run(), at - now).unref())
   }
 
   async #run(): Promise<void> {

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { describe, it } from 'node:test'
 import { Deadline } from '../src/deadline.ts'
+import { collectedUntil } from './support/garbage.ts'
 
 const sleep = (length: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, length))
 const timers = (): number => process.getActiveResourcesInfo().filter((resource) => resource === 'Timeout').length
@@ -57,5 +59,20 @@ describe('a deadline', () => {
     assert.equal(timers(), before + 1)
     deadline.end(again)
     assert.equal(timers(), before)
+  })
+
+  it('keeps nothing of the request in which its timer was set', async () => {
+    const deadline = new Deadline(60_000)
+    const requests = new AsyncLocalStorage<object>()
+    let isGone = false
+    const registry = new FinalizationRegistry(() => (isGone = true))
+    const request = (): void => {
+      const own = {}
+      registry.register(own, undefined)
+      requests.run(own, () => deadline.end(deadline.begin(() => {})))
+    }
+    request()
+    await collectedUntil(() => isGone)
+    assert.ok(isGone)
   })
 })

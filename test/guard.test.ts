@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { tracingChannel } from 'node:diagnostics_channel'
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { subscribe, tracingChannel, unsubscribe } from 'node:diagnostics_channel'
 import { describe, it } from 'node:test'
 import { Diagnostics, type DiagnosticMessage } from '../src/diagnostics.ts'
 import { SessionError } from '../src/errors.ts'
@@ -77,6 +78,35 @@ for (const method of METHODS) {
           discreet('ERR_SESSION_STORE_UNAVAILABLE', KEY)(error) && /within 20 ms/.test((error.cause as Error).message),
       )
       assert.ok(performance.now() - startedAt < 1000)
+    })
+
+    it('is reported in the request whose call it failed, late or not', async (test) => {
+      const request = new AsyncLocalStorage<string>()
+      const reports: unknown[] = []
+      const note = (message: unknown): void => {
+        reports.push([
+          request.getStore(),
+          ((message as DiagnosticMessage).error as Error & { cause: Error }).cause.message,
+        ])
+      }
+      subscribe('koa-server-session:error', note)
+      test.after(() => unsubscribe('koa-server-session:error', note))
+      const answers = [new Promise(() => {}), new Promise(() => {}), Promise.reject(new Error('broken'))]
+      const store = guarded(
+        broken(method, () => answers.shift()),
+        20,
+        new Diagnostics('sid'),
+      )
+      const call = (name: string): Promise<void> =>
+        request.run(name, () =>
+          assert.rejects(async () => CALLS[method](store), discreet('ERR_SESSION_STORE_UNAVAILABLE')),
+        )
+      await Promise.all(['first', 'second', 'third'].map(call))
+      assert.deepEqual(reports, [
+        ['third', 'broken'],
+        ['first', 'The store did not answer within 20 ms.'],
+        ['second', 'The store did not answer within 20 ms.'],
+      ])
     })
 
     it('harms nobody when it fails after the deadline', async () => {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { once } from 'node:events'
 import { describe, it, type TestContext } from 'node:test'
 import { SessionError } from '../src/errors.ts'
@@ -281,6 +282,26 @@ describe('on a store that tells of nothing', () => {
     await store.elsewhere.delete(key)
     await pass(SECOND)
     assert.deepEqual([signal.aborted, other.signal.aborted], [true, false])
+  })
+
+  it('is looked after in no request, so that what is logged then is of nobody', async (test) => {
+    const requests = new AsyncLocalStorage<string>()
+    const places: unknown[] = []
+    const store = recordingStore()
+    const { load } = store
+    const { signals, stored, returning } = visits({
+      store: Object.assign(store, {
+        load(key: Key) {
+          places.push(requests.getStore() ?? 'nobody')
+          return load(key)
+        },
+      }),
+    })
+    test.after(() => signals.close())
+    const key = await stored({ a: 1 })
+    await requests.run('somebody', async () => (await returning(key)).session.signal)
+    while (places.length < 2) await new Promise((resolve) => setTimeout(resolve, 5))
+    assert.deepEqual(places, ['somebody', 'nobody'])
   })
 
   it('asks about at most a thousand sessions in a second, each in its turn', async (test) => {
