@@ -19,12 +19,24 @@ export function someData(user: string): Data {
   }
 }
 
+/** The same handler for all, so that they differ in nothing but where the data come from. */
+function answering(dataOf: () => Data): (ctx: Koa.Context) => Promise<void> {
+  let writes = 0
+  function valueFor(path: string, data: Data): unknown {
+    if (path === '/login') Object.assign(data, someData('user-1'))
+    if (path === '/write') return (data['last'] = ++writes)
+    return path === '/object' ? (data['user'] as Data)['name'] : (data['userId'] ?? null)
+  }
+  return async (ctx) => {
+    const { path } = ctx
+    ctx.body = { value: path === '/anonymous' ? 'user-1' : valueFor(path, dataOf()) }
+  }
+}
+
 export function bareApp(): Handle {
+  const data = someData('user-1')
   const app = new Koa()
-  app.use(async (ctx) => {
-    // As the application with sessions does.
-    if (ctx.path !== '/anonymous') ctx.body = { value: 'user-1' }
-  })
+  app.use(answering(() => data))
   return app.callback()
 }
 
@@ -34,36 +46,19 @@ export function alsApp(): Handle {
   const data = someData('user-1')
   const app = new Koa()
   app.use((_, next) => storage.run(data, next))
-  app.use(async (ctx) => {
-    if (ctx.path !== '/anonymous') ctx.body = { value: storage.getStore()?.['userId'] }
-  })
+  app.use(answering(() => storage.getStore() as Data))
   return app.callback()
 }
 
 /**
- * With sessions: `/login`, `/read` (a string), `/object`, `/write` (one key, another value each time), `/logout`,
+ * With sessions. They are asked for `/login`, `/read` (a string), `/object`, `/write` (one key, another value each time)
  * and `/anonymous`, which leaves the session alone.
  */
 export function sessionApp(options: SessionOptions): { handle: Handle; sessions: Sessions } {
   const app = new Koa()
   app.silent = true
   const sessions = session({ keys: [KEY], ...options })
-  let writes = 0
   app.use(sessions)
-  app.use(async (ctx) => {
-    const { path } = ctx
-    if (path === '/anonymous') {
-      ctx.body = { value: 'user-1' }
-      return
-    }
-    if (path === '/logout') await getSession().destroy()
-    ctx.body = { value: valueFor(path, getSession() as unknown as Data) }
-  })
+  app.use(answering(() => getSession() as unknown as Data))
   return { handle: app.callback(), sessions }
-
-  function valueFor(path: string, data: Data): unknown {
-    if (path === '/login') Object.assign(data, someData('user-1'))
-    if (path === '/write') return (data['last'] = ++writes)
-    return path === '/object' ? (data['user'] as Data)['name'] : (data['userId'] ?? null)
-  }
 }

@@ -150,7 +150,7 @@ async function stepCases(directory: string): Promise<Case[]> {
     { name: 'cookie: write (one HMAC)', run: () => cookie.write(id, false) },
     { name: 'id: a new one', run: newId },
     { name: 'id: its key (SHA-256)', run: () => keyOf(id) },
-    { name: 'cache: hit, files (one stat)', run: () => files.cache.load(inFiles.key) },
+    { name: 'cache: hit, files (one look at the directory)', run: () => files.cache.load(inFiles.key) },
     { name: 'session: open and read a small object', run: () => dataOf(open(inMemory))['user'] },
     { name: 'session: 20 kB, a string', run: () => readAndCommit(open(large), 'userId') },
     { name: 'session: 20 kB, all of it', run: () => readAndCommit(open(large), 'cart') },

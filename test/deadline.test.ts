@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { describe, it } from 'node:test'
-import { Deadline } from '../src/deadline.ts'
+import { Deadline, type Waiting } from '../src/deadline.ts'
 import { collectedUntil } from './support/garbage.ts'
 
 const sleep = (length: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, length))
@@ -74,5 +74,20 @@ describe('a deadline', () => {
     request()
     await collectedUntil(() => isGone)
     assert.ok(isGone)
+  })
+
+  it('lets go of what has ended, even where something still holds on to it', async () => {
+    const deadline = new Deadline(60_000)
+    let isGone = false
+    const registry = new FinalizationRegistry(() => (isGone = true))
+    const ended = ((): Waiting => {
+      const request = { isLate: false }
+      registry.register(request, undefined)
+      return deadline.begin(() => (request.isLate = true))
+    })()
+    assert.equal(deadline.end(ended), true)
+    await collectedUntil(() => isGone)
+    assert.ok(isGone)
+    assert.equal(deadline.end(ended), false)
   })
 })

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import {
   chmodSync,
   chownSync,
@@ -52,9 +53,13 @@ async function saved(store: Store, text = '{}', expected?: Found, key = KEY): Pr
   return answer.saved
 }
 
+function filesAt(store: Opened): string {
+  return join(store.directory, '3f', KEY)
+}
+
 /** Where the session lies, and the names of its files. */
 function filesOf(store: Opened): { at: string; names: string[]; pointer: string; content: string } {
-  const at = join(store.directory, '3f', KEY)
+  const at = filesAt(store)
   const names = readdirSync(at).sort()
   return {
     at,
@@ -307,6 +312,33 @@ describe('fileStore, on a directory that is not as it should be', () => {
     chmodSync(tmp, 0o700)
   })
 
+  it('does not vouch for what it may not look at', async () => {
+    const store = open()
+    const found = await saved(store)
+    chmodSync(filesAt(store), 0o000)
+    // In a process of its own, because its user is another one for good: the real user is who counts here.
+    const script = `
+      import { chownSync } from 'node:fs'
+      import { fileStore } from '${new URL('../../src/stores/file.js', import.meta.url).href}'
+      const { directory, paths, key, found } = JSON.parse(process.argv[1])
+      const store = fileStore({ directory, pruneInterval: 0 })
+      if (process.getuid() === 0) {
+        for (const path of paths) chownSync(path, 65534, 65534)
+        process.setgroups([])
+        process.setgid(65534)
+        process.setuid(65534)
+      }
+      console.log(store.isCurrent(key, found))`
+    const paths = [join(store.directory, '..'), store.directory, join(store.directory, '3f'), filesAt(store)]
+    const given = JSON.stringify({ directory: store.directory, paths, key: KEY, found })
+    const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '--eval', script, given], {
+      encoding: 'utf8',
+    })
+    assert.equal(stdout, 'false\n', stderr)
+    chmodSync(filesAt(store), 0o700)
+    assert.equal(store.isCurrent!(KEY, found), true)
+  })
+
   it('does not vouch for what it cannot look at: the load that follows says why', async () => {
     const store = open()
     const found = await saved(store)
@@ -330,6 +362,18 @@ function asNobody(paths: string[], check: () => void): void {
     process.seteuid!(0)
   }
 }
+
+describe('fileStore isCurrent', () => {
+  it('looks anew where the end is another one, though it remembers where it looked before', async () => {
+    const store = open()
+    const found = await saved(store)
+    assert.equal(store.isCurrent!(KEY, found), true)
+    const expiresAt = found.expiresAt + HOUR
+    assert.equal(await store.touch(KEY, expiresAt), true)
+    assert.equal(store.isCurrent!(KEY, found), false)
+    assert.equal(store.isCurrent!(KEY, { ...found, expiresAt }), true)
+  })
+})
 
 describe('fileStore prune', () => {
   const keyOf = (n: number): string => `${(n % 256).toString(16).padStart(2, '0')}${n.toString(16).padStart(62, '0')}`
