@@ -363,18 +363,6 @@ function asNobody(paths: string[], check: () => void): void {
   }
 }
 
-describe('fileStore isCurrent', () => {
-  it('looks anew where the end is another one, though it remembers where it looked before', async () => {
-    const store = open()
-    const found = await saved(store)
-    assert.equal(store.isCurrent!(KEY, found), true)
-    const expiresAt = found.expiresAt + HOUR
-    assert.equal(await store.touch(KEY, expiresAt), true)
-    assert.equal(store.isCurrent!(KEY, found), false)
-    assert.equal(store.isCurrent!(KEY, { ...found, expiresAt }), true)
-  })
-})
-
 describe('fileStore prune', () => {
   const keyOf = (n: number): string => `${(n % 256).toString(16).padStart(2, '0')}${n.toString(16).padStart(62, '0')}`
 
