@@ -6,20 +6,20 @@ import { IncomingMessage, ServerResponse } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { cached } from '../src/cache.ts'
-import { SessionCookie } from '../src/cookie.ts'
+import { cached } from '../src/layers/cached.ts'
+import { SessionCookie } from '../src/http/cookie.ts'
 import { Diagnostics } from '../src/diagnostics.ts'
-import { keyOf, newId } from '../src/id.ts'
+import { keyOf, newToken } from '../src/session/token.ts'
 import { memoryStore, type Store } from '../src/index.ts'
-import { keyringOf } from '../src/keys.ts'
-import { Lifecycle } from '../src/lifecycle.ts'
-import { varyByCookie } from '../src/response.ts'
-import { sessionOf } from '../src/session.ts'
-import { Signals } from '../src/signals.ts'
-import type { SessionActions, SessionState } from '../src/state.ts'
+import { keyringOf } from '../src/http/keyring.ts'
+import { Lifecycle } from '../src/session/lifecycle.ts'
+import { varyByCookie } from '../src/http/response.ts'
+import { sessionOf } from '../src/session/object.ts'
+import { EndWatcher } from '../src/layers/ends.ts'
+import type { SessionHost, WorkingCopy } from '../src/session/working-copy.ts'
 import { fileStore } from '../src/stores/file.ts'
 import type { Found } from '../src/store.ts'
-import { Codec } from '../src/value.ts'
+import { Codec } from '../src/record/value.ts'
 import { KEY, alsApp, bareApp, sessionApp, someData } from './apps.ts'
 import { partsOf, type Part } from './profile.ts'
 import { microTables } from './micro-report.ts'
@@ -67,7 +67,7 @@ async function time({ run, isAsync, ...step }: Case): Promise<Step> {
 }
 
 const refuse = async (): Promise<never> => Promise.reject(new Error('not here'))
-const ACTIONS: SessionActions = {
+const ACTIONS: SessionHost = {
   save: refuse,
   reload: refuse,
   update: refuse,
@@ -87,12 +87,13 @@ function lifecycleOver(store: Store): { lifecycle: Lifecycle; cache: Store } {
     maxRecordBytes: 65_536,
     codec: new Codec(),
   }
-  return { lifecycle: new Lifecycle(cache, options, diagnostics, new Signals(store, diagnostics)), cache }
+  const ends = new EndWatcher(store, diagnostics)
+  return { lifecycle: new Lifecycle({ front: cache, source: store, ends }, options, diagnostics), cache }
 }
 
 type Data = Record<string, unknown>
 
-function dataOf(state: SessionState): Data {
+function dataOf(state: WorkingCopy): Data {
   return sessionOf(state) as unknown as Data
 }
 
@@ -110,13 +111,14 @@ async function stored(lifecycle: Lifecycle, size: number): Promise<{ key: string
 }
 
 async function stepCases(directory: string): Promise<Case[]> {
-  const cookie = new SessionCookie({ name: 'sid' }, keyringOf([KEY]), new Diagnostics('sid'))
-  const id = newId()
+  const cookie = new SessionCookie({ name: 'sid' }, new Diagnostics('sid'))
+  cookie.useKeys(keyringOf([KEY]))
+  const id = newToken()
   const [pair] = cookie.write(id, false).split(';')
   // A new string each time, as a request brings one.
   const headers = Array.from({ length: 1024 }, (_, n) => `theme=dark; ${pair}; n=${n}`)
   let turn = 0
-  const unknown = `sid=${newId()}.${'x'.repeat(43)}`
+  const unknown = `sid=${newToken()}.${'x'.repeat(43)}`
 
   const memory = lifecycleOver(memoryStore({ pruneInterval: 0 }))
   const files = lifecycleOver(fileStore({ directory, pruneInterval: 0 }))
@@ -124,7 +126,7 @@ async function stepCases(directory: string): Promise<Case[]> {
   const inFiles = await stored(files.lifecycle, 0)
   const large = await stored(memory.lifecycle, 20_000)
 
-  const open = ({ key, found }: { key: string; found: Found }): SessionState =>
+  const open = ({ key, found }: { key: string; found: Found }): WorkingCopy =>
     memory.lifecycle.open(ACTIONS, key, found, id)
   const writer = async (): Promise<unknown> => {
     const found = (await memory.cache.load(inMemory.key)) as Found
@@ -148,7 +150,7 @@ async function stepCases(directory: string): Promise<Case[]> {
     { name: 'headers: Vary set, and removed again', run: () => vary(response), isOfWarmRead },
     { name: 'cookie: wrong signature (one HMAC)', run: () => cookie.read(unknown) },
     { name: 'cookie: write (one HMAC)', run: () => cookie.write(id, false) },
-    { name: 'id: a new one', run: newId },
+    { name: 'id: a new one', run: newToken },
     { name: 'id: its key (SHA-256)', run: () => keyOf(id) },
     { name: 'cache: hit, files (one look at the directory)', run: () => files.cache.load(inFiles.key) },
     { name: 'session: open and read a small object', run: () => dataOf(open(inMemory))['user'] },
@@ -162,7 +164,7 @@ async function stepCases(directory: string): Promise<Case[]> {
     to.removeHeader('Vary')
   }
 
-  function readAndCommit(state: SessionState, name: string): unknown {
+  function readAndCommit(state: WorkingCopy, name: string): unknown {
     sink = dataOf(state)[name]
     return memory.lifecycle.commit(state)
   }

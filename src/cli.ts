@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 import { constants } from 'node:os'
 import { parseCommandLine } from './cli/arguments.ts'
-import { DONE, FAILED, WRONG_USAGE, type Call, type ExitCode } from './cli/call.ts'
-import { COMMANDS } from './cli/commands.ts'
+import { DONE, FAILED, WRONG_USAGE, type Call, type ExitCode } from './cli/command.ts'
+import { COMMANDS } from './cli/commands/index.ts'
 import { helpOn, overview, version } from './cli/help.ts'
 import { openStore, type OpenStore } from './cli/store.ts'
 import { Terminal } from './cli/terminal.ts'

@@ -1,6 +1,7 @@
 export { SessionError, isSessionError, type SessionErrorCode } from './errors.ts'
-export { session, session as default, type Sessions } from './middleware.ts'
-export { bindSession, getSession, runWithSession, tryGetSession, tryGetSessionId } from './scope.ts'
+export { session, session as default } from './middleware.ts'
+export type { Sessions } from './sessions.ts'
+export { bindSession, getSession, runWithSession, tryGetSession, tryGetSessionId } from './http/context.ts'
 export {
   fromExpressStore,
   type ExpressSessionStore,
@@ -12,14 +13,14 @@ export { memcachedStore, type MemcachedClient, type MemcachedStoreOptions } from
 export { memoryStore, type MemoryStoreOptions } from './stores/memory.ts'
 export { nullStore } from './stores/null.ts'
 export { redisStore, type RedisClient, type RedisStoreOptions } from './stores/redis.ts'
-export type { CacheOptions } from './cache.ts'
-export type { CookieOptions } from './cookie.ts'
+export type { CacheOptions } from './layers/cached.ts'
+export type { CookieOptions } from './http/cookie.ts'
 export type { DiagnosticMessage, SessionStats } from './diagnostics.ts'
-export type { Keys } from './keys.ts'
+export type { Keys } from './http/keyring.ts'
 export type { SessionOptions } from './options.ts'
 export type { Deleted, Found, Link, Listener, Saved, Store, SubjectIndex, Watch } from './store.ts'
-export type { SessionSummary } from './subjects.ts'
+export type { SessionSummary } from './session/subjects.ts'
 export type { Awaitable, Instant, Key, Milliseconds, SubjectName, Version } from './units.ts'
-export type { Serializer } from './value.ts'
+export type { Serializer } from './record/value.ts'
 // `export *`, because declaration merging reaches an interface only through such an export.
-export * from './types.ts'
+export * from './session/types.ts'

@@ -1,13 +1,13 @@
 import type Koa from 'koa'
-import type { CacheOptions } from './cache.ts'
-import type { CookieOptions } from './cookie.ts'
+import type { CacheOptions } from './layers/cached.ts'
+import type { CookieOptions } from './http/cookie.ts'
 import { SessionError } from './errors.ts'
-import { keyringOf, type Keyring, type Keys } from './keys.ts'
-import { MAX_TIMEOUT, isTimeout } from './record.ts'
+import { keyringOf, type Keyring, type Keys } from './http/keyring.ts'
+import { MAX_TIMEOUT, isTimeout } from './record/record.ts'
 import type { Store } from './store.ts'
 import { storeFromUrl } from './stores/url.ts'
 import type { Milliseconds } from './units.ts'
-import type { Serializer } from './value.ts'
+import { Codec, type Serializer } from './record/value.ts'
 
 /** All optional but the keys. Checked once, when `session()` is called. */
 export interface SessionOptions {
@@ -55,7 +55,9 @@ export interface CheckedOptions {
   readonly absoluteTimeout: Milliseconds
   readonly cookie: CookieOptions & { readonly name: string; readonly secure: boolean | 'auto' }
   readonly encrypt: boolean
-  readonly serializer: Serializer | undefined
+  readonly codec: Codec
+  /** Whether the cookies of new sessions outlive the browser. */
+  readonly persistent: boolean
   readonly skip: ((ctx: Koa.Context) => boolean) | undefined
   readonly onStoreError: 'throw' | 'anonymous'
   readonly maxRecordBytes: number
@@ -106,14 +108,16 @@ export function checkOptions(options: SessionOptions): CheckedOptions {
   ) {
     throw wrong('serializer', 'must have the functions stringify and parse', serializer)
   }
+  const checkedCookie = checkCookie(options.cookie)
   return {
     keyring: keys === undefined ? undefined : keyringOf(keys),
     cache: checkCache(cache),
     idleTimeout,
     absoluteTimeout,
-    cookie: checkCookie(options.cookie),
+    cookie: checkedCookie,
+    persistent: checkedCookie.persistent ?? false,
     encrypt,
-    serializer,
+    codec: new Codec(serializer),
     skip,
     onStoreError,
     maxRecordBytes,

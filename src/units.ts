@@ -16,6 +16,24 @@ export type SubjectName = string
 /** A value, or the promise of one. */
 export type Awaitable<T> = T | Promise<T>
 
+/**
+ * Asks, and goes on with the answer or with the failure. An answer that is there at once is dealt with at once, so that
+ * no promise is made for it; and what `question` throws and what its promise rejects with are one thing to `failed`.
+ */
+export function settle<Answer, Result>(
+  question: () => Awaitable<Answer>,
+  answered: (answer: Answer) => Awaitable<Result>,
+  failed: (error: unknown) => Awaitable<Result>,
+): Awaitable<Result> {
+  let answer: Awaitable<Answer>
+  try {
+    answer = question()
+  } catch (error) {
+    return failed(error)
+  }
+  return isPromise(answer) ? answer.then(answered, failed) : answered(answer)
+}
+
 /** Whether an answer is still to come. */
 export function isPromise<T>(answer: Awaitable<T>): answer is Promise<T> {
   return typeof (answer as { then?: unknown } | null | undefined)?.then === 'function'

@@ -12,11 +12,11 @@ import { promisify } from 'node:util'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import Koa from 'koa'
-import { SessionCookie } from '../src/cookie.ts'
+import { SessionCookie } from '../src/http/cookie.ts'
 import { Diagnostics } from '../src/diagnostics.ts'
-import { newId } from '../src/id.ts'
+import { newToken } from '../src/session/token.ts'
 import { getSession, memoryStore, session, type SessionOptions, type Store } from '../src/index.ts'
-import { keyringOf } from '../src/keys.ts'
+import { keyringOf } from '../src/http/keyring.ts'
 import {
   ALLOCATION_FLAGS,
   LIMITS,
@@ -134,12 +134,13 @@ describe('what is left of a request when it is over', () => {
 
 describe('what is remembered of a verified cookie', () => {
   it('is not the whole header that it came in', () => {
-    const cookie = new SessionCookie({ name: 'sid' }, keyringOf(KEYS), new Diagnostics('sid'))
+    const cookie = new SessionCookie({ name: 'sid' }, new Diagnostics('sid'))
+    cookie.useKeys(keyringOf(KEYS))
     const others = 'x'.repeat(6000)
     collectGarbage()
     const before = process.memoryUsage().heapUsed
     for (let visitor = 0; visitor < 5000; visitor++) {
-      const [pair] = cookie.write(newId(), false).split(';', 1)
+      const [pair] = cookie.write(newToken(), false).split(';', 1)
       // From bytes, as Node makes its headers.
       const header = Buffer.from(`${visitor}=${others}; ${pair}`).toString('latin1')
       assert.equal(cookie.read(header).length, 1)

@@ -27,7 +27,7 @@ describe('what an editor knows of the package', () => {
   })
 
   it('has words for ctx.session', () => {
-    const text = readFileSync(join(COMPILED, 'types.d.ts'), 'utf8')
+    const text = readFileSync(join(COMPILED, 'session/types.d.ts'), 'utf8')
     assert.match(text, /interface ExtendableContext \{\s*\/\*\*[^]+?\*\/\s*get session\(\)/)
   })
 

@@ -166,7 +166,7 @@ describe('the documentation', () => {
       path === 'docs/migrating.md' ? inlineCodeOf(text.replace(/^\|[^|]*\|/gm, '|')) : inlineCode
     const rules: [RegExp, (name: string) => boolean][] = [
       [/^((?:src|test|docs|example|bench)\/[\w./-]+)$/, (path) => existsSync(join(ROOT, path))],
-      [/^(?:npx )?koa-server-session (\w+)/, (command) => existsSync(join(ROOT, `src/cli/${command}.ts`))],
+      [/^(?:npx )?koa-server-session (\w+)/, (command) => existsSync(join(ROOT, `src/cli/commands/${command}.ts`))],
       [/^cookie\.(\w+)/, (name) => members('CookieOptions').includes(name)],
       [/^cache\.(\w+)/, (name) => members('CacheOptions').includes(name)],
       [/^stats\(\)\.(\w+)/, (name) => members('SessionStats').includes(name)],

@@ -28,8 +28,9 @@ function assertRefused(options: unknown, ...said: (RegExp | string)[]): void {
 
 describe('options that are left out', () => {
   it('are half an hour, eight hours, a cookie for this host, a cache of 32 MiB for a minute, and 64 KiB a session', () => {
-    const { store: given, ...options } = check({})
+    const { store: given, codec, ...options } = check({})
     assert.equal(given, store)
+    assert.equal(codec.encode(new Date(0), 'since'), '{"~":[["Date","1970-01-01T00:00:00.000Z"]]}')
     assert.deepEqual(options, {
       keyring: undefined,
       ownsStore: false,
@@ -37,8 +38,8 @@ describe('options that are left out', () => {
       idleTimeout: 1_800_000,
       absoluteTimeout: 28_800_000,
       cookie: { name: 'sid', path: '/', secure: 'auto', sameSite: 'lax' },
+      persistent: false,
       encrypt: false,
-      serializer: undefined,
       skip: undefined,
       onStoreError: 'throw',
       maxRecordBytes: 65_536,
@@ -188,7 +189,10 @@ describe('skip, onStoreError and serializer', () => {
     const serializer = { stringify: String, parse: String }
     const skip = (): boolean => true
     const options = check({ skip, onStoreError: 'anonymous', serializer })
-    assert.deepEqual([options.skip, options.onStoreError, options.serializer], [skip, 'anonymous', serializer])
+    assert.deepEqual(
+      [options.skip, options.onStoreError, options.codec.encode(1, 'a')],
+      [skip, 'anonymous', '{"~":"1"}'],
+    )
   })
 
   it('of another kind are refused', () => {

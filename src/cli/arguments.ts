@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util'
-import type { Command, Commands, Values } from './call.ts'
+import type { Command, Commands, Values } from './command.ts'
 import { wrong } from './usage.ts'
 
 interface Option {

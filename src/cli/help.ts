@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import type { Command, Commands, Values } from './call.ts'
+import type { Command, Commands, Values } from './command.ts'
 
 const HELP_ON_OPTIONS: Readonly<Record<keyof Values, readonly [form: string, help: string]>> = {
   store: ['-s, --store URL', 'the store; default $SESSION_STORE, else file:.sessions'],

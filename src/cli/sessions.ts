@@ -1,7 +1,7 @@
-import { lastSeenAt } from '../record.ts'
-import { visitRecords, type Sighting } from '../records.ts'
+import { lastSeenAt } from '../record/record.ts'
+import { visitRecords, type Sighting } from '../record/scan.ts'
 import type { Instant, Key, Milliseconds } from '../units.ts'
-import { NOT_FOUND, type Call, type ExitCode } from './call.ts'
+import { NOT_FOUND, type Call, type ExitCode } from './command.ts'
 import type { Progress } from './progress.ts'
 import type { OpenStore, StoredFound } from './store.ts'
 

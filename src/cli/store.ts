@@ -1,12 +1,12 @@
 import { Diagnostics } from '../diagnostics.ts'
-import { encrypted, isEncrypted } from '../encryption.ts'
+import { encrypted, isEncrypted } from '../layers/encrypted.ts'
 import { SessionError, isSessionError } from '../errors.ts'
-import { guarded } from '../guard.ts'
-import { keyringOf } from '../keys.ts'
+import { guarded } from '../layers/guarded.ts'
+import { keyringOf } from '../http/keyring.ts'
 import type { Found, Store } from '../store.ts'
 import { isRoot } from '../stores/file/layout.ts'
 import { directoryOfUrl, storeFromUrl } from '../stores/url.ts'
-import { Subjects } from '../subjects.ts'
+import { Subjects } from '../session/subjects.ts'
 import type { Key, Milliseconds } from '../units.ts'
 
 /** A person or a nightly job waits longer than a request does. */

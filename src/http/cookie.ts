@@ -1,8 +1,8 @@
 import { LRUCache } from 'lru-cache'
-import type { Diagnostics } from './diagnostics.ts'
-import { isWellFormedId, keyOf } from './id.ts'
-import type { Keyring } from './keys.ts'
-import type { Instant, Key } from './units.ts'
+import type { Diagnostics } from '../diagnostics.ts'
+import { isToken, keyOf } from '../session/token.ts'
+import type { Keyring } from './keyring.ts'
+import type { Instant, Key } from '../units.ts'
 
 /** The session cookie's attributes. It is always HttpOnly. */
 export interface CookieOptions {
@@ -45,33 +45,36 @@ export class SessionCookie {
   readonly name: string
   readonly #options: CookieOptions
   readonly #diagnostics: Diagnostics
-  #keyring: Keyring
-  #valueLength: number
+  /** `undefined` until the keys are known: see `useKeys`. */
+  #keyring: Keyring | undefined
+  #valueLength = 0
   readonly #assignment: string
   /** Value with signature to what it means: an HMAC costs a request ten times this look-up. */
   readonly #verified: LRUCache<string, Verified>
 
   /** `remembered`: how many verified cookies are kept in memory, at about half a kilobyte each. */
-  constructor(
-    options: CookieOptions & { name: string },
-    keyring: Keyring,
-    diagnostics: Diagnostics,
-    remembered = 10_000,
-  ) {
+  constructor(options: CookieOptions & { name: string }, diagnostics: Diagnostics, remembered = 10_000) {
     this.#verified = new LRUCache({ max: remembered })
     this.name = options.name
     this.#options = options
     this.#diagnostics = diagnostics
     this.#assignment = `${options.name}=`
-    this.#keyring = keyring
-    this.#valueLength = lengthOfValues(keyring)
+  }
+
+  get hasKeys(): boolean {
+    return this.#keyring !== undefined
   }
 
   /** From now on signs with the first of these keys and knows no others. */
-  rotate(keyring: Keyring): void {
+  useKeys(keyring: Keyring): void {
     this.#keyring = keyring
     this.#valueLength = lengthOfValues(keyring)
     this.#verified.clear()
+  }
+
+  get #keys(): Keyring {
+    if (this.#keyring) return this.#keyring
+    throw new Error('The signing keys are not known yet.')
   }
 
   /** Whether the header has a cookie of this name, ours or not. */
@@ -117,8 +120,8 @@ export class SessionCookie {
     if (known) return known
     const id = value.slice(0, ID_LENGTH)
     const signature = value.slice(ID_LENGTH + 1)
-    if (!isWellFormedId(id) || !SIGNATURE.test(signature)) return 'malformed'
-    const keyIndex = this.#keyring.indexOf(`${this.name}=${id}`, signature)
+    if (!isToken(id) || !SIGNATURE.test(signature)) return 'malformed'
+    const keyIndex = this.#keys.indexOf(`${this.name}=${id}`, signature)
     if (keyIndex === -1) {
       this.#diagnostics.stats.suspicious++
       this.#diagnostics.report('suspicious', { reason: 'signature' })
@@ -126,13 +129,13 @@ export class SessionCookie {
     }
     // Copies, because a part of a string keeps the whole of it in memory: here, all cookies that the browser sent.
     const cookie = { id: copyOf(id), key: keyOf(id), keyIndex }
-    if (this.#keyring.isFixed) this.#verified.set(copyOf(value), cookie)
+    if (this.#keys.isFixed) this.#verified.set(copyOf(value), cookie)
     return cookie
   }
 
   /** The whole header value. `until`: a persistent cookie's end; absent: the cookie ends with the browser. */
   write(id: string, isSecure: boolean, until?: Instant): string {
-    const value = `${id}.${this.#keyring.sign(`${this.name}=${id}`)}`
+    const value = `${id}.${this.#keys.sign(`${this.name}=${id}`)}`
     if (until === undefined) return this.#assignment + value + this.#attributes(isSecure)
     const seconds = Math.max(0, Math.floor((until - Date.now()) / 1000))
     return `${this.#assignment}${value}; Max-Age=${seconds}; Expires=${new Date(until).toUTCString()}${this.#attributes(isSecure)}`

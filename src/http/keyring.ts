@@ -1,6 +1,6 @@
 import { createSecretKey, hkdfSync, timingSafeEqual, type KeyObject } from 'node:crypto'
 import Keygrip from 'keygrip'
-import { SessionError } from './errors.ts'
+import { SessionError } from '../errors.ts'
 
 /** Signing secrets, newest first; entries that are `undefined` are left out. Or a Keygrip of your own. */
 export type Keys = readonly (string | Buffer | undefined)[] | Keygrip
@@ -57,9 +57,9 @@ export function keyringOf(keys: Keys): Keyring {
   }
 }
 
-/** What to say when there is neither the option nor `app.keys`. */
-export function noKeys(): SessionError {
-  return wrong(
+/** Where there is neither the option nor `app.keys`. */
+export function noKeys(): never {
+  throw wrong(
     `there are no keys to sign the session cookie with. Pass session({ keys: [secret] }), or set app.keys (of the outermost application, where one is mounted in another). ${HOW_TO_MAKE_ONE}`,
   )
 }

@@ -1,27 +1,21 @@
 import { STATUS_CODES } from 'node:http'
 import type Koa from 'koa'
-import { receive, type Arrival, type Reception } from './arrival.ts'
-import { recordOf } from './commits.ts'
+import { lookUp, type Services, type Visit } from './lookup.ts'
+import { recordOf } from '../record/record.ts'
 import type { Verified } from './cookie.ts'
-import { SessionError, gone } from './errors.ts'
-import type { CommitOutcome } from './lifecycle.ts'
-import type { SessionRecord } from './record.ts'
+import { SessionError, gone } from '../errors.ts'
+import type { CommitOutcome } from '../session/lifecycle.ts'
+import type { SessionRecord } from '../record/record.ts'
 import { ResponseCookie, varyByCookie, varyByCookieLater } from './response.ts'
-import type { Holder } from './scope.ts'
-import { replaceData, sessionOf } from './session.ts'
-import type { SessionActions, SessionState } from './state.ts'
-import type { Found } from './store.ts'
-import type { RegenerateOptions, Session } from './types.ts'
-import { isPromise, type Awaitable, type Key } from './units.ts'
-
-/** What the requests of one middleware share. */
-export interface Services extends Reception {
-  readonly secure: boolean | 'auto'
-  readonly onStoreError: 'throw' | 'anonymous'
-}
+import type { Holder } from './context.ts'
+import { replaceData, sessionOf } from '../session/object.ts'
+import type { SessionHost, WorkingCopy } from '../session/working-copy.ts'
+import type { Found } from '../store.ts'
+import type { RegenerateOptions, Session } from '../session/types.ts'
+import { isPromise, settle, type Awaitable, type Key } from '../units.ts'
 
 /** One request's dealings with its session: from the cookies that came to the headers that leave. */
-export class RequestSession implements Holder, SessionActions {
+export class RequestSession implements Holder, SessionHost {
   readonly owner: object
   readonly outer: Holder | undefined
   readonly #services: Services
@@ -32,9 +26,9 @@ export class RequestSession implements Holder, SessionActions {
   /** Why the session could not be loaded. */
   #failure: unknown
   /** Made when the session is first touched. */
-  #state: SessionState | undefined
+  #state: WorkingCopy | undefined
   /** Sessions that `ctx.session = null` ended, until the end of the request. */
-  #ending: SessionState[] | undefined
+  #toDestroy: WorkingCopy[] | undefined
   /** Whether the visitor's cookie is not the one that the session needs. */
   #mustSend = false
   /** Made when there is something to say to the browser: most requests only read. */
@@ -55,20 +49,14 @@ export class RequestSession implements Holder, SessionActions {
 
   /** Loads the session that the cookies name. Never rejects: a failure is kept for whoever touches the session. */
   load(): Awaitable<void> {
-    try {
-      const arrival = receive(this.#services, this.#ctx.req.headers.cookie)
-      if (!arrival) return
-      if (!isPromise(arrival)) return this.#arrived(arrival)
-      return arrival.then(
-        (late) => late && this.#arrived(late),
-        (error: unknown) => void (this.#failure = error),
-      )
-    } catch (error) {
-      this.#failure = error
-    }
+    return settle(
+      () => lookUp(this.#services, this.#ctx.req.headers.cookie),
+      (visit) => visit && this.#cameWith(visit),
+      (error) => void (this.#failure = error),
+    )
   }
 
-  #arrived({ cookie, found }: Arrival): void {
+  #cameWith({ cookie, found }: Visit): void {
     this.#cookie = cookie
     this.#found = found
     this.#mustSend = cookie.keyIndex > 0
@@ -76,7 +64,7 @@ export class RequestSession implements Holder, SessionActions {
 
   /** What `ctx.session` and `getSession()` give. */
   get session(): Session {
-    return sessionOf(this.#touched())
+    return sessionOf(this.#use())
   }
 
   /** The public id of the session that came or that was used. */
@@ -84,7 +72,7 @@ export class RequestSession implements Holder, SessionActions {
     return this.#state?.key ?? this.#cookie?.key
   }
 
-  #touched(): SessionState {
+  #use(): WorkingCopy {
     if (this.#state) return this.#state
     const { lifecycle, onStoreError } = this.#services
     if (this.#failure && onStoreError === 'throw') throw this.#failure
@@ -93,16 +81,16 @@ export class RequestSession implements Holder, SessionActions {
     return this.#state
   }
 
-  #new(): SessionState {
+  #new(): WorkingCopy {
     return this.#services.lifecycle.create(this)
   }
 
   /** `ctx.session = …`: null ends the session, an object becomes its data. */
   replace(data: unknown): void {
-    const state = this.#touched()
+    const state = this.#use()
     if (data === null || data === undefined) {
       if (state.phase !== 'open') return
-      this.#ending = [...(this.#ending ?? []), state]
+      this.#toDestroy = [...(this.#toDestroy ?? []), state]
       state.phase = 'destroyed'
       return
     }
@@ -110,12 +98,12 @@ export class RequestSession implements Holder, SessionActions {
       throw new TypeError('ctx.session must be set to an object with the data, or to null to end the session.')
     }
     if (state.phase === 'destroyed') this.#state = this.#new()
-    replaceData(this.#state as SessionState, data)
+    replaceData(this.#state as WorkingCopy, data)
   }
 
   /** After the handlers: commits, and completes the response's headers. Rejects with what the commit rejects with. */
   finish(): Awaitable<void> {
-    if (this.#ending) return this.#endThenFinish()
+    if (this.#toDestroy) return this.#endThenFinish()
     const outcome = this.#state ? this.#commit(this.#state) : 'unchanged'
     if (outcome === 'unchanged' && this.#mustSend) return this.#confirm().then((confirmed) => this.#finished(confirmed))
     return isPromise(outcome) ? outcome.then((late) => this.#finished(late)) : this.#finished(outcome)
@@ -137,8 +125,8 @@ export class RequestSession implements Holder, SessionActions {
   }
 
   async #endThenFinish(): Promise<void> {
-    const ending = this.#ending ?? []
-    this.#ending = undefined
+    const ending = this.#toDestroy ?? []
+    this.#toDestroy = undefined
     for (const state of ending) {
       state.phase = 'open'
       await this.destroy(state)
@@ -146,7 +134,7 @@ export class RequestSession implements Holder, SessionActions {
     await this.finish()
   }
 
-  #commit(state: SessionState): Awaitable<CommitOutcome> {
+  #commit(state: WorkingCopy): Awaitable<CommitOutcome> {
     const { headersSent } = this.#ctx.res
     if ((this.#failure || (headersSent && !state.found)) && state.phase === 'open' && state.changes()) {
       // The store could not say who this is: a new session would take the place of the visitor's own.
@@ -161,7 +149,7 @@ export class RequestSession implements Holder, SessionActions {
   }
 
   /** Whether the cookie has to change with what was committed. */
-  #noticingTerms(state: SessionState, outcome: Promise<CommitOutcome>): Promise<CommitOutcome> {
+  #noticingTerms(state: WorkingCopy, outcome: Promise<CommitOutcome>): Promise<CommitOutcome> {
     const { found, record } = state
     return outcome.then((settled) => {
       if (settled === 'saved' && (!found || endOfCookie(record) !== endOfCookie(state.record))) this.#mustSend = true
@@ -232,7 +220,7 @@ export class RequestSession implements Holder, SessionActions {
     if (this.#state) varyByCookieLater(this.#ctx.res)
   }
 
-  async save(state: SessionState): Promise<void> {
+  async save(state: WorkingCopy): Promise<void> {
     if (this.#ctx.res.headersSent && !state.found && state.changes()) throw headersSent('save')
     const outcome = await this.#commit(state)
     if (outcome === 'gone') {
@@ -242,12 +230,12 @@ export class RequestSession implements Holder, SessionActions {
     this.#sendCookieIfDue()
   }
 
-  async reload(state: SessionState): Promise<void> {
+  async reload(state: WorkingCopy): Promise<void> {
     if (this.#failure) throw this.#failure
     await this.#services.lifecycle.reload(state)
   }
 
-  async update<Result>(state: SessionState, change: (session: Session) => Result): Promise<Result> {
+  async update<Result>(state: WorkingCopy, change: (session: Session) => Result): Promise<Result> {
     if (this.#ctx.res.headersSent && !state.found) throw headersSent('update')
     if (this.#failure) throw this.#failure
     const { found } = state
@@ -257,7 +245,7 @@ export class RequestSession implements Holder, SessionActions {
     return result
   }
 
-  async regenerate(state: SessionState, options: RegenerateOptions): Promise<void> {
+  async regenerate(state: WorkingCopy, options: RegenerateOptions): Promise<void> {
     if (this.#ctx.res.headersSent) throw headersSent('regenerate')
     if (this.#failure) throw this.#failure
     const next = await this.#services.lifecycle.regenerate(state, options, this)
@@ -266,7 +254,7 @@ export class RequestSession implements Holder, SessionActions {
     this.#sendCookieIfDue()
   }
 
-  async destroy(state: SessionState): Promise<void> {
+  async destroy(state: WorkingCopy): Promise<void> {
     // The visitor's own session may live on: to clear the cookie now would only look like a logout.
     if (this.#failure) throw this.#failure
     await this.#services.lifecycle.destroy(state)
@@ -274,11 +262,11 @@ export class RequestSession implements Holder, SessionActions {
     this.#responseCookie().clear()
   }
 
-  signalOf(state: SessionState): AbortSignal {
+  signalOf(state: WorkingCopy): AbortSignal {
     return this.#services.lifecycle.signalOf(state)
   }
 
-  sealedBy(state: SessionState): 'ERR_SESSION_COMMITTED' | 'ERR_SESSION_HEADERS_SENT' | undefined {
+  sealedBy(state: WorkingCopy): 'ERR_SESSION_COMMITTED' | 'ERR_SESSION_HEADERS_SENT' | undefined {
     if (this.#ctx.res.headersSent) return state.found ? 'ERR_SESSION_COMMITTED' : 'ERR_SESSION_HEADERS_SENT'
     return this.#isFinished ? 'ERR_SESSION_COMMITTED' : undefined
   }

@@ -1,7 +1,7 @@
 import type Koa from 'koa'
 import type { SessionCookie } from './cookie.ts'
-import type { Diagnostics } from './diagnostics.ts'
-import type { Instant } from './units.ts'
+import type { Diagnostics } from '../diagnostics.ts'
+import type { Instant } from '../units.ts'
 
 /** What leaves with one response, whatever other code does to its headers: of each session middleware its cookie. */
 interface Outgoing {

@@ -1,29 +1,29 @@
-import { receive, type Reception } from './arrival.ts'
-import { SessionError, gone } from './errors.ts'
-import type { Lifecycle } from './lifecycle.ts'
-import { sessionOf } from './session.ts'
-import type { SessionActions, SessionState } from './state.ts'
-import type { Session } from './types.ts'
+import { lookUp, type Services } from './lookup.ts'
+import { SessionError, gone } from '../errors.ts'
+import type { Lifecycle } from '../session/lifecycle.ts'
+import { sessionOf } from '../session/object.ts'
+import type { SessionHost, WorkingCopy } from '../session/working-copy.ts'
+import type { Session } from '../session/types.ts'
 
 /** Opens the session that a request names where there is no response: see `Sessions.open`. */
 export async function openSession(
-  reception: Reception,
+  services: Services,
   header: string | undefined,
   owner: object,
 ): Promise<Session | undefined> {
-  const { lifecycle } = reception
-  const arrival = await receive(reception, header)
-  if (!arrival) return undefined
-  const { cookie, found } = arrival
+  const { lifecycle } = services
+  const visit = await lookUp(services, header)
+  if (!visit) return undefined
+  const { cookie, found } = visit
   lifecycle.touch(cookie.key, found)
-  return sessionOf(lifecycle.open(new WithoutResponse(lifecycle, owner), cookie.key, found))
+  return sessionOf(lifecycle.open(new SocketHost(lifecycle, owner), cookie.key, found))
 }
 
 /**
  * What a session can do for a socket or a job. It is open for hours and not for one request, so nothing commits by
  * itself, and nothing seals it.
  */
-class WithoutResponse implements SessionActions {
+class SocketHost implements SessionHost {
   readonly owner: object
   /** A socket that saves something must not take away what the next page is to show. */
   readonly keepsUnreadFlash = true
@@ -34,17 +34,17 @@ class WithoutResponse implements SessionActions {
     this.owner = owner
   }
 
-  async save(state: SessionState): Promise<void> {
+  async save(state: WorkingCopy): Promise<void> {
     if ((await this.#lifecycle.commit(state)) === 'gone') throw gone()
   }
 
   /** A use, like a request: an active socket keeps its session alive. */
-  async reload(state: SessionState): Promise<void> {
+  async reload(state: WorkingCopy): Promise<void> {
     await this.#lifecycle.reload(state)
     if (state.found) this.#lifecycle.touch(state.key, state.found)
   }
 
-  async update<Result>(state: SessionState, change: (session: Session) => Result): Promise<Result> {
+  async update<Result>(state: WorkingCopy, change: (session: Session) => Result): Promise<Result> {
     return this.#lifecycle.update(state, change)
   }
 
@@ -56,11 +56,11 @@ class WithoutResponse implements SessionActions {
     )
   }
 
-  async destroy(state: SessionState): Promise<void> {
+  async destroy(state: WorkingCopy): Promise<void> {
     await this.#lifecycle.destroy(state)
   }
 
-  signalOf(state: SessionState): AbortSignal {
+  signalOf(state: WorkingCopy): AbortSignal {
     return this.#lifecycle.signalOf(state)
   }
 

@@ -1,8 +1,8 @@
 import { LRUCache } from 'lru-cache'
-import type { Diagnostics } from './diagnostics.ts'
-import type { Found, Link, Store } from './store.ts'
-import { isPromise, type Awaitable, type Instant, type Key, type Milliseconds, type Version } from './units.ts'
-import { Watching } from './watching.ts'
+import type { Diagnostics } from '../diagnostics.ts'
+import type { Found, Link, Store } from '../store.ts'
+import { isPromise, type Awaitable, type Instant, type Key, type Milliseconds, type Version } from '../units.ts'
+import { Subscription } from './cached/subscription.ts'
 
 /** The bounds of the cache in this process. */
 export interface CacheOptions {
@@ -68,7 +68,7 @@ export function cached(store: Store, options: Required<CacheOptions>, diagnostic
     maxSize: options.maxBytes,
     sizeCalculation: ({ found }) => BYTES_PER_ENTRY + found.text.length * BYTES_PER_CHARACTER,
   })
-  const watching = new Watching(
+  const watching = new Subscription(
     store,
     {
       saved(key, version) {

@@ -1,7 +1,7 @@
 import { createCipheriv, createDecipheriv, hash, randomBytes, type KeyObject } from 'node:crypto'
-import { SessionError } from './errors.ts'
-import type { Found, Saved, Store } from './store.ts'
-import { isPromise, type Awaitable, type Key } from './units.ts'
+import { SessionError } from '../errors.ts'
+import type { Found, Saved, Store } from '../store.ts'
+import { isPromise, type Awaitable, type Key } from '../units.ts'
 
 /** A record at rest: which key encrypted it, the nonce, and the text with GCM's tag behind it, both as base64url. */
 interface Sealed {

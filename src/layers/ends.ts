@@ -1,12 +1,11 @@
 import { AsyncResource } from 'node:async_hooks'
-import { Agenda, type Task } from './agenda.ts'
-import { recordOf } from './commits.ts'
-import type { Diagnostics } from './diagnostics.ts'
-import { Ending, type Hold } from './ending.ts'
-import { isSessionError } from './errors.ts'
-import type { SessionState } from './state.ts'
-import type { Found, Link, Store, Watch } from './store.ts'
-import { isPromise, type Awaitable, type Instant, type Key, type Milliseconds, type Version } from './units.ts'
+import { DueQueue, type Task } from './ends/due-queue.ts'
+import { recordOf } from '../record/record.ts'
+import type { Diagnostics } from '../diagnostics.ts'
+import type { EndSignal, Hold } from './ends/end-signal.ts'
+import { isSessionError } from '../errors.ts'
+import type { Found, Link, Store, Watch } from '../store.ts'
+import { isPromise, type Awaitable, type Instant, type Key, type Milliseconds, type Version } from '../units.ts'
 
 /** How often the store is asked about a session where nobody tells of what other processes do. */
 const PAUSE: Milliseconds = 1000
@@ -31,18 +30,18 @@ interface Watched extends Task {
  * (`over`); what others end is told by the store, over a subscription that is there only while there are signals. What
  * nobody tells of is found by asking the store itself: the end of a timeout, and everything on stores that push nothing.
  */
-export class Signals {
+export class EndWatcher {
   readonly #store: Store
   readonly #diagnostics: Diagnostics
   readonly #watched = new Map<Key, Watched>()
-  readonly #agenda = new Agenda<Watched>()
+  readonly #agenda = new DueQueue<Watched>()
   readonly #forgotten = new FinalizationRegistry<() => void>((forget) => forget())
   #watch: Watch | undefined
   /** Under which of its generations each link has vouched for what is watched; `undefined` while it does not vouch. */
   readonly #links = new Map<Link, number | undefined>()
   #timer: NodeJS.Timeout | undefined
   // What is looked at on behalf of all of them is looked at in no request: the timer would carry on the one that set it.
-  readonly #place = new AsyncResource('Signals')
+  readonly #place = new AsyncResource('EndWatcher')
   #wakesAt: Instant = Infinity
   #ranAt: Instant = 0
   #restsUntil: Instant = 0
@@ -81,19 +80,9 @@ export class Signals {
     }
   }
 
-  /** See `SessionMembers.signal`. A session that was never saved is watched once `saved` is called. */
-  signalOf(state: SessionState): AbortSignal {
-    if (!state.ending) {
-      state.ending = new Ending()
-      if (state.phase !== 'open') state.ending.end()
-      else if (state.found) this.saved(state)
-    }
-    return state.ending.signal
-  }
-
-  /** From now on there is a record that others can end. */
-  saved({ key, ending }: SessionState): void {
-    if (!ending || this.#isClosed) return
+  /** Aborts this signal when the session of this key ends; the session has a record, so others can end it. */
+  watch(key: Key, ending: EndSignal): void {
+    if (this.#isClosed) return
     this.#listen()
     const watched = this.#watched.get(key) ?? this.#begin(key)
     const { hold } = ending

@@ -1,8 +1,8 @@
-import { Deadline } from './deadline.ts'
-import type { Diagnostics } from './diagnostics.ts'
-import { SessionError, isSessionError } from './errors.ts'
-import type { Store, SubjectIndex } from './store.ts'
-import { isPromise, type Awaitable, type Milliseconds } from './units.ts'
+import { Deadline } from '../deadline.ts'
+import type { Diagnostics } from '../diagnostics.ts'
+import { SessionError, isSessionError } from '../errors.ts'
+import type { Store, SubjectIndex } from '../store.ts'
+import { isPromise, type Awaitable, type Milliseconds } from '../units.ts'
 
 /**
  * The store, with every failure of it turned into one error within one deadline: whatever it throws, rejects with or

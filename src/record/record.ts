@@ -1,5 +1,6 @@
-import { SessionError } from './errors.ts'
-import type { Instant, Milliseconds } from './units.ts'
+import { SessionError } from '../errors.ts'
+import type { Found } from '../store.ts'
+import type { Instant, Milliseconds } from '../units.ts'
 import { Entry } from './value.ts'
 
 /** Of the text. A later one may be written by a later release, and is then left alone by this one. */
@@ -116,6 +117,11 @@ function formatEntries(entries: SessionRecord['entries']): string {
   let text = '{'
   for (const [name, entry] of entries) text += `${text === '{' ? '' : ','}\n${JSON.stringify(name)}:${entry.text}`
   return `${text}\n}`
+}
+
+/** The record of what a store found, decoded once. Throws `ERR_SESSION_UNREADABLE`. */
+export function recordOf(found: Found): SessionRecord {
+  return (found.parsed ??= parse(found.text)) as SessionRecord
 }
 
 /** Reads what `format` wrote; throws `ERR_SESSION_UNREADABLE` for anything else. */

@@ -1,8 +1,8 @@
-import { recordOf } from './commits.ts'
-import { isSessionError } from './errors.ts'
+import { recordOf } from './record.ts'
+import { isSessionError } from '../errors.ts'
 import type { SessionRecord } from './record.ts'
-import type { Found, Store } from './store.ts'
-import type { Key } from './units.ts'
+import type { Found, Store } from '../store.ts'
+import type { Key } from '../units.ts'
 
 /** What the store has under one key, as far as it can be read. */
 export interface Sighting {

@@ -7,7 +7,7 @@ import {
   type StringifyOperations,
 } from 'devalue'
 import { tooDeepAt } from './depth.ts'
-import { SessionError } from './errors.ts'
+import { SessionError } from '../errors.ts'
 
 /**
  * How values become text and come back, for applications with needs of their own (a schema, compression, classes).

@@ -1,8 +1,8 @@
-import type { Diagnostics } from './diagnostics.ts'
-import { SessionError } from './errors.ts'
-import { endOf, format, parse, type SessionRecord } from './record.ts'
-import type { Found, Saved, Store } from './store.ts'
-import type { Awaitable, Key, Milliseconds } from './units.ts'
+import type { Diagnostics } from '../diagnostics.ts'
+import { SessionError } from '../errors.ts'
+import { endOf, format, recordOf, type SessionRecord } from '../record/record.ts'
+import type { Found, Saved, Store } from '../store.ts'
+import type { Awaitable, Key, Milliseconds } from '../units.ts'
 
 /** How long a commit, or a regenerate, goes on losing races before it gives up. */
 export const MAX_CONFLICT_TIME: Milliseconds = 2000
@@ -42,7 +42,7 @@ interface Applied {
  * Group commit. Of one key, one save is under way in this process; the writes that arrive meanwhile become the next one,
  * applied in the order of their arrival. So a burst of writers costs a round trip or two, and only processes race.
  */
-export class Commits {
+export class CommitQueue {
   readonly #store: Store
   readonly #source: Pick<Store, 'load'>
   readonly #maxRecordBytes: number
@@ -188,11 +188,6 @@ export class Commits {
       `The session would exceed ${this.#maxRecordBytes} bytes; nothing was stored. Keep less in it, or raise \`maxRecordBytes\`.`,
     )
   }
-}
-
-/** The record of what a store found, decoded once. Throws `ERR_SESSION_UNREADABLE`. */
-export function recordOf(found: Found): SessionRecord {
-  return (found.parsed ??= parse(found.text)) as SessionRecord
 }
 
 function newestOf(known: Found | undefined, group: Waiting[]): Found | undefined {

@@ -1,16 +1,26 @@
-import { Commits, recordOf, type Committed } from './commits.ts'
-import type { Diagnostics } from './diagnostics.ts'
-import { SessionError, ended, gone, isSessionError } from './errors.ts'
-import { endOf, format, merge, newRecord, type Changes, type SessionRecord, type Terms } from './record.ts'
-import { carryOn } from './regeneration.ts'
-import { applyUpdate } from './session.ts'
-import type { Signals } from './signals.ts'
-import { SessionState, type SessionActions } from './state.ts'
-import type { Found, Store } from './store.ts'
+import { CommitQueue, type Committed } from './commit-queue.ts'
+import type { Diagnostics } from '../diagnostics.ts'
+import { SessionError, ended, gone, isSessionError } from '../errors.ts'
+import {
+  endOf,
+  format,
+  merge,
+  newRecord,
+  recordOf,
+  type Changes,
+  type SessionRecord,
+  type Terms,
+} from '../record/record.ts'
+import { carryOn } from './regenerate.ts'
+import { applyUpdate } from './object.ts'
+import { EndSignal } from '../layers/ends/end-signal.ts'
+import type { StoreStack } from '../layers/stack.ts'
+import { WorkingCopy, type SessionHost } from './working-copy.ts'
+import type { Found, Store } from '../store.ts'
 import { Subjects } from './subjects.ts'
 import type { RegenerateOptions, Session } from './types.ts'
-import { isPromise, type Awaitable, type Instant, type Key, type Milliseconds } from './units.ts'
-import type { Codec } from './value.ts'
+import { isPromise, settle, type Awaitable, type Instant, type Key, type Milliseconds } from '../units.ts'
+import type { Codec } from '../record/value.ts'
 
 export interface LifecycleOptions {
   readonly idleTimeout: Milliseconds
@@ -20,6 +30,9 @@ export interface LifecycleOptions {
   readonly maxRecordBytes: number
   readonly codec: Codec
 }
+
+/** The parts of the stack that sessions use: see `StoreStack`. */
+export type Sources = Pick<StoreStack, 'front' | 'source' | 'ends'>
 
 export type CommitOutcome = 'unchanged' | 'saved' | 'gone'
 
@@ -34,36 +47,27 @@ export class Lifecycle {
   readonly #store: Store
   readonly #options: LifecycleOptions
   readonly #diagnostics: Diagnostics
-  readonly #signals: Signals
-  readonly #commits: Commits
-  readonly #subjects: Subjects
+  readonly #ends: StoreStack['ends']
+  readonly #commits: CommitQueue
+  readonly subjects: Subjects
   readonly #touching = new Map<Key, Promise<void>>()
 
-  /** `source`: the store behind the cache, where `store` is one. */
-  constructor(
-    store: Store,
-    options: LifecycleOptions,
-    diagnostics: Diagnostics,
-    signals: Signals,
-    source: Store = store,
-  ) {
-    this.#store = store
+  constructor({ front, source, ends }: Sources, options: LifecycleOptions, diagnostics: Diagnostics) {
+    this.#store = front
     this.#options = options
     this.#diagnostics = diagnostics
-    this.#signals = signals
-    this.#commits = new Commits(store, source, options.maxRecordBytes, diagnostics)
-    this.#subjects = new Subjects(store)
+    this.#ends = ends
+    this.#commits = new CommitQueue(front, source, options.maxRecordBytes, diagnostics)
+    this.subjects = new Subjects(front)
   }
 
   /** What the store has under this key; an unreadable record is reported and then as good as none. */
   load(key: Key): Awaitable<Found | undefined> {
-    const found = this.#store.load(key)
-    return isPromise(found)
-      ? found.then(
-          (late) => this.#readable(late),
-          (error: unknown) => this.#unreadable(error),
-        )
-      : this.#readable(found)
+    return settle(
+      () => this.#store.load(key),
+      (found) => this.#readable(found),
+      (error) => this.#unreadable(error),
+    )
   }
 
   #readable(found: Found | undefined): Found | undefined {
@@ -88,28 +92,33 @@ export class Lifecycle {
   }
 
   /** A session that is not stored before something is put into it. */
-  create(actions: SessionActions, terms?: Partial<Terms>, previous?: SessionState): SessionState {
+  create(actions: SessionHost, terms?: Partial<Terms>, previous?: WorkingCopy): WorkingCopy {
     const { idleTimeout, absoluteTimeout, persistent, codec } = this.#options
     // Spread only where there is something to spread: it costs more than all the rest of an empty session.
     const own = { idleTimeout, absoluteTimeout, persistent }
-    return new SessionState(newRecord(Date.now(), terms ? { ...own, ...terms } : own), codec, actions, previous)
+    return new WorkingCopy(newRecord(Date.now(), terms ? { ...own, ...terms } : own), codec, actions, previous)
   }
 
   /** A session over what was loaded. */
-  open(actions: SessionActions, key: Key, found: Found, id?: string): SessionState {
-    return new SessionState(recordOf(found), this.#options.codec, actions, { id, key, found })
+  open(actions: SessionHost, key: Key, found: Found, id?: string): WorkingCopy {
+    return new WorkingCopy(recordOf(found), this.#options.codec, actions, { id, key, found })
   }
 
-  /** See `SessionMembers.signal`. */
-  signalOf(state: SessionState): AbortSignal {
-    return this.#signals.signalOf(state)
+  /** See `SessionMembers.signal`. A session that was never saved is watched from its first save on. */
+  signalOf(state: WorkingCopy): AbortSignal {
+    if (!state.ending) {
+      state.ending = new EndSignal()
+      if (state.phase !== 'open') state.ending.end()
+      else if (state.found) this.#ends.watch(state.key, state.ending)
+    }
+    return state.ending.signal
   }
 
   /**
    * Stores what this request changed: `unchanged` if there is nothing to store, `gone` if the session was ended
    * elsewhere, in which case the changes are dropped and the session reads as destroyed.
    */
-  commit(state: SessionState): Awaitable<CommitOutcome> {
+  commit(state: WorkingCopy): Awaitable<CommitOutcome> {
     // Not an async function: most requests change nothing, and should not pay for a promise.
     if (state.writing) return state.writing.then(() => this.commit(state))
     const changes = state.phase === 'open' ? state.changes() : undefined
@@ -120,7 +129,7 @@ export class Lifecycle {
    * While one write carries the changes of a request, its others wait: a change that two of them carried would be made
    * twice, and the second time undo what came in between.
    */
-  #alone<Outcome>(state: SessionState, write: () => Promise<Outcome>): Promise<Outcome> {
+  #alone<Outcome>(state: WorkingCopy, write: () => Promise<Outcome>): Promise<Outcome> {
     const written = write()
     const done = (): void => {
       state.writing = undefined
@@ -129,7 +138,7 @@ export class Lifecycle {
     return written
   }
 
-  #commit(state: SessionState, changes: Changes): Promise<CommitOutcome> {
+  #commit(state: WorkingCopy, changes: Changes): Promise<CommitOutcome> {
     return this.#write(state, changes, (record) => merge(record, changes)).then((committed) => {
       if (!committed) return 'gone'
       state.committed(committed.found, committed.record, changes)
@@ -138,7 +147,7 @@ export class Lifecycle {
   }
 
   /** See `SessionMembers.update`. */
-  async update<Result>(state: SessionState, change: (session: Session) => Result): Promise<Result> {
+  async update<Result>(state: WorkingCopy, change: (session: Session) => Result): Promise<Result> {
     while (state.writing) await state.writing
     if (state.phase !== 'open') throw ended()
     const changes = state.changes()
@@ -147,7 +156,7 @@ export class Lifecycle {
   }
 
   async #update<Result>(
-    state: SessionState,
+    state: WorkingCopy,
     changes: Changes | undefined,
     change: (session: Session) => Result,
   ): Promise<Result> {
@@ -165,7 +174,7 @@ export class Lifecycle {
   }
 
   #write(
-    state: SessionState,
+    state: WorkingCopy,
     changes: Changes | undefined,
     apply: (record: SessionRecord) => SessionRecord,
     isExact = false,
@@ -174,13 +183,13 @@ export class Lifecycle {
     const write = (): Promise<Committed> =>
       this.#commits.commit(key, { found, mustRead, initial: found ? undefined : record, apply, isExact })
     const isNews = !found || state.mustCreate || changes?.terms
-    const written = isNews ? this.#subjects.noting({ ...record, ...changes?.terms }, key, write) : write()
+    const written = isNews ? this.subjects.noting({ ...record, ...changes?.terms }, key, write) : write()
     return written.then(
       (committed) => {
         if (!committed) {
           state.phase = 'destroyed'
           this.#diagnostics.report('conflict', { reason: 'gone' })
-        } else if (!found) this.#signals.saved(state)
+        } else if (!found && state.ending) this.#ends.watch(key, state.ending)
         return committed
       },
       (error: unknown) => {
@@ -191,7 +200,7 @@ export class Lifecycle {
   }
 
   /** Reads again; what this request changed is dropped. */
-  async reload(state: SessionState): Promise<void> {
+  async reload(state: WorkingCopy): Promise<void> {
     if (state.phase !== 'open') throw ended()
     if (!state.found) return state.reset()
     const found = await this.load(state.key)
@@ -230,7 +239,7 @@ export class Lifecycle {
   /**
    * The session under a new id; see `carryOn`. If the old one was gone already, the session has ended.
    */
-  async regenerate(state: SessionState, options: RegenerateOptions, actions: SessionActions): Promise<SessionState> {
+  async regenerate(state: WorkingCopy, options: RegenerateOptions, actions: SessionHost): Promise<WorkingCopy> {
     if (state.phase !== 'open') throw ended()
     const { keep } = options
     if (keep !== undefined && typeof keep !== 'boolean' && !Array.isArray(keep)) {
@@ -240,11 +249,7 @@ export class Lifecycle {
     return this.#diagnostics.trace('regenerate', () => this.#regenerate(state, keep, actions))
   }
 
-  async #regenerate(
-    state: SessionState,
-    keep: RegenerateOptions['keep'],
-    actions: SessionActions,
-  ): Promise<SessionState> {
+  async #regenerate(state: WorkingCopy, keep: RegenerateOptions['keep'], actions: SessionHost): Promise<WorkingCopy> {
     // A record that is only just being made must be there before it can be deleted.
     if (!state.found) await state.writing
     if (state.phase !== 'open') throw ended()
@@ -259,12 +264,12 @@ export class Lifecycle {
     }
     state.phase = 'replaced'
     state.ending?.end()
-    await this.#subjects.forget(state.record, state.key)
+    await this.subjects.forget(state.record, state.key)
     return next
   }
 
   /** Stores a session that nobody else knows of: as it is, whatever of it is stored already. */
-  async #put(state: SessionState): Promise<boolean> {
+  async #put(state: WorkingCopy): Promise<boolean> {
     const changes = state.changes()
     const whole = changes ? merge(state.record, changes) : state.record
     const isStored = (record: SessionRecord): boolean => format(record) === format(whole)
@@ -274,7 +279,7 @@ export class Lifecycle {
   }
 
   /** Ends the session. A session that was never saved needs no store for that. */
-  async destroy(state: SessionState): Promise<void> {
+  async destroy(state: WorkingCopy): Promise<void> {
     const { phase } = state
     if (phase === 'replaced') throw ended()
     state.phase = 'destroyed'
@@ -285,7 +290,7 @@ export class Lifecycle {
     try {
       await this.#store.delete(state.key)
       state.ending?.end()
-      await this.#subjects.forget(state.record, state.key)
+      await this.subjects.forget(state.record, state.key)
     } catch (error) {
       state.phase = phase // it may live on: nobody is told otherwise
       throw error

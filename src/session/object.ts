@@ -1,23 +1,23 @@
 import { inspect } from 'node:util'
-import { SessionError } from './errors.ts'
-import { endOf, merge, type SessionRecord } from './record.ts'
-import { SessionState, type SessionActions } from './state.ts'
+import { SessionError } from '../errors.ts'
+import { endOf, merge, type SessionRecord } from '../record/record.ts'
+import { WorkingCopy, type SessionHost } from './working-copy.ts'
 import type { RegenerateOptions, RememberOptions, Session, SessionCallback, SessionMembers } from './types.ts'
 
 /** The object that handlers touch: always the same one for the same state. */
-export function sessionOf(state: SessionState): Session {
+export function sessionOf(state: WorkingCopy): Session {
   return (state.view ??= new Proxy(state, HANDLER) as unknown as Session)
 }
 
 // console.log looks behind a Proxy, at the state (which a Proxy is no instance of); what it shows must be the data.
-Object.defineProperty(SessionState.prototype, inspect.custom, {
+Object.defineProperty(WorkingCopy.prototype, inspect.custom, {
   value(this: object): object {
-    return { ...(this instanceof SessionState ? sessionOf(this) : this) }
+    return { ...(this instanceof WorkingCopy ? sessionOf(this) : this) }
   },
 })
 
 /** Makes `data` the whole of the session's data. */
-export function replaceData(state: SessionState, data: object): void {
+export function replaceData(state: WorkingCopy, data: object): void {
   const values = Object.entries(data) // before anything is removed, because `data` may be this very session
   for (const [name] of values) assertNotReserved(name)
   for (const name of state.names()) state.write(name, undefined)
@@ -26,11 +26,11 @@ export function replaceData(state: SessionState, data: object): void {
 
 /** The newest state with `mine` on top, and what `change` makes of it: one step of an update. */
 export function applyUpdate<Result>(
-  { key, found, codec }: SessionState,
+  { key, found, codec }: WorkingCopy,
   record: SessionRecord,
   change: (session: Session) => Result,
 ): { record: SessionRecord; result: Result; names: Iterable<string> } {
-  const draft = new SessionState(record, codec, NOT_IN_UPDATE, { key, found })
+  const draft = new WorkingCopy(record, codec, NOT_IN_UPDATE, { key, found })
   const result = change(sessionOf(draft))
   if (typeof (result as { then?: unknown } | null | undefined)?.then === 'function') {
     throw new SessionError(
@@ -48,7 +48,7 @@ function refuseAtOnce(): never {
 async function refuse(): Promise<never> {
   return refuseAtOnce()
 }
-const NOT_IN_UPDATE: SessionActions = {
+const NOT_IN_UPDATE: SessionHost = {
   save: refuse,
   reload: refuse,
   update: refuse,
@@ -61,7 +61,7 @@ const NOT_IN_UPDATE: SessionActions = {
 type Members = Required<SessionMembers> & { then: undefined }
 
 /** The names that are not data. */
-const MEMBERS: { [Name in keyof Members]: (state: SessionState) => unknown } = {
+const MEMBERS: { [Name in keyof Members]: (state: WorkingCopy) => unknown } = {
   id: (state) => state.key,
   isNew: (state) => state.found === undefined,
   createdAt: (state) => state.record.createdAt,
@@ -85,14 +85,14 @@ const MEMBERS: { [Name in keyof Members]: (state: SessionState) => unknown } = {
   then: () => undefined,
 }
 const STATE = Symbol('koa-server-session.state')
-const MEMBER_OF = new Map<PropertyKey, (state: SessionState) => unknown>([
+const MEMBER_OF = new Map<PropertyKey, (state: WorkingCopy) => unknown>([
   ...Object.entries(MEMBERS),
   [STATE, (state) => state],
 ])
 
 /** The middleware whose session this is; `undefined` for an object that only stands in for a session. */
 export function ownerOf(session: Session): object | undefined {
-  return (session as { [STATE]?: SessionState })[STATE]?.actions.owner
+  return (session as { [STATE]?: WorkingCopy })[STATE]?.actions.owner
 }
 
 function settle(work: () => Promise<void>, callback: SessionCallback | undefined): Promise<void> | undefined {
@@ -118,7 +118,7 @@ function assertString(name: PropertyKey): asserts name is string {
   throw new SessionError('ERR_SESSION_VALUE', 'A symbol cannot be the name of a session value. Use a string.')
 }
 
-const HANDLER: ProxyHandler<SessionState> = {
+const HANDLER: ProxyHandler<WorkingCopy> = {
   get(state, name) {
     const member = MEMBER_OF.get(name)
     if (member) return member(state)

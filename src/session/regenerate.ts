@@ -1,9 +1,10 @@
-import { MAX_CONFLICT_TIME, recordOf } from './commits.ts'
-import { SessionError } from './errors.ts'
-import type { SessionState } from './state.ts'
-import type { Deleted, Found, Store } from './store.ts'
+import { MAX_CONFLICT_TIME } from './commit-queue.ts'
+import { recordOf } from '../record/record.ts'
+import { SessionError } from '../errors.ts'
+import type { WorkingCopy } from './working-copy.ts'
+import type { Deleted, Found, Store } from '../store.ts'
 import type { RegenerateOptions } from './types.ts'
-import type { Key, Milliseconds } from './units.ts'
+import type { Key, Milliseconds } from '../units.ts'
 
 /** A store that let us wait for so long before it failed is not asked again. */
 const PATIENCE: Milliseconds = 1000
@@ -12,9 +13,9 @@ const PATIENCE: Milliseconds = 1000
 export interface Steps {
   readonly store: Store
   /** An empty session with a new id, or with the id and the record of `previous`. */
-  readonly create: (previous: SessionState | undefined) => SessionState
+  readonly create: (previous: WorkingCopy | undefined) => WorkingCopy
   /** Stores the session as it is; `false`: its record was ended meanwhile. */
-  readonly put: (state: SessionState) => Promise<boolean>
+  readonly put: (state: WorkingCopy) => Promise<boolean>
 }
 
 /**
@@ -28,11 +29,11 @@ export interface Steps {
  * is passed on.
  */
 export async function carryOn(
-  state: SessionState,
+  state: WorkingCopy,
   keep: RegenerateOptions['keep'],
   { store, create, put }: Steps,
-): Promise<SessionState | undefined> {
-  function successor(previous?: SessionState): SessionState {
+): Promise<WorkingCopy | undefined> {
+  function successor(previous?: WorkingCopy): WorkingCopy {
     const next = create(previous)
     next.mustCreate = true
     if (previous) next.record = { ...next.record, createdAt: previous.record.createdAt }
@@ -75,7 +76,7 @@ async function deleteVersion(store: Store, key: Key, expected: Found | undefined
   }
 }
 
-async function discard(store: Store, state: SessionState): Promise<void> {
+async function discard(store: Store, state: WorkingCopy): Promise<void> {
   state.phase = 'destroyed'
   try {
     await store.delete(state.key)

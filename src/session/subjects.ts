@@ -1,9 +1,9 @@
 import { hash } from 'node:crypto'
-import { SessionError } from './errors.ts'
-import { lastSeenAt, type SessionRecord } from './record.ts'
-import { lookAt, visitRecords, type Sighting } from './records.ts'
-import type { Store, SubjectIndex } from './store.ts'
-import type { Instant, Key, SubjectName } from './units.ts'
+import { SessionError } from '../errors.ts'
+import { lastSeenAt, type SessionRecord } from '../record/record.ts'
+import { lookAt, visitRecords, type Sighting } from '../record/scan.ts'
+import type { Store, SubjectIndex } from '../store.ts'
+import type { Instant, Key, SubjectName } from '../units.ts'
 
 /** What a user may be told of one of their sessions. */
 export interface SessionSummary {

@@ -1,5 +1,5 @@
 import { hash, randomFillSync } from 'node:crypto'
-import type { Key } from './units.ts'
+import type { Key } from '../units.ts'
 
 const ID_BYTES = 32
 const POOLED_IDS = 128
@@ -12,7 +12,7 @@ let used = pool.length
  * A session's secret: 256 random bits (ASVS 7.2.3 asks for 128) as 43 characters of base64url. It lives in the
  * visitor's cookie and nowhere else.
  */
-export function newId(): string {
+export function newToken(): string {
   // One draw for many ids is 15 times cheaper than a draw each; what was handed out is wiped from the pool.
   if (used === pool.length) {
     randomFillSync(pool)
@@ -25,7 +25,7 @@ export function newId(): string {
 }
 
 /** The length and the alphabet of an id; says nothing about who issued it. */
-export function isWellFormedId(id: string): boolean {
+export function isToken(id: string): boolean {
   return WELL_FORMED.test(id)
 }
 

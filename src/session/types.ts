@@ -1,4 +1,4 @@
-import type { Instant, Key, Milliseconds } from './units.ts'
+import type { Instant, Key, Milliseconds } from '../units.ts'
 
 /**
  * The data of your sessions. Describe it once, by declaration merging, and every session in the application is typed:

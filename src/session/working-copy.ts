@@ -1,27 +1,27 @@
-import type { Ending } from './ending.ts'
-import { SessionError, type SessionErrorCode } from './errors.ts'
-import { keyOf, newId } from './id.ts'
-import { MAX_TIMEOUT, isTimeout, merge, type Changes, type SessionRecord, type Terms } from './record.ts'
-import type { Found } from './store.ts'
+import type { EndSignal } from '../layers/ends/end-signal.ts'
+import { SessionError, type SessionErrorCode } from '../errors.ts'
+import { keyOf, newToken } from './token.ts'
+import { MAX_TIMEOUT, isTimeout, merge, type Changes, type SessionRecord, type Terms } from '../record/record.ts'
+import type { Found } from '../store.ts'
 import type { RegenerateOptions, RememberOptions, Session } from './types.ts'
-import type { Key } from './units.ts'
-import { Entry, type Codec } from './value.ts'
+import type { Key } from '../units.ts'
+import { Entry, type Codec } from '../record/value.ts'
 
 /** What a session asks of whoever opened it. The session itself does no I/O and knows no HTTP. */
-export interface SessionActions {
+export interface SessionHost {
   /** The middleware whose session it is, for its `get()`. */
   readonly owner?: object
   /** Whether a commit leaves flash values that nobody has read here, for whoever does. Default: it drops them all. */
   readonly keepsUnreadFlash?: boolean
-  save(state: SessionState): Promise<void>
-  reload(state: SessionState): Promise<void>
-  update<Result>(state: SessionState, change: (session: Session) => Result): Promise<Result>
-  regenerate(state: SessionState, options: RegenerateOptions): Promise<void>
-  destroy(state: SessionState): Promise<void>
-  signalOf(state: SessionState): AbortSignal
+  save(state: WorkingCopy): Promise<void>
+  reload(state: WorkingCopy): Promise<void>
+  update<Result>(state: WorkingCopy, change: (session: Session) => Result): Promise<Result>
+  regenerate(state: WorkingCopy, options: RegenerateOptions): Promise<void>
+  destroy(state: WorkingCopy): Promise<void>
+  signalOf(state: WorkingCopy): AbortSignal
   /** Why nothing can be changed any more, or `undefined` while it can. */
   sealedBy(
-    state: SessionState,
+    state: WorkingCopy,
   ): Extract<SessionErrorCode, 'ERR_SESSION_COMMITTED' | 'ERR_SESSION_HEADERS_SENT'> | undefined
 }
 
@@ -37,7 +37,7 @@ interface Slot {
 }
 
 /** One request's view of one session: what was loaded, and what was done to it since. */
-export class SessionState {
+export class WorkingCopy {
   /** What the store holds, as far as this request knows; `undefined` for a session that was never saved. */
   found: Found | undefined
   record: SessionRecord
@@ -49,9 +49,9 @@ export class SessionState {
   /** Whether a record is made even if there is no data. */
   mustCreate = false
   readonly codec: Codec
-  readonly actions: SessionActions
+  readonly actions: SessionHost
   /** Its signal, once somebody has asked for it. */
-  ending: Ending | undefined
+  ending: EndSignal | undefined
   /** The object that handlers touch, once there is one: see `sessionOf`. */
   view: Session | undefined
   #id: string | undefined
@@ -69,7 +69,7 @@ export class SessionState {
   constructor(
     record: SessionRecord,
     codec: Codec,
-    actions: SessionActions,
+    actions: SessionHost,
     stored?: { readonly id?: string | undefined; readonly key: Key; readonly found: Found | undefined },
   ) {
     this.record = record
@@ -84,7 +84,7 @@ export class SessionState {
 
   /** The secret for the cookie: made when it is first needed. */
   get id(): string {
-    return (this.#id ??= newId())
+    return (this.#id ??= newToken())
   }
 
   get key(): Key {
@@ -269,7 +269,7 @@ export class SessionState {
   }
 
   /** Hands the data on to the session that carries this one on: all of it, or what has these names. */
-  handOver(next: SessionState, keep: RegenerateOptions['keep']): void {
+  handOver(next: WorkingCopy, keep: RegenerateOptions['keep']): void {
     const names = Array.isArray(keep)
       ? (keep as string[]).filter((name) => this.has(name))
       : keep === true

@@ -4,7 +4,7 @@ import type { Instant, Key, Milliseconds } from '../units.ts'
 import { ask, type Until } from './express/ask.ts'
 import { formatSession, parseSession } from './express/session.ts'
 import { sharedOf } from './express/shared.ts'
-import { refuseUnknown } from './timer.ts'
+import { refuseUnknown } from './prune-timer.ts'
 
 /** What is needed of a store for express-session. One of any package for express-session has these methods. */
 export interface ExpressSessionStore {

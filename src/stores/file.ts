@@ -30,7 +30,7 @@ import {
 } from './file/layout.ts'
 import { fileSubjects } from './file/subjects.ts'
 import { liveKeys, prune } from './file/sweep.ts'
-import { pruneRegularly, refuseUnknown } from './timer.ts'
+import { pruneRegularly, refuseUnknown } from './prune-timer.ts'
 
 /** How `fileStore` behaves. */
 export interface FileStoreOptions {

@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Found, Saved, Store } from '../store.ts'
 import type { Instant, Key, Milliseconds, SubjectName } from '../units.ts'
-import { pruneRegularly, refuseUnknown } from './timer.ts'
+import { pruneRegularly, refuseUnknown } from './prune-timer.ts'
 
 /** How `memoryStore` behaves. */
 export interface MemoryStoreOptions {

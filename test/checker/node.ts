@@ -1,14 +1,12 @@
-import { cached } from '../../src/cache.ts'
+import { storeStack } from '../../src/layers/stack.ts'
 import { Diagnostics } from '../../src/diagnostics.ts'
 import { isSessionError } from '../../src/errors.ts'
-import { guarded } from '../../src/guard.ts'
-import { Lifecycle } from '../../src/lifecycle.ts'
-import { sessionOf } from '../../src/session.ts'
-import { Signals } from '../../src/signals.ts'
-import type { SessionActions, SessionState } from '../../src/state.ts'
+import { Lifecycle } from '../../src/session/lifecycle.ts'
+import { sessionOf } from '../../src/session/object.ts'
+import type { SessionHost, WorkingCopy } from '../../src/session/working-copy.ts'
 import type { Store } from '../../src/store.ts'
 import type { Key, Milliseconds } from '../../src/units.ts'
-import { Codec } from '../../src/value.ts'
+import { Codec } from '../../src/record/value.ts'
 import type { Content, HistoryWriter, Outcome } from './history.ts'
 
 const HOUR: Milliseconds = 3_600_000
@@ -30,7 +28,8 @@ export class CheckedNode {
 
   constructor(store: Store, deadline: Milliseconds, name: string, history: HistoryWriter) {
     const cache = { max: 10_000, maxBytes: 32 * 1024 * 1024, maxAge: 60_000, allowStale: false }
-    this.#store = cached(guarded(store, deadline, this.diagnostics), cache, this.diagnostics)
+    const stack = storeStack(store, { encrypt: false, cache, deadline }, this.diagnostics)
+    this.#store = stack.front
     const options = {
       idleTimeout: HOUR,
       absoluteTimeout: 8 * HOUR,
@@ -38,15 +37,14 @@ export class CheckedNode {
       maxRecordBytes: 65_536,
       codec: new Codec(),
     }
-    const signals = new Signals(this.#store, this.diagnostics)
-    this.#lifecycle = new Lifecycle(this.#store, options, this.diagnostics, signals)
+    this.#lifecycle = new Lifecycle(stack, options, this.diagnostics)
     this.#history = history
     this.#name = name
   }
 
   /** A request's view of this session, with all of it read. */
-  async read(session: Key): Promise<SessionState | 'absent' | 'failed'> {
-    let state: SessionState | undefined
+  async read(session: Key): Promise<WorkingCopy | 'absent' | 'failed'> {
+    let state: WorkingCopy | undefined
     const outcome = await this.#observed({ kind: 'read', session }, async () => {
       const found = await this.#lifecycle.load(session)
       if (!found) return { outcome: 'absent' }
@@ -59,7 +57,7 @@ export class CheckedNode {
   }
 
   /** What the middleware does after a request that changed nothing. */
-  touchIfDue(state: SessionState): void {
+  touchIfDue(state: WorkingCopy): void {
     if (state.found) this.#lifecycle.touch(state.key, state.found)
   }
 
@@ -73,7 +71,7 @@ export class CheckedNode {
     return outcome === 'done' ? state.key : undefined
   }
 
-  async set(state: SessionState, name: string): Promise<void> {
+  async set(state: WorkingCopy, name: string): Promise<void> {
     const session = dataOf(state)
     const value = this.#newValue()
     // Some of the changes are inside of a value, where only a comparison finds them.
@@ -86,14 +84,14 @@ export class CheckedNode {
   }
 
   /** Does nothing if the name is not there. */
-  async delete(state: SessionState, name: string): Promise<void> {
+  async delete(state: WorkingCopy, name: string): Promise<void> {
     const session = dataOf(state)
     if (!(name in session)) return
     delete session[name]
     await this.#observed({ kind: 'delete', session: state.key, name }, () => this.#commit(state))
   }
 
-  async increment(state: SessionState): Promise<void> {
+  async increment(state: WorkingCopy): Promise<void> {
     await this.#observed({ kind: 'increment', session: state.key, name: COUNTER }, async () => {
       const result = await this.#lifecycle.update(state, (session) => {
         const data = session as unknown as Data
@@ -109,8 +107,8 @@ export class CheckedNode {
     }))
   }
 
-  async regenerate(state: SessionState): Promise<Key | undefined> {
-    let heir: SessionState | undefined
+  async regenerate(state: WorkingCopy): Promise<Key | undefined> {
+    let heir: WorkingCopy | undefined
     await this.#observed({ kind: 'regenerate', session: state.key }, async () => {
       heir = await this.#lifecycle.regenerate(state, { keep: true }, ACTIONS)
       return { ...this.#committed(heir), heir: heir.key }
@@ -119,7 +117,7 @@ export class CheckedNode {
   }
 
   /** Whether it was acknowledged. */
-  async destroy(state: SessionState): Promise<boolean> {
+  async destroy(state: WorkingCopy): Promise<boolean> {
     const outcome = await this.#observed({ kind: 'destroy', session: state.key }, async () => {
       await this.#lifecycle.destroy(state)
       return { outcome: 'done' }
@@ -136,12 +134,12 @@ export class CheckedNode {
     await this.#store.close?.()
   }
 
-  async #commit(state: SessionState): Promise<Ending> {
+  async #commit(state: WorkingCopy): Promise<Ending> {
     const outcome = await this.#lifecycle.commit(state)
     return outcome === 'gone' ? { outcome: 'absent' } : this.#committed(state)
   }
 
-  #committed(state: SessionState): Ending {
+  #committed(state: WorkingCopy): Ending {
     const texts = [...state.record.entries].map(([name, { text }]) => [name, text])
     return { outcome: 'done', version: state.found!.version, content: Object.fromEntries(texts) as Content }
   }
@@ -173,7 +171,7 @@ export class CheckedNode {
 
 type Ending = Parameters<HistoryWriter['end']>[1]
 
-function dataOf(state: SessionState): Data {
+function dataOf(state: WorkingCopy): Data {
   return sessionOf(state) as unknown as Data
 }
 
@@ -181,7 +179,7 @@ async function notHere(): Promise<never> {
   throw new Error('the checker calls the lifecycle, not the session')
 }
 
-const ACTIONS: SessionActions = {
+const ACTIONS: SessionHost = {
   save: notHere,
   reload: notHere,
   update: notHere,

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { SessionState } from '../../src/state.ts'
+import type { WorkingCopy } from '../../src/session/working-copy.ts'
 import type { Key, Milliseconds } from '../../src/units.ts'
 import { redisServer, type RedisServer } from '../support/redis-server.ts'
 import { until } from '../support/server-process.ts'
@@ -140,7 +140,7 @@ export async function perform(name: PlayName, mutant?: MutantName): Promise<Verd
   }
 }
 
-async function open(node: CheckedNode, session: Key): Promise<SessionState> {
+async function open(node: CheckedNode, session: Key): Promise<WorkingCopy> {
   const state = await node.read(session)
   if (typeof state === 'string') throw new Error(`the play needs a session; it is ${state}`)
   return state

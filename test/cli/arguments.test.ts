@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { parseCommandLine } from '../../src/cli/arguments.ts'
-import { COMMANDS } from '../../src/cli/commands.ts'
+import { COMMANDS } from '../../src/cli/commands/index.ts'
 import { assertId } from '../../src/cli/usage.ts'
 import { newKey } from '../support/records.ts'
 import { discreet } from '../support/secrecy.ts'

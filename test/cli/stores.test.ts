@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { after, before, describe, it, type TestContext } from 'node:test'
-import { keyOf } from '../../src/id.ts'
+import { keyOf } from '../../src/session/token.ts'
 import { storeFromUrl } from '../../src/stores/url.ts'
 import { command, documents } from '../support/command.ts'
 import { temporaryDirectory } from '../support/deployments.ts'

@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { newId } from '../../src/id.ts'
+import { newToken } from '../../src/session/token.ts'
 import { Agent, KEY, OLD_KEY } from '../support/http.ts'
 import { startHere, temporaryDirectory } from '../support/deployments.ts'
 
@@ -127,7 +127,7 @@ describe('G9: secrets', () => {
   })
 
   it('ids do not repeat and use all of their bits', () => {
-    const ids = Array.from({ length: 2000 }, newId)
+    const ids = Array.from({ length: 2000 }, newToken)
     assert.equal(new Set(ids).size, ids.length)
     const ones = new Array<number>(256).fill(0)
     for (const id of ids) {

@@ -3,7 +3,7 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { describe, it, type TestContext } from 'node:test'
 import Keygrip from 'keygrip'
 import { memoryStore, type DiagnosticMessage, type SessionOptions } from '../../src/index.ts'
-import { newId } from '../../src/id.ts'
+import { newToken } from '../../src/session/token.ts'
 import { Agent, KEY, sessionOf, siteWith } from '../support/http.ts'
 import { startHere, temporaryDirectory } from '../support/deployments.ts'
 import { counting, keysOf } from '../support/stores.ts'
@@ -30,7 +30,7 @@ describe('G10: an id that the library did not issue', () => {
     it(`never becomes a session, signed or not, and is reported: ${name}`, async (test) => {
       const heard = suspicions(test)
       const agent = new Agent(await startHere(test, optionsFor(test)))
-      const chosen = newId()
+      const chosen = newToken()
       for (const cookie of [signed(chosen), `sid=${chosen}.${'A'.repeat(43)}`]) {
         heard.length = 0
         const reply = await new Agent(agent.port).get('/write?key=user&value=mallory', { cookie })
@@ -46,11 +46,11 @@ describe('G10: an id that the library did not issue', () => {
   it('costs the store one look if it is signed, and none if it is not', async (test) => {
     const { store, calls, total } = counting(memoryStore())
     const agent = new Agent(await startHere(test, { store }))
-    await agent.get('/read', { cookie: `sid=${newId()}.${'A'.repeat(43)}` })
+    await agent.get('/read', { cookie: `sid=${newToken()}.${'A'.repeat(43)}` })
     await agent.get('/read', { cookie: 'sid=1' })
     await agent.get('/read', { cookie: `sid=${'\u00e9'.repeat(43)}` }).catch(() => {})
     assert.equal(total(), 0)
-    await agent.get('/read', { cookie: signed(newId()) })
+    await agent.get('/read', { cookie: signed(newToken()) })
     assert.equal(calls.load, 1)
     assert.equal(total(), 1)
   })

@@ -3,11 +3,12 @@ import { EventEmitter } from 'node:events'
 import { describe, it, type TestContext } from 'node:test'
 import { PassThrough, Readable } from 'node:stream'
 import Koa from 'koa'
-import { bindSession, getSession, runWithSession, session, tryGetSession, tryGetSessionId } from '../src/index.ts'
-import { currentHolder, enter, holderOf, runInContext, type Holder } from '../src/scope.ts'
-import { serve } from './support/http.ts'
-import { discreet } from './support/secrecy.ts'
-import { visits } from './support/visit.ts'
+import { bindSession, getSession, runWithSession, session, tryGetSession, tryGetSessionId } from '../../src/index.ts'
+import { currentHolder, enter, holderOf, type Holder } from '../../src/http/context.ts'
+import { runInContext } from '../../src/http/koa.ts'
+import { serve } from '../support/http.ts'
+import { discreet } from '../support/secrecy.ts'
+import { visits } from '../support/visit.ts'
 
 const KEYS = ['a secret for signing cookies']
 

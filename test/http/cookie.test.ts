@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import Keygrip from 'keygrip'
-import { SessionCookie, type CookieOptions } from '../src/cookie.ts'
-import { Diagnostics } from '../src/diagnostics.ts'
-import { keyOf, newId } from '../src/id.ts'
-import { keyringOf, type Keys } from '../src/keys.ts'
+import { SessionCookie, type CookieOptions } from '../../src/http/cookie.ts'
+import { Diagnostics } from '../../src/diagnostics.ts'
+import { keyOf, newToken } from '../../src/session/token.ts'
+import { keyringOf, type Keys } from '../../src/http/keyring.ts'
 
 const KEY = 'the newest signing secret'
 const OLD = 'an older signing secret'
@@ -15,7 +15,9 @@ function cookieWith({ keys = [KEY], ...options }: CookieOptions & { keys?: Keys 
   diagnostics: Diagnostics
 } {
   const diagnostics = new Diagnostics('sid')
-  return { cookie: new SessionCookie({ name: 'sid', ...options }, keyringOf(keys), diagnostics), diagnostics }
+  const cookie = new SessionCookie({ name: 'sid', ...options }, diagnostics)
+  cookie.useKeys(keyringOf(keys))
+  return { cookie, diagnostics }
 }
 
 /** `<id>.<signature>`, as Keygrip makes it. */
@@ -24,7 +26,7 @@ function valueOf(id: string, { key = KEY, name = 'sid' } = {}): string {
 }
 
 describe('SessionCookie.read(header)', () => {
-  const id = newId()
+  const id = newToken()
   const value = valueOf(id)
 
   it('finds what we signed: the id, its key in the store, and which key signed', () => {
@@ -125,7 +127,7 @@ describe('SessionCookie.read(header)', () => {
       valueOf(id, { key: OTHER }),
       valueOf(id, { name: 'admin' }),
       valueOf(id, { name: '' }),
-      `${newId()}${value.slice(43)}`,
+      `${newToken()}${value.slice(43)}`,
       `${id}.${new Keygrip([KEY], 'sha256').sign(id)}`,
       `${id}.${'A'.repeat(43)}`,
     ]
@@ -135,13 +137,13 @@ describe('SessionCookie.read(header)', () => {
 
   it('looks at four cookies of its name and no more, in the order of the browser', () => {
     const { cookie } = cookieWith()
-    const ids = Array.from({ length: 6 }, newId)
+    const ids = Array.from({ length: 6 }, newToken)
     const header = ids.map((id) => `sid=${valueOf(id)}`).join('; ')
     assert.deepEqual(
       cookie.read(header).map((found) => found.id),
       ids.slice(0, 4),
     )
-    const forged = Array.from({ length: 3 }, () => `sid=${valueOf(newId(), { key: OTHER })}`).join('; ')
+    const forged = Array.from({ length: 3 }, () => `sid=${valueOf(newToken(), { key: OTHER })}`).join('; ')
     assert.deepEqual(
       cookie.read(`${forged}; ${header}`).map((found) => found.id),
       ids.slice(0, 1),
@@ -193,22 +195,22 @@ describe('SessionCookie.read(header)', () => {
 })
 
 describe('SessionCookie.rotate(keys)', () => {
-  const id = newId()
+  const id = newToken()
 
   it('accepts the keys that are still there and forgets what it knew of the others', () => {
     const { cookie } = cookieWith({ keys: [OLD] })
     const header = `sid=${valueOf(id, { key: OLD })}`
     assert.equal(cookie.read(header)[0]?.keyIndex, 0)
-    cookie.rotate(keyringOf([KEY, OLD]))
+    cookie.useKeys(keyringOf([KEY, OLD]))
     assert.equal(cookie.read(header)[0]?.keyIndex, 1)
     assert.equal(cookie.read(cookie.write(id, false).split(';')[0])[0]?.keyIndex, 0)
-    cookie.rotate(keyringOf([KEY]))
+    cookie.useKeys(keyringOf([KEY]))
     assert.deepEqual(cookie.read(header), [])
   })
 
   it('may change the length of signatures', () => {
     const { cookie } = cookieWith()
-    cookie.rotate(keyringOf(new Keygrip([KEY], 'sha512')))
+    cookie.useKeys(keyringOf(new Keygrip([KEY], 'sha512')))
     assert.equal(cookie.read(cookie.write(id, false).split(';')[0]).length, 1)
   })
 
@@ -223,7 +225,7 @@ describe('SessionCookie.rotate(keys)', () => {
 })
 
 describe('SessionCookie.write(id, isSecure, until)', () => {
-  const id = newId()
+  const id = newToken()
   const pair = `sid=${valueOf(id)}`
 
   it('writes what Keygrip verifies, and no more attributes than asked for', () => {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import Keygrip from 'keygrip'
-import { keyringOf, noKeys, type Keys } from '../src/keys.ts'
-import { discreet } from './support/secrecy.ts'
+import { keyringOf, noKeys, type Keys } from '../../src/http/keyring.ts'
+import { discreet } from '../support/secrecy.ts'
 
 const NEW = 'the newest signing secret'
 const OLD = 'an older signing secret'
@@ -75,7 +75,7 @@ describe('keys', () => {
   }
 
   it('that are nowhere: the error says how to make one', () => {
-    assert.ok(discreet('ERR_SESSION_OPTION')(noKeys()))
-    assert.match(noKeys().message, /app\.keys.*npx koa-server-session secret/)
+    assert.throws(noKeys, discreet('ERR_SESSION_OPTION'))
+    assert.throws(noKeys, /app\.keys.*npx koa-server-session secret/)
   })
 })

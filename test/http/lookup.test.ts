@@ -1,19 +1,20 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { receive } from '../src/arrival.ts'
-import { SessionCookie } from '../src/cookie.ts'
-import { newId, keyOf } from '../src/id.ts'
-import { keyringOf } from '../src/keys.ts'
-import { isPromise } from '../src/units.ts'
-import { KEY } from './support/http.ts'
-import { recordingStore, type RecordingOptions } from './support/recording-store.ts'
-import { visits } from './support/visit.ts'
+import { lookUp } from '../../src/http/lookup.ts'
+import { SessionCookie } from '../../src/http/cookie.ts'
+import { newToken, keyOf } from '../../src/session/token.ts'
+import { keyringOf } from '../../src/http/keyring.ts'
+import { isPromise } from '../../src/units.ts'
+import { KEY } from '../support/http.ts'
+import { recordingStore, type RecordingOptions } from '../support/recording-store.ts'
+import { visits } from '../support/visit.ts'
 
 /** A reception over a store, and cookies of visitors with and without a live session. */
 async function reception(options: RecordingOptions = {}) {
   const store = recordingStore(options)
   const { lifecycle, diagnostics, stranger } = visits({ store })
-  const cookie = new SessionCookie({ name: 'sid' }, keyringOf([KEY]), diagnostics)
+  const cookie = new SessionCookie({ name: 'sid' }, diagnostics)
+  cookie.useKeys(keyringOf([KEY]))
   const header = (id: string): string => cookie.write(id, false).split(';')[0] as string
   const visit = stranger()
   visit.session['user'] = 'ada'
@@ -24,8 +25,8 @@ async function reception(options: RecordingOptions = {}) {
     diagnostics,
     live: header(visit.state.id),
     liveId: visit.state.id,
-    dead: () => header(newId()),
-    receive: (cookies: string | undefined) => receive({ lifecycle, cookie, diagnostics }, cookies),
+    dead: () => header(newToken()),
+    receive: (cookies: string | undefined) => lookUp({ lifecycle, cookie, diagnostics }, cookies),
   }
 }
 

@@ -13,10 +13,10 @@ import {
   tryGetSessionId,
   type DiagnosticMessage,
   type SessionOptions,
-} from '../src/index.ts'
-import { currentSession, KEY, serve, sessionOf, siteWith, type Agent, type AnySession } from './support/http.ts'
-import { recordingStore } from './support/recording-store.ts'
-import { keysOf } from './support/stores.ts'
+} from '../../src/index.ts'
+import { currentSession, KEY, serve, sessionOf, siteWith, type Agent, type AnySession } from '../support/http.ts'
+import { recordingStore } from '../support/recording-store.ts'
+import { keysOf } from '../support/stores.ts'
 
 type Handlers = Record<string, (ctx: Koa.Context, session: AnySession) => unknown>
 

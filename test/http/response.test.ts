@@ -2,10 +2,10 @@ import assert from 'node:assert/strict'
 import { describe, it, type TestContext } from 'node:test'
 import { Readable } from 'node:stream'
 import Koa from 'koa'
-import { session, type SessionOptions } from '../src/index.ts'
-import { serve } from './support/http.ts'
-import { assertHides } from './support/secrecy.ts'
-import type { AnySession } from './support/visit.ts'
+import { session, type SessionOptions } from '../../src/index.ts'
+import { serve } from '../support/http.ts'
+import { assertHides } from '../support/secrecy.ts'
+import type { AnySession } from '../support/visit.ts'
 
 const KEYS = ['a secret for signing cookies']
 

@@ -11,10 +11,10 @@ import {
   session,
   type DiagnosticMessage,
   type SessionOptions,
-} from '../src/index.ts'
-import { KEY, OLD_KEY, serve, sessionOf, siteWith, type AnySession, type Site } from './support/http.ts'
-import { discreet } from './support/secrecy.ts'
-import { keysOf, steerable } from './support/stores.ts'
+} from '../../src/index.ts'
+import { KEY, OLD_KEY, serve, sessionOf, siteWith, type AnySession, type Site } from '../support/http.ts'
+import { discreet } from '../support/secrecy.ts'
+import { keysOf, steerable } from '../support/stores.ts'
 
 const MINUTE = 60_000
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { Agenda, type Task } from '../src/agenda.ts'
+import { DueQueue, type Task } from '../../src/layers/ends/due-queue.ts'
 
 interface Named extends Task {
   readonly name: number
@@ -13,7 +13,7 @@ function task(name: number): Named {
 
 describe('an agenda', () => {
   it('gives what is due, soonest first and at most so many, and keeps the rest', () => {
-    const agenda = new Agenda<Named>()
+    const agenda = new DueQueue<Named>()
     const [a, b, c] = [task(1), task(2), task(3)]
     agenda.put(a, 30)
     agenda.put(b, 10)
@@ -28,7 +28,7 @@ describe('an agenda', () => {
   })
 
   it('knows a task that was moved at its new instant only', () => {
-    const agenda = new Agenda<Named>()
+    const agenda = new DueQueue<Named>()
     const [a, b] = [task(1), task(2)]
     agenda.put(a, 10)
     agenda.put(b, 20)
@@ -39,7 +39,7 @@ describe('an agenda', () => {
   })
 
   it('forgets a task that was removed, and all of them', () => {
-    const agenda = new Agenda<Named>()
+    const agenda = new DueQueue<Named>()
     const [a, b] = [task(1), task(2)]
     agenda.put(a, 10)
     agenda.put(b, 10)
@@ -58,7 +58,7 @@ describe('an agenda', () => {
     )
     fc.assert(
       fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
-        const agenda = new Agenda<Named>()
+        const agenda = new DueQueue<Named>()
         const tasks = Array.from({ length: 16 }, (_, name) => task(name))
         const model = new Map<number, number>()
         for (const step of steps) {

@@ -3,13 +3,13 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { addAbortListener, once } from 'node:events'
 import { describe, it } from 'node:test'
 import { setTimeout as after } from 'node:timers/promises'
-import { Ending } from '../src/ending.ts'
-import { collectedAll } from './support/garbage.ts'
-import { discreet } from './support/secrecy.ts'
+import { EndSignal } from '../../src/layers/ends/end-signal.ts'
+import { collectedAll } from '../support/garbage.ts'
+import { discreet } from '../support/secrecy.ts'
 
 describe('the signal of an ending', () => {
   it('is aborted once, with ERR_SESSION_ENDED as the reason', async () => {
-    const ending = new Ending()
+    const ending = new EndSignal()
     let count = 0
     ending.signal.addEventListener('abort', () => count++)
     assert.equal(ending.signal.aborted, false)
@@ -21,7 +21,7 @@ describe('the signal of an ending', () => {
   })
 
   it('works with all that Node does with signals', async () => {
-    const ending = new Ending()
+    const ending = new EndSignal()
     const heard = once(ending.signal, 'abort')
     const slept = after(60_000, undefined, { signal: ending.signal, ref: false })
     const either = AbortSignal.any([ending.signal, new AbortController().signal])
@@ -35,7 +35,7 @@ describe('the signal of an ending', () => {
 
   it('tells its listeners in the place where it was asked for, whoever ends the session', () => {
     const place = new AsyncLocalStorage<string>()
-    const ending = place.run('the listener’s request', () => new Ending())
+    const ending = place.run('the listener’s request', () => new EndSignal())
     const seen: unknown[] = []
     ending.signal.addEventListener('abort', () => seen.push(place.getStore()))
     place.run('the request of an administrator', () => ending.end())
@@ -45,7 +45,7 @@ describe('the signal of an ending', () => {
 
 describe('the hold on an ending', () => {
   it('is firm while anybody listens, however that is done, and loose when the last has gone', () => {
-    const { signal, hold } = new Ending()
+    const { signal, hold } = new EndSignal()
     const isFirm = (): boolean => hold.listenedTo !== undefined
     const [one, two] = [(): void => {}, (): void => {}]
     assert.equal(isFirm(), false)
@@ -76,7 +76,7 @@ describe('the hold on an ending', () => {
   it('lets go of a signal that nobody uses, and not of one that somebody only listens to', async () => {
     const heard: number[] = []
     const holds = [0, 1, 2].map((number) => {
-      const { signal, hold } = new Ending()
+      const { signal, hold } = new EndSignal()
       if (number > 0) signal.addEventListener('abort', () => heard.push(number), { once: true })
       return hold
     })
@@ -92,7 +92,7 @@ describe('the hold on an ending', () => {
   })
 
   it('does not let go while somebody has the signal alone', async () => {
-    const { signal, hold } = new Ending()
+    const { signal, hold } = new EndSignal()
     await collectedAll()
     hold.ending.deref()?.end()
     assert.equal(signal.aborted, true)

@@ -2,12 +2,12 @@ import assert from 'node:assert/strict'
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { once } from 'node:events'
 import { describe, it, type TestContext } from 'node:test'
-import { SessionError } from '../src/errors.ts'
-import type { Key, Milliseconds } from '../src/units.ts'
-import { collectedAll, collectedUntil } from './support/garbage.ts'
-import { recordingStore, type RecordingStore } from './support/recording-store.ts'
-import { discreet } from './support/secrecy.ts'
-import { visits, type Visits } from './support/visit.ts'
+import { SessionError } from '../../src/errors.ts'
+import type { Key, Milliseconds } from '../../src/units.ts'
+import { collectedAll, collectedUntil } from '../support/garbage.ts'
+import { recordingStore, type RecordingStore } from '../support/recording-store.ts'
+import { discreet } from '../support/secrecy.ts'
+import { visits, type Visits } from '../support/visit.ts'
 
 const SECOND = 1000
 const MINUTE = 60 * SECOND
@@ -398,7 +398,7 @@ describe('the end of a timeout', () => {
     const store = recordingStore()
     const { stored, returning, signals } = visits({ store })
     test.after(() => signals.close())
-    // Signals keep no process alive, and this one has to wait.
+    // EndWatcher keep no process alive, and this one has to wait.
     const waiting = setInterval(() => {}, 1000)
     test.after(() => clearInterval(waiting))
     const key = await stored({ a: 1 })

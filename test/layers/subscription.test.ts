@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, it, type TestContext } from 'node:test'
-import { Diagnostics } from '../src/diagnostics.ts'
-import type { Link, Listener, Store } from '../src/store.ts'
-import { memoryStore } from '../src/stores/memory.ts'
-import { Watching } from '../src/watching.ts'
+import { Diagnostics } from '../../src/diagnostics.ts'
+import type { Link, Listener, Store } from '../../src/store.ts'
+import { memoryStore } from '../../src/stores/memory.ts'
+import { Subscription } from '../../src/layers/cached/subscription.ts'
 
 const KEY = 'a'.repeat(64)
 const MINUTE = 60_000
@@ -45,11 +45,11 @@ function watch(
   test: TestContext,
   store: Store,
   allowStale = false,
-): { watching: Watching; stats: Diagnostics['stats'] } {
+): { watching: Subscription; stats: Diagnostics['stats'] } {
   test.mock.timers.enable({ apis: ['Date'], now: 1_000_000 })
   const { stats } = new Diagnostics('sid')
   return {
-    watching: new Watching(
+    watching: new Subscription(
       store,
       { saved() {}, deleted() {}, deaf() {}, isOwn: (_, version) => version === OWN },
       allowStale,

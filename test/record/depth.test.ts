@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { tooDeepAt } from '../src/depth.ts'
-import { Codec, Entry } from '../src/value.ts'
+import { tooDeepAt } from '../../src/record/depth.ts'
+import { Codec, Entry } from '../../src/record/value.ts'
 
 const codec = new Codec()
 const LEVELS = 1000

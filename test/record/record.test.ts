@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { endOf, format, merge, newRecord, parse, type Changes, type SessionRecord } from '../src/record.ts'
-import { Codec, Entry } from '../src/value.ts'
-import { discreet } from './support/secrecy.ts'
+import { endOf, format, merge, newRecord, parse, type Changes, type SessionRecord } from '../../src/record/record.ts'
+import { Codec, Entry } from '../../src/record/value.ts'
+import { discreet } from '../support/secrecy.ts'
 
 const codec = new Codec()
 const SECRET = 'the-value-nobody-may-read'

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { lookAt, visitRecords } from '../src/records.ts'
-import { memoryStore } from '../src/stores/memory.ts'
-import { collect, later, newKey } from './support/records.ts'
+import { lookAt, visitRecords } from '../../src/record/scan.ts'
+import { memoryStore } from '../../src/stores/memory.ts'
+import { collect, later, newKey } from '../support/records.ts'
 
 const TEXT = '{"format":1,"createdAt":1,"idleTimeout":1,"absoluteTimeout":1,"data":{}}'
 

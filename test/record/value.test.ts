@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { Codec, Entry } from '../src/value.ts'
-import { discreet } from './support/secrecy.ts'
+import { Codec, Entry } from '../../src/record/value.ts'
+import { discreet } from '../support/secrecy.ts'
 
 const codec = new Codec()
 const SECRET = 'the-value-nobody-may-read'

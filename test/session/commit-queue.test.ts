@@ -1,21 +1,21 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { Commits, recordOf, type Committed, type Write } from '../src/commits.ts'
-import { Diagnostics } from '../src/diagnostics.ts'
-import { format, merge, newRecord, type SessionRecord } from '../src/record.ts'
-import type { Found, Saved, Store } from '../src/store.ts'
-import { Codec, Entry } from '../src/value.ts'
-import { recordingStore, type RecordingStore } from './support/recording-store.ts'
-import { discreet } from './support/secrecy.ts'
+import { CommitQueue, type Committed, type Write } from '../../src/session/commit-queue.ts'
+import { Diagnostics } from '../../src/diagnostics.ts'
+import { format, merge, newRecord, recordOf, type SessionRecord } from '../../src/record/record.ts'
+import type { Found, Saved, Store } from '../../src/store.ts'
+import { Codec, Entry } from '../../src/record/value.ts'
+import { recordingStore, type RecordingStore } from '../support/recording-store.ts'
+import { discreet } from '../support/secrecy.ts'
 
 const KEY = 'a'.repeat(64)
 const SECRET = 'the-value-nobody-may-read'
 const codec = new Codec()
 const initial = newRecord(Date.now(), { idleTimeout: 60_000, absoluteTimeout: 600_000, persistent: false })
 
-function committing(store: Store, maxRecordBytes = 65_536): { commits: Commits; diagnostics: Diagnostics } {
+function committing(store: Store, maxRecordBytes = 65_536): { commits: CommitQueue; diagnostics: Diagnostics } {
   const diagnostics = new Diagnostics('sid')
-  return { commits: new Commits(store, store, maxRecordBytes, diagnostics), diagnostics }
+  return { commits: new CommitQueue(store, store, maxRecordBytes, diagnostics), diagnostics }
 }
 
 function withValue(record: SessionRecord, name: string, value: unknown): SessionRecord {

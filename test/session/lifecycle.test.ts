@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict'
 import { channel, tracingChannel } from 'node:diagnostics_channel'
 import { describe, it, type TestContext } from 'node:test'
-import { cached } from '../src/cache.ts'
-import { Diagnostics } from '../src/diagnostics.ts'
-import { guarded } from '../src/guard.ts'
-import { newId, keyOf } from '../src/id.ts'
-import { Codec } from '../src/value.ts'
-import { Lifecycle } from '../src/lifecycle.ts'
-import type { Store } from '../src/store.ts'
-import { recordingStore, type RecordingStore } from './support/recording-store.ts'
-import { discreet } from './support/secrecy.ts'
-import { visits, type Visits } from './support/visit.ts'
+import { cached } from '../../src/layers/cached.ts'
+import { Diagnostics } from '../../src/diagnostics.ts'
+import { guarded } from '../../src/layers/guarded.ts'
+import { newToken, keyOf } from '../../src/session/token.ts'
+import { Codec } from '../../src/record/value.ts'
+import { Lifecycle } from '../../src/session/lifecycle.ts'
+import type { Store } from '../../src/store.ts'
+import { recordingStore, type RecordingStore } from '../support/recording-store.ts'
+import { discreet } from '../support/secrecy.ts'
+import { visits, type Visits } from '../support/visit.ts'
 
 const SECRET = 'the-value-nobody-may-read'
 const MINUTE = 60_000
@@ -111,7 +111,7 @@ describe('a session that comes back', () => {
 
   it('is none if the store has none, and is counted as missed', async () => {
     const { lifecycle, diagnostics } = recorded()
-    assert.equal(await lifecycle.load(keyOf(newId())), undefined)
+    assert.equal(await lifecycle.load(keyOf(newToken())), undefined)
     assert.equal(diagnostics.stats.misses, 1)
   })
 
@@ -152,7 +152,7 @@ describe('a session that comes back', () => {
     const onMessage = (message: unknown): void => void told.push(message)
     channel('koa-server-session:error').subscribe(onMessage)
     t.after(() => channel('koa-server-session:error').unsubscribe(onMessage))
-    const key = keyOf(newId())
+    const key = keyOf(newToken())
     await store.elsewhere.save(key, SECRET, Date.now() + MINUTE, undefined)
     assert.equal(await lifecycle.load(key), undefined)
     const atOnce = visits({ store: store.elsewhere })
@@ -803,6 +803,6 @@ describe('Lifecycle', () => {
   it('answers a load at once if its store does', () => {
     const { lifecycle } = visits()
     assert.ok(lifecycle instanceof Lifecycle)
-    assert.equal(lifecycle.load(keyOf(newId())), undefined)
+    assert.equal(lifecycle.load(keyOf(newToken())), undefined)
   })
 })

@@ -2,12 +2,12 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { inspect, types } from 'node:util'
 import fc from 'fast-check'
-import { newRecord } from '../src/record.ts'
-import { applyUpdate, replaceData, sessionOf } from '../src/session.ts'
-import { SessionState } from '../src/state.ts'
-import { Codec } from '../src/value.ts'
-import { assertHides, discreet } from './support/secrecy.ts'
-import { visits, type AnySession } from './support/visit.ts'
+import { newRecord } from '../../src/record/record.ts'
+import { applyUpdate, replaceData, sessionOf } from '../../src/session/object.ts'
+import { WorkingCopy } from '../../src/session/working-copy.ts'
+import { Codec } from '../../src/record/value.ts'
+import { assertHides, discreet } from '../support/secrecy.ts'
+import { visits, type AnySession } from '../support/visit.ts'
 
 const SECRET = 'the-value-nobody-may-read'
 const RESERVED = [
@@ -344,7 +344,7 @@ describe('the forms with a callback', () => {
 
 describe('applyUpdate(state, record, change)', () => {
   const record = newRecord(Date.now(), { idleTimeout: 1000, absoluteTimeout: 1000, persistent: false })
-  const state = (): SessionState => visits().stranger().state
+  const state = (): WorkingCopy => visits().stranger().state
 
   it('gives the new record, what the function returned, and the names it changed', () => {
     const outcome = applyUpdate(state(), record, (session) => {
@@ -401,7 +401,7 @@ describe('sessionOf(state)', () => {
       signalOf: never,
       sealedBy: () => undefined,
     }
-    const state = new SessionState(
+    const state = new WorkingCopy(
       newRecord(5, { idleTimeout: 1, absoluteTimeout: 1, persistent: false }),
       new Codec(),
       actions,

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { describe, it, type TestContext } from 'node:test'
-import { Diagnostics } from '../src/diagnostics.ts'
-import { guarded } from '../src/guard.ts'
-import type { Store } from '../src/store.ts'
-import { keysOf } from './support/stores.ts'
-import { recordingStore, type RecordingStore } from './support/recording-store.ts'
-import { discreet } from './support/secrecy.ts'
-import { visits, type AnySession, type Visit, type Visits } from './support/visit.ts'
+import { Diagnostics } from '../../src/diagnostics.ts'
+import { guarded } from '../../src/layers/guarded.ts'
+import type { Store } from '../../src/store.ts'
+import { keysOf } from '../support/stores.ts'
+import { recordingStore, type RecordingStore } from '../support/recording-store.ts'
+import { discreet } from '../support/secrecy.ts'
+import { visits, type AnySession, type Visit, type Visits } from '../support/visit.ts'
 
 const MINUTE = 60_000
 

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it, type TestContext } from 'node:test'
 import Koa from 'koa'
-import { isSessionError, memoryStore, session, type Sessions, type Store } from '../src/index.ts'
-import { storeFromUrl } from '../src/stores/url.ts'
-import { temporaryDirectory } from './support/deployments.ts'
-import { KEY, serve } from './support/http.ts'
-import { redisServer, type RedisServer } from './support/redis-server.ts'
+import { isSessionError, memoryStore, session, type Sessions, type Store } from '../../src/index.ts'
+import { storeFromUrl } from '../../src/stores/url.ts'
+import { temporaryDirectory } from '../support/deployments.ts'
+import { KEY, serve } from '../support/http.ts'
+import { redisServer, type RedisServer } from '../support/redis-server.ts'
 
 let redis: RedisServer
 before(async () => {

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { MAX_TIMEOUT, merge, newRecord, type Changes, type SessionRecord } from '../src/record.ts'
-import { SessionState, type SessionActions } from '../src/state.ts'
-import type { Found } from '../src/store.ts'
-import { Codec, Entry } from '../src/value.ts'
-import { discreet } from './support/secrecy.ts'
+import { MAX_TIMEOUT, merge, newRecord, type Changes, type SessionRecord } from '../../src/record/record.ts'
+import { WorkingCopy, type SessionHost } from '../../src/session/working-copy.ts'
+import type { Found } from '../../src/store.ts'
+import { Codec, Entry } from '../../src/record/value.ts'
+import { discreet } from '../support/secrecy.ts'
 
 const SECRET = 'the-value-nobody-may-read'
 const codec = new Codec()
@@ -16,9 +16,9 @@ function entriesOf(values: object): Map<string, Entry> {
 
 /** A state over a record with this data; `seal` closes it. */
 function stateWith(data: object = {}, { flash = {}, record = empty }: { flash?: object; record?: SessionRecord } = {}) {
-  let seal: ReturnType<SessionActions['sealedBy']>
+  let seal: ReturnType<SessionHost['sealedBy']>
   const never = (): never => assert.fail('no I/O here')
-  const actions: SessionActions = {
+  const actions: SessionHost = {
     save: never,
     reload: never,
     update: never,
@@ -28,7 +28,7 @@ function stateWith(data: object = {}, { flash = {}, record = empty }: { flash?: 
     sealedBy: () => seal,
   }
   const loaded = { ...record, entries: entriesOf(data), flash: entriesOf(flash) }
-  const state = new SessionState(loaded, codec, actions, { key: 'a'.repeat(64), found: foundOf(loaded) })
+  const state = new WorkingCopy(loaded, codec, actions, { key: 'a'.repeat(64), found: foundOf(loaded) })
   return { state, seal: (code: typeof seal) => (seal = code) }
 }
 
@@ -46,7 +46,7 @@ function flashOf(record: SessionRecord): Record<string, unknown> {
 }
 
 /** What a commit does, without the store. */
-function commit(state: SessionState): Changes | undefined {
+function commit(state: WorkingCopy): Changes | undefined {
   const changes = state.changes()
   if (changes) {
     const record = merge(state.record, changes)
@@ -55,7 +55,7 @@ function commit(state: SessionState): Changes | undefined {
   return changes
 }
 
-describe('SessionState.changes()', () => {
+describe('WorkingCopy.changes()', () => {
   it('is nothing where all was only read', () => {
     const { state } = stateWith({
       a: 1,
@@ -130,7 +130,7 @@ describe('SessionState.changes()', () => {
   })
 })
 
-describe('SessionState.committed(found, record, changes)', () => {
+describe('WorkingCopy.committed(found, record, changes)', () => {
   it('leaves nothing to be committed again', () => {
     const { state } = stateWith({ a: 1, b: { c: 1 }, d: 1 })
     state.write('a', 2)
@@ -202,7 +202,7 @@ describe('SessionState.committed(found, record, changes)', () => {
   })
 })
 
-describe('SessionState.refresh(names)', () => {
+describe('WorkingCopy.refresh(names)', () => {
   it('reads anew what this request has not changed, and keeps what it has', () => {
     const { state } = stateWith({ list: [1], mine: [1], count: 1 })
     state.read('list')
@@ -214,7 +214,7 @@ describe('SessionState.refresh(names)', () => {
   })
 })
 
-describe('SessionState.reset(stored)', () => {
+describe('WorkingCopy.reset(stored)', () => {
   it('drops all that was done', () => {
     const { state } = stateWith({ a: { b: 1 } }, { flash: { note: 1 } })
     ;(state.read('a') as { b: number }).b = 2
@@ -231,7 +231,7 @@ describe('SessionState.reset(stored)', () => {
   })
 })
 
-describe('SessionState.flash(key, value)', () => {
+describe('WorkingCopy.flash(key, value)', () => {
   it('is for the next request and not for this one, whatever this one commits in between', () => {
     const { state } = stateWith()
     state.flash('note', { a: 1 })
@@ -301,7 +301,7 @@ describe('SessionState.flash(key, value)', () => {
   })
 })
 
-describe('SessionState.remember(options)', () => {
+describe('WorkingCopy.remember(options)', () => {
   it('makes the cookie persistent, and changes the timeouts that are given', () => {
     const { state } = stateWith()
     state.remember({ idleTimeout: 5 })
@@ -323,7 +323,7 @@ describe('SessionState.remember(options)', () => {
 })
 
 describe('a session that can no longer be changed', () => {
-  const writes: [name: string, write: (state: SessionState) => void][] = [
+  const writes: [name: string, write: (state: WorkingCopy) => void][] = [
     ['a value', (state) => state.write('user', SECRET)],
     ['a flash', (state) => state.flash('note', SECRET)],
     ['its terms', (state) => state.remember({})],
@@ -363,8 +363,8 @@ describe('a session that can no longer be changed', () => {
   })
 })
 
-describe('SessionState.handOver(next, keep)', () => {
-  function handedOver(keep: boolean | string[] | undefined): { next: SessionState; data: object } {
+describe('WorkingCopy.handOver(next, keep)', () => {
+  function handedOver(keep: boolean | string[] | undefined): { next: WorkingCopy; data: object } {
     const { state } = stateWith({ a: 1, b: { c: 1 } }, { flash: { received: 1 } })
     state.write('d', 4)
     state.write('a', undefined)
@@ -393,13 +393,13 @@ describe('SessionState.handOver(next, keep)', () => {
   })
 })
 
-describe('SessionState.id', () => {
+describe('WorkingCopy.id', () => {
   it('is made when it is first needed, and is then always the same', () => {
     const { state } = stateWith()
     assert.equal(state.key, 'a'.repeat(64))
-    const fresh = new SessionState(empty, codec, state.actions)
+    const fresh = new WorkingCopy(empty, codec, state.actions)
     assert.equal(fresh.id, fresh.id)
     assert.equal(fresh.key, fresh.key)
-    assert.notEqual(fresh.id, new SessionState(empty, codec, state.actions).id)
+    assert.notEqual(fresh.id, new WorkingCopy(empty, codec, state.actions).id)
   })
 })

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { isSessionError } from '../../src/errors.ts'
-import { pruneRegularly, refuseUnknown } from '../../src/stores/timer.ts'
+import { pruneRegularly, refuseUnknown } from '../../src/stores/prune-timer.ts'
 
 const HOUR = 3_600_000
 

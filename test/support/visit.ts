@@ -1,14 +1,14 @@
 import { Diagnostics } from '../../src/diagnostics.ts'
 import { gone } from '../../src/errors.ts'
-import { Lifecycle, type CommitOutcome, type LifecycleOptions } from '../../src/lifecycle.ts'
-import { sessionOf } from '../../src/session.ts'
-import { Signals } from '../../src/signals.ts'
-import type { SessionActions, SessionState } from '../../src/state.ts'
+import { Lifecycle, type CommitOutcome, type LifecycleOptions } from '../../src/session/lifecycle.ts'
+import { sessionOf } from '../../src/session/object.ts'
+import { EndWatcher } from '../../src/layers/ends.ts'
+import type { SessionHost, WorkingCopy } from '../../src/session/working-copy.ts'
 import type { Store } from '../../src/store.ts'
 import { memoryStore } from '../../src/stores/memory.ts'
-import type { Session } from '../../src/types.ts'
+import type { Session } from '../../src/session/types.ts'
 import type { Key } from '../../src/units.ts'
-import { Codec } from '../../src/value.ts'
+import { Codec } from '../../src/record/value.ts'
 
 /** A session whose data nobody described. */
 // oxlint-disable-next-line typescript/no-explicit-any
@@ -16,18 +16,18 @@ export type AnySession = Session<Record<string, any>>
 
 /** What a request does with its session, without the request. */
 export interface Visit {
-  state: SessionState
+  state: WorkingCopy
   readonly session: AnySession
   /** What the end of a request does. */
   end(): Promise<CommitOutcome>
   /** Set to seal the session, as the end of a request does. */
-  seal: ReturnType<SessionActions['sealedBy']>
+  seal: ReturnType<SessionHost['sealedBy']>
 }
 
 export interface Visits {
   readonly lifecycle: Lifecycle
   readonly diagnostics: Diagnostics
-  readonly signals: Signals
+  readonly signals: EndWatcher
   readonly store: Store
   /** A visitor without a session. */
   stranger(): Visit
@@ -41,17 +41,16 @@ export function visits(options: Partial<LifecycleOptions> & { store?: Store; sou
   const { store = memoryStore({ pruneInterval: 0 }), source, ...rest } = options
   const diagnostics = new Diagnostics('sid')
   const codec = new Codec()
-  const signals = new Signals(store, diagnostics)
+  const signals = new EndWatcher(store, diagnostics)
+  const front = signals.over(store)
   const lifecycle = new Lifecycle(
-    signals.over(store),
+    { front, source: source ?? front, ends: signals },
     { idleTimeout: 60_000, absoluteTimeout: 600_000, persistent: false, maxRecordBytes: 65_536, codec, ...rest },
     diagnostics,
-    signals,
-    source,
   )
 
-  function visit(open: (actions: SessionActions) => SessionState): Visit {
-    const actions: SessionActions = {
+  function visit(open: (actions: SessionHost) => WorkingCopy): Visit {
+    const actions: SessionHost = {
       async save(state) {
         if ((await lifecycle.commit(state)) === 'gone') throw gone()
       },

@@ -1,4 +1,4 @@
-import type { Commands } from './call.ts'
+import type { Commands } from '../command.ts'
 import { list } from './list.ts'
 import { prune } from './prune.ts'
 import { revoke } from './revoke.ts'

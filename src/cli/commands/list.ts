@@ -1,8 +1,8 @@
-import type { Sighting } from '../records.ts'
-import { DONE, NOT_FOUND, type Call, type Command } from './call.ts'
-import { instant, size } from './format.ts'
-import { canList, cannotList, lineOf, visitAll, type SessionLine } from './sessions.ts'
-import { harmless } from './terminal.ts'
+import type { Sighting } from '../../record/scan.ts'
+import { DONE, NOT_FOUND, type Call, type Command } from '../command.ts'
+import { instant, size } from '../format.ts'
+import { canList, cannotList, lineOf, visitAll, type SessionLine } from '../sessions.ts'
+import { harmless } from '../terminal.ts'
 
 const COLUMNS = ['ID', 'CREATED', 'LAST SEEN', 'EXPIRES', 'SIZE', 'USER', 'LABEL'] as const
 const WIDTHS = [64, 20, 20, 20, 8]

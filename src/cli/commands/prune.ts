@@ -1,5 +1,5 @@
-import { DONE, type Command } from './call.ts'
-import { counted } from './format.ts'
+import { DONE, type Command } from '../command.ts'
+import { counted } from '../format.ts'
 
 export const prune: Command = {
   summary: 'remove what has expired',

@@ -1,9 +1,9 @@
-import type { Key } from '../units.ts'
-import { assertId, wrong } from './usage.ts'
-import { DONE, FAILED, NOT_FOUND, WRONG_USAGE, type Call, type Command, type ExitCode } from './call.ts'
-import { counted } from './format.ts'
-import { canList, cannotList, visitAll } from './sessions.ts'
-import type { OpenStore } from './store.ts'
+import type { Key } from '../../units.ts'
+import { assertId, wrong } from '../usage.ts'
+import { DONE, FAILED, NOT_FOUND, WRONG_USAGE, type Call, type Command, type ExitCode } from '../command.ts'
+import { counted } from '../format.ts'
+import { canList, cannotList, visitAll } from '../sessions.ts'
+import type { OpenStore } from '../store.ts'
 
 export const revoke: Command = {
   summary: 'end sessions: by id, of a user, or all',
@@ -79,7 +79,7 @@ async function revokeAll(call: Call, store: OpenStore): Promise<ExitCode> {
   let revoked = 0
   let unreadable = 0
   const progress = terminal.progress('Counting sessions')
-  await visitAll(store, signal, progress, 'Ending sessions', async (sighting) => {
+  await visitAll(store, signal, progress, 'EndSignal sessions', async (sighting) => {
     if (values.except.includes(sighting.key)) return
     // Without a Found even the store does not know what it is, and would not delete it.
     if (sighting.record === 'unreadable' && !sighting.found) unreadable++

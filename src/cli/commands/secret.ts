@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import { wrong } from './usage.ts'
-import { DONE, type Command } from './call.ts'
+import { wrong } from '../usage.ts'
+import { DONE, type Command } from '../command.ts'
 
 const SECRET_BYTES = 32
 const MOST = 1000

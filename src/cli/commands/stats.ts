@@ -1,7 +1,7 @@
 import { createHistogram, type RecordableHistogram } from 'node:perf_hooks'
-import { DONE, type Command } from './call.ts'
-import { duration, size } from './format.ts'
-import { ageOf, canList, cannotList, lineOf, visitAll } from './sessions.ts'
+import { DONE, type Command } from '../command.ts'
+import { duration, size } from '../format.ts'
+import { ageOf, canList, cannotList, lineOf, visitAll } from '../sessions.ts'
 
 interface Spread {
   readonly min: number

@@ -1,6 +1,6 @@
-import type { SessionStats } from './diagnostics.ts'
-import type { Link, Listener, Store, Watch } from './store.ts'
-import type { Instant, Key, Milliseconds, Version } from './units.ts'
+import type { SessionStats } from '../../diagnostics.ts'
+import type { Link, Listener, Store, Watch } from '../../store.ts'
+import type { Instant, Key, Milliseconds, Version } from '../../units.ts'
 
 /** How long hits and messages are counted before they are compared. */
 const WINDOW: Milliseconds = 60_000
@@ -27,7 +27,7 @@ export interface Ear extends Listener {
  * sessions that this process will not be asked for: with fewer hits than half the messages over a minute it stops
  * listening, so that nothing is served from the cache, and tries again after five.
  */
-export class Watching {
+export class Subscription {
   readonly #store: Store
   readonly #ear: Ear
   readonly #listener: Listener

@@ -1,4 +1,4 @@
-import type { Instant } from './units.ts'
+import type { Instant } from '../../units.ts'
 
 /** Something that is to be done at an instant. */
 export interface Task {
@@ -12,7 +12,7 @@ interface Entry<Item> {
 }
 
 /** What is to be done when, soonest first: a binary heap, so that one timer serves any number of tasks. */
-export class Agenda<Item extends Task> {
+export class DueQueue<Item extends Task> {
   /** Each entry is due no later than its two children. One whose task has moved since is skipped when its turn comes. */
   #heap: Entry<Item>[] = []
 

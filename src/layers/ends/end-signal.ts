@@ -1,11 +1,11 @@
 import { AsyncResource } from 'node:async_hooks'
 import { getEventListeners } from 'node:events'
-import { SessionError } from './errors.ts'
+import { SessionError } from '../../errors.ts'
 
 /** How an ending is held by whoever watches for it: not at all by itself, and for good while somebody listens. */
 export interface Hold {
-  readonly ending: WeakRef<Ending>
-  listenedTo: Ending | undefined
+  readonly ending: WeakRef<EndSignal>
+  listenedTo: EndSignal | undefined
 }
 
 /**
@@ -13,7 +13,7 @@ export interface Hold {
  * if somebody listens to it: a socket that only listens must be told, and what nobody listens to must not add up over
  * the days of a server.
  */
-export class Ending {
+export class EndSignal {
   readonly hold: Hold = { ending: new WeakRef(this), listenedTo: undefined }
   readonly #controller = new AbortController()
   // What ends the session is often another visitor's request; the listeners belong to the one that asked for the signal.

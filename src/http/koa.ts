@@ -1,0 +1,128 @@
+import type { EventEmitter } from 'node:events'
+import type Koa from 'koa'
+import type { Diagnostics } from '../diagnostics.ts'
+import { holderOf, noSessionHere, storage } from './context.ts'
+import type { RequestSession } from './request.ts'
+
+/*
+ * All that is done to objects of Koa and of Node: the getter `ctx.session`, and the methods that are replaced so that
+ * what runs after the last middleware runs in the request's context too. Everything else only calls them.
+ */
+
+const EXPOSED: unique symbol = Symbol('koa-server-session.exposed')
+const INSTALLED: unique symbol = Symbol('koa-server-session.installed')
+
+/** Contexts of which `ctx.session` was read where there was none. */
+const MISSED = new WeakSet<object>()
+const READ_TOO_EARLY =
+  'ctx.session was read above the session middleware, where it is undefined. What takes that for "no session" does ' +
+  'nothing: koa-csrf, for one, lets every form through. Put app.use(session(…)) above whatever uses sessions.'
+
+/** `ctx.session`, on the application's context, once. */
+export function exposeSession(app: Koa & { [EXPOSED]?: true }): void {
+  if (app[EXPOSED]) return
+  app[EXPOSED] = true
+  Object.defineProperty(app.context, 'session', {
+    configurable: true,
+    get(this: Koa.Context) {
+      const holder = holderOf(this)
+      if (!holder) MISSED.add(this)
+      return holder?.session
+    },
+    set(this: Koa.Context, data: unknown) {
+      const holder = holderOf(this)
+      if (!holder) noSessionHere()
+      ;(holder as RequestSession).replace(data)
+    },
+  })
+}
+
+/** Says once that `ctx.session` was read in this request before it was there. */
+export function warnIfReadTooEarly(ctx: object, diagnostics: Diagnostics): void {
+  if (MISSED.has(ctx)) diagnostics.warn('SESSION_READ_TOO_EARLY', READ_TOO_EARLY)
+}
+
+/** Runs the rest of the request so that `getSession()` finds its session: in handlers, streams, events and errors. */
+export function runInContext(ctx: Koa.Context, next: () => Promise<unknown>): Promise<unknown> {
+  install(ctx.app)
+  return storage.getStore() === ctx ? next() : runLate(ctx, next)
+}
+
+/**
+ * From now on the application handles its requests inside their context. Koa writes the body, emits errors and ends the
+ * response after the last middleware, so a context that only surrounds `next()` would miss body streams, 'finish' and
+ * the application's errors. Once per application.
+ */
+function install(app: Koa & { [INSTALLED]?: true; handleRequest?: HandleRequest }): void {
+  if (app[INSTALLED] || typeof app.handleRequest !== 'function') return
+  app[INSTALLED] = true
+  const { handleRequest } = app
+  app.handleRequest = function (this: Koa, ctx: Koa.Context, handler: unknown): unknown {
+    bindEvents(ctx)
+    return storage.run(ctx, () => handleRequest.call(this, ctx, handler))
+  }
+}
+
+type HandleRequest = (this: Koa, ctx: Koa.Context, handler: unknown) => unknown
+
+/** What Node emits of this request, it emits in the context of the socket or of another request. */
+function bindEvents(ctx: Koa.Context): void {
+  const { req, res } = ctx
+  // A pipelined response is flushed inside the context of the response before it.
+  bindEmit(ctx, res, isOfResponse)
+  // Parsers of bodies that call back go on from these: multer, Express's, all that koa-connect brings.
+  if (req.method !== 'GET' && req.method !== 'HEAD') bindEmit(ctx, req, always)
+}
+
+const isOfResponse = (event: string): boolean =>
+  event === 'finish' || event === 'close' || event === 'drain' || event === 'error'
+const always = (): boolean => true
+
+function bindEmit(ctx: Koa.Context, emitter: EventEmitter, isBound: (event: string) => boolean): void {
+  const { emit } = emitter
+  // Not written where it is assigned to the property: V8 allocates such a function as old, and from there it keeps the
+  // whole request alive until a full collection.
+  const bound = function (this: EventEmitter, event: string, ...args: unknown[]): boolean {
+    // Most are emitted in place already.
+    const isElsewhere = isBound(event) && storage.getStore() !== ctx
+    return isElsewhere ? storage.run(ctx, () => emit.call(this, event, ...args)) : emit.call(this, event, ...args)
+  }
+  emitter.emit = bound
+}
+
+/**
+ * For the requests that were on their way when `install` ran, the application's first one at least. Koa reads
+ * `ctx.respond` just before it writes the body, and calls `ctx.onerror` for what went wrong: the context is entered there.
+ */
+function runLate(ctx: Koa.Context, next: () => Promise<unknown>): Promise<unknown> {
+  bindEvents(ctx)
+  const { onerror } = ctx
+  let { respond } = ctx
+  let isSettled = false
+  ctx.onerror = (error: Error): void => storage.run(ctx, () => onerror.call(ctx, error))
+  Object.defineProperty(ctx, 'respond', {
+    configurable: true,
+    enumerable: true,
+    get() {
+      // Only in Koa's own promise job, where it leaks into nothing else.
+      if (isSettled) storage.enterWith(ctx)
+      return respond
+    },
+    set(value: boolean) {
+      respond = value
+    },
+  })
+  return storage.run(ctx, next).finally(() => {
+    isSettled = true
+    bindBody(ctx)
+  })
+}
+
+/** A middleware above may read the body before Koa does, as koa-compress: its stream is read inside the context all the same. */
+function bindBody(ctx: Koa.Context): void {
+  const body = ctx.body as (EventEmitter & { _read?: (size: number) => void }) | null | undefined
+  const read = body?._read
+  if (!body || typeof read !== 'function') return
+  body._read = (size) => storage.run(ctx, () => read.call(body, size))
+  bindEmit(ctx, body, always)
+}

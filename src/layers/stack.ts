@@ -1,0 +1,62 @@
+import type { Diagnostics } from '../diagnostics.ts'
+import type { Store } from '../store.ts'
+import type { Milliseconds } from '../units.ts'
+import { cached, type CacheOptions } from './cached.ts'
+import { encrypted, type EncryptedStore } from './encrypted.ts'
+import { EndWatcher } from './ends.ts'
+import { guarded } from './guarded.ts'
+
+/** How long a store may take before it counts as failed. */
+const DEADLINE: Milliseconds = 2000
+
+export interface LayerOptions {
+  readonly encrypt: boolean
+  /** `undefined`: no cache. */
+  readonly cache: Required<CacheOptions> | undefined
+  readonly deadline?: Milliseconds
+}
+
+/** A session's way to its store. */
+export interface StoreStack {
+  /** What requests use: the cache answers where it can. */
+  readonly front: Store
+  /** The same way past the cache, for whoever needs the newest state. */
+  readonly source: Store
+  /** Tells when sessions end, wherever that happens. */
+  readonly ends: EndWatcher
+  /** Takes the encryption keys; absent if nothing is encrypted. */
+  readonly vault: EncryptedStore | undefined
+  /** Lets go of the cache and of every subscription; the store itself stays open. */
+  close(): Promise<void>
+}
+
+/**
+ * Puts the layers in front of a store. Each is a `Store` over a `Store`, and this is the only place that knows their
+ * order. Questions go to the right, answers come back:
+ *
+ *     front:   ends ─▶ cached ─┐
+ *     source:  ends ───────────┴─▶ encrypted ─▶ guarded ─▶ the store
+ *
+ * - `ends` sees which sessions end.
+ * - `cached` answers what it can prove to be current.
+ * - `encrypted` has text on its left and ciphertext on its right; behind the cache, so that a hit decrypts nothing.
+ * - `guarded` gives the store one deadline and one kind of error, and counts; behind both, so that what the library itself
+ *   refuses (a wrong key, an unreadable record) is not counted as a failure of the store.
+ */
+export function storeStack(store: Store, options: LayerOptions, diagnostics: Diagnostics): StoreStack {
+  const safe = guarded(store, options.deadline ?? DEADLINE, diagnostics)
+  const vault = options.encrypt ? encrypted(safe) : undefined
+  const plain = vault ?? safe
+  const cache = options.cache && cached(plain, options.cache, diagnostics)
+  const ends = new EndWatcher(plain, diagnostics)
+  return {
+    front: ends.over(cache ?? plain),
+    source: ends.over(plain),
+    ends,
+    vault,
+    async close() {
+      await ends.close()
+      await cache?.close?.()
+    },
+  }
+}
