@@ -81,3 +81,12 @@ export function ended(): SessionError {
     'This session has ended. Take the current one from getSession() or ctx.session.',
   )
 }
+
+/** What is said of a record that this release cannot read. `why` names no value; `cause` must hold none either. */
+export function unreadable(why: string, cause?: unknown): SessionError {
+  return new SessionError(
+    'ERR_SESSION_UNREADABLE',
+    `A record in the store cannot be read: ${why}. It was left as it is; its visitor starts a new session.`,
+    cause === undefined ? undefined : { cause },
+  )
+}

@@ -21,6 +21,6 @@ export type { SessionOptions } from './options.ts'
 export type { Deleted, Found, Link, Listener, Saved, Store, SubjectIndex, Watch } from './store.ts'
 export type { SessionSummary } from './session/subjects.ts'
 export type { Awaitable, Instant, Key, Milliseconds, SubjectName, Version } from './units.ts'
-export type { Serializer } from './record/value.ts'
+export type { Serializer } from './record/codec.ts'
 // `export *`, because declaration merging reaches an interface only through such an export.
 export * from './session/types.ts'

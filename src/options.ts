@@ -7,7 +7,7 @@ import { MAX_TIMEOUT, isTimeout } from './record/record.ts'
 import type { Store } from './store.ts'
 import { storeFromUrl } from './stores/url.ts'
 import type { Milliseconds } from './units.ts'
-import { Codec, type Serializer } from './record/value.ts'
+import { Codec, type Serializer } from './record/codec.ts'
 
 /** All optional but the keys. Checked once, when `session()` is called. */
 export interface SessionOptions {

@@ -1,7 +1,7 @@
 import { STATUS_CODES } from 'node:http'
 import type Koa from 'koa'
 import { lookUp, type Services, type Visit } from './lookup.ts'
-import { recordOf } from '../record/record.ts'
+import { recordOf } from '../record/format.ts'
 import type { Verified } from './cookie.ts'
 import { SessionError, gone } from '../errors.ts'
 import type { CommitOutcome } from '../session/lifecycle.ts'

@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, hash, randomBytes, type KeyObject } from 'node:crypto'
-import { SessionError } from '../errors.ts'
+import { unreadable } from '../errors.ts'
 import type { Found, Saved, Store } from '../store.ts'
 import { isPromise, type Awaitable, type Key } from '../units.ts'
 
@@ -102,11 +102,4 @@ function sealedOf(text: string): Sealed | undefined {
       return { encrypted, nonce, data }
   } catch {} // reported by the caller, without the text
   return undefined
-}
-
-function unreadable(why: string): SessionError {
-  return new SessionError(
-    'ERR_SESSION_UNREADABLE',
-    `A record in the store cannot be decrypted: ${why}. It was left as it is; its visitor starts a new session.`,
-  )
 }

@@ -1,6 +1,6 @@
 import { AsyncResource } from 'node:async_hooks'
 import { DueQueue, type Task } from './ends/due-queue.ts'
-import { recordOf } from '../record/record.ts'
+import { recordOf } from '../record/format.ts'
 import type { Diagnostics } from '../diagnostics.ts'
 import type { EndSignal, Hold } from './ends/end-signal.ts'
 import { isSessionError } from '../errors.ts'

@@ -1,4 +1,4 @@
-import { recordOf } from './record.ts'
+import { recordOf } from './format.ts'
 import { isSessionError } from '../errors.ts'
 import type { SessionRecord } from './record.ts'
 import type { Found, Store } from '../store.ts'

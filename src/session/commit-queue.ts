@@ -1,6 +1,7 @@
 import type { Diagnostics } from '../diagnostics.ts'
 import { SessionError } from '../errors.ts'
-import { endOf, format, recordOf, type SessionRecord } from '../record/record.ts'
+import { endOf, type SessionRecord } from '../record/record.ts'
+import { format, recordOf } from '../record/format.ts'
 import type { Found, Saved, Store } from '../store.ts'
 import type { Awaitable, Key, Milliseconds } from '../units.ts'
 

@@ -1,16 +1,8 @@
 import { CommitQueue, type Committed } from './commit-queue.ts'
 import type { Diagnostics } from '../diagnostics.ts'
 import { SessionError, ended, gone, isSessionError } from '../errors.ts'
-import {
-  endOf,
-  format,
-  merge,
-  newRecord,
-  recordOf,
-  type Changes,
-  type SessionRecord,
-  type Terms,
-} from '../record/record.ts'
+import { endOf, merge, newRecord, type Changes, type SessionRecord, type Terms } from '../record/record.ts'
+import { format, recordOf } from '../record/format.ts'
 import { carryOn } from './regenerate.ts'
 import { applyUpdate } from './object.ts'
 import { EndSignal } from '../layers/ends/end-signal.ts'
@@ -20,7 +12,7 @@ import type { Found, Store } from '../store.ts'
 import { Subjects } from './subjects.ts'
 import type { RegenerateOptions, Session } from './types.ts'
 import { isPromise, settle, type Awaitable, type Instant, type Key, type Milliseconds } from '../units.ts'
-import type { Codec } from '../record/value.ts'
+import type { Codec } from '../record/codec.ts'
 
 export interface LifecycleOptions {
   readonly idleTimeout: Milliseconds

@@ -1,5 +1,5 @@
 import { MAX_CONFLICT_TIME } from './commit-queue.ts'
-import { recordOf } from '../record/record.ts'
+import { recordOf } from '../record/format.ts'
 import { SessionError } from '../errors.ts'
 import type { WorkingCopy } from './working-copy.ts'
 import type { Deleted, Found, Store } from '../store.ts'

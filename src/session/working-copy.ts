@@ -5,7 +5,8 @@ import { MAX_TIMEOUT, isTimeout, merge, type Changes, type SessionRecord, type T
 import type { Found } from '../store.ts'
 import type { RegenerateOptions, RememberOptions, Session } from './types.ts'
 import type { Key } from '../units.ts'
-import { Entry, type Codec } from '../record/value.ts'
+import { Entry } from '../record/entry.ts'
+import type { Codec } from '../record/codec.ts'
 
 /** What a session asks of whoever opened it. The session itself does no I/O and knows no HTTP. */
 export interface SessionHost {

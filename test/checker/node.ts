@@ -6,7 +6,7 @@ import { sessionOf } from '../../src/session/object.ts'
 import type { SessionHost, WorkingCopy } from '../../src/session/working-copy.ts'
 import type { Store } from '../../src/store.ts'
 import type { Key, Milliseconds } from '../../src/units.ts'
-import { Codec } from '../../src/record/value.ts'
+import { Codec } from '../../src/record/codec.ts'
 import type { Content, HistoryWriter, Outcome } from './history.ts'
 
 const HOUR: Milliseconds = 3_600_000

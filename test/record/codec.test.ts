@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { Codec, Entry } from '../../src/record/value.ts'
+import { Codec } from '../../src/record/codec.ts'
+import { Entry } from '../../src/record/entry.ts'
 import { discreet } from '../support/secrecy.ts'
 
 const codec = new Codec()

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { tooDeepAt } from '../../src/record/depth.ts'
-import { Codec, Entry } from '../../src/record/value.ts'
+import { Codec } from '../../src/record/codec.ts'
+import { Entry } from '../../src/record/entry.ts'
 
 const codec = new Codec()
 const LEVELS = 1000

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { endOf, format, merge, newRecord, parse, type Changes, type SessionRecord } from '../../src/record/record.ts'
-import { Codec, Entry } from '../../src/record/value.ts'
+import { endOf, merge, newRecord, type Changes, type SessionRecord } from '../../src/record/record.ts'
+import { format, parse } from '../../src/record/format.ts'
+import { Codec } from '../../src/record/codec.ts'
+import { Entry } from '../../src/record/entry.ts'
 import { discreet } from '../support/secrecy.ts'
 
 const codec = new Codec()

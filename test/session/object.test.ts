@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import { newRecord } from '../../src/record/record.ts'
 import { applyUpdate, replaceData, sessionOf } from '../../src/session/object.ts'
 import { WorkingCopy } from '../../src/session/working-copy.ts'
-import { Codec } from '../../src/record/value.ts'
+import { Codec } from '../../src/record/codec.ts'
 import { assertHides, discreet } from '../support/secrecy.ts'
 import { visits, type AnySession } from '../support/visit.ts'
 

@@ -8,7 +8,7 @@ import type { Store } from '../../src/store.ts'
 import { memoryStore } from '../../src/stores/memory.ts'
 import type { Session } from '../../src/session/types.ts'
 import type { Key } from '../../src/units.ts'
-import { Codec } from '../../src/record/value.ts'
+import { Codec } from '../../src/record/codec.ts'
 
 /** A session whose data nobody described. */
 // oxlint-disable-next-line typescript/no-explicit-any
