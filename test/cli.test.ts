@@ -3,11 +3,11 @@ import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { fileStore, session } from '../src/index.ts'
-import { command, documents } from './support/command.ts'
-import { temporaryDirectory } from './support/deployments.ts'
-import { memcachedServer, type MemcachedServer } from './support/memcached-server.ts'
-import { newKey } from './support/records.ts'
-import { redisServer, type RedisServer } from './support/redis-server.ts'
+import { command, documents } from './support/processes/command.ts'
+import { temporaryDirectory } from './support/processes/deployments.ts'
+import { memcachedServer, type MemcachedServer } from './support/servers/memcached-server.ts'
+import { newKey } from './support/stores/records.ts'
+import { redisServer, type RedisServer } from './support/servers/redis-server.ts'
 
 let redis: RedisServer
 let memcached: MemcachedServer

@@ -27,7 +27,7 @@ import {
   type SituationName,
   type StoreName,
 } from './support/cost-limits.ts'
-import type { CostOfRequests } from './support/cost-of-requests.ts'
+import type { CostOfRequests } from './support/programs/cost-of-requests.ts'
 
 // Counts and no times, so that these are as certain on a busy machine as on a quiet one. The times: `npm run bench`.
 
@@ -112,7 +112,7 @@ describe('the bytes that a request allocates beyond Koa with AsyncLocalStorage a
       assert.ok(
         measured <= bytes,
         `${measured} bytes, ${bytes} allowed by ${TABLE}. What allocates them: ` +
-          `node --heap-prof ${ALLOCATION_FLAGS.join(' ')} dist/test/support/allocations-of-requests.js ${store} <an empty directory>, ` +
+          `node --heap-prof ${ALLOCATION_FLAGS.join(' ')} dist/test/support/programs/allocations-of-requests.js ${store} <an empty directory>, ` +
           'and open the .heapprofile in the Memory panel of Chrome.',
       )
     })
@@ -188,7 +188,7 @@ function collectGarbage(): void {
 }
 
 async function inChild<Answer>(name: string, kind: string, flags: readonly string[] = []): Promise<Answer> {
-  const script = fileURLToPath(new URL(`./support/${name}.js`, import.meta.url))
+  const script = fileURLToPath(new URL(`./support/programs/${name}.js`, import.meta.url))
   const { stdout } = await run(process.execPath, [...flags, script, kind, join(directory, name)], { timeout: 280_000 })
   return JSON.parse(stdout) as Answer
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { describe, it } from 'node:test'
 import { Deadline, type Waiting } from '../src/deadline.ts'
-import { collectedUntil } from './support/garbage.ts'
+import { collectedUntil } from './support/processes/garbage.ts'
 
 const sleep = (length: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, length))
 const timers = (): number => process.getActiveResourcesInfo().filter((resource) => resource === 'Timeout').length

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { publicDeclarations } from '../docs/generate/reference.ts'
-import { codeOf, importsOf, reachableFrom } from './support/declarations.ts'
+import { codeOf, importsOf, reachableFrom } from './support/documents/declarations.ts'
 
 const COMPILED = join(import.meta.dirname, '../src')
 

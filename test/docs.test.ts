@@ -6,9 +6,9 @@ import { basename, join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { publicDeclarations, referencePage } from '../docs/generate/reference.ts'
 import { OPTION_NAMES } from '../src/options.ts'
-import { inlineCodeOf, readPage, readPages, type Block, type Page } from './support/pages.ts'
-import { redisServer } from './support/redis-server.ts'
-import { Ports, Shell } from './support/transcript.ts'
+import { inlineCodeOf, readPage, readPages, type Block, type Page } from './support/documents/pages.ts'
+import { redisServer } from './support/servers/redis-server.ts'
+import { Ports, Shell } from './support/documents/transcript.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 const TSC = join(createRequire(import.meta.url).resolve('typescript/package.json'), '../bin/tsc')

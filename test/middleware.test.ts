@@ -3,9 +3,9 @@ import { describe, it } from 'node:test'
 import Koa from 'koa'
 import mount from 'koa-mount'
 import { isSessionError, memoryStore, session, type SessionOptions, type Store } from '../src/index.ts'
-import { temporaryDirectory } from './support/deployments.ts'
-import { KEY, OLD_KEY, serve, sessionOf, siteWith, type AnySession } from './support/http.ts'
-import { keysOf } from './support/stores.ts'
+import { temporaryDirectory } from './support/processes/deployments.ts'
+import { KEY, OLD_KEY, serve, sessionOf, siteWith, type AnySession } from './support/sites/http.ts'
+import { keysOf } from './support/stores/stores.ts'
 
 const COUNT: Koa.Middleware = (ctx) => {
   const visitor = sessionOf(ctx)

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test'
 import Keygrip from 'keygrip'
 import { checkOptions, type SessionOptions } from '../src/options.ts'
 import { memoryStore } from '../src/stores/memory.ts'
-import { recordingStore } from './support/recording-store.ts'
+import { recordingStore } from './support/stores/recording-store.ts'
 import { discreet } from './support/secrecy.ts'
 
 const KEY = 'a secret for signing cookies'

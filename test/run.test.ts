@@ -50,6 +50,6 @@ function run(
   env: NodeJS.ProcessEnv,
   script = 'run',
 ): { status: number | null; stdout: string; stderr: string } {
-  const file = join(import.meta.dirname, `support/${script}.js`)
+  const file = join(import.meta.dirname, `support/runner/${script}.js`)
   return spawnSync(process.execPath, [file, ...args], { env, encoding: 'utf8' })
 }

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { openBrowserOf } from '../support/browser.ts'
-import { signIn } from '../support/browser-pages.ts'
-import { inDirectory } from '../support/example-pages.ts'
-import { startExample } from '../support/example-site.ts'
+import { openBrowserOf } from '../support/clients/browser.ts'
+import { signIn } from '../support/clients/browser-pages.ts'
+import { inDirectory } from '../support/clients/example-pages.ts'
+import { startExample } from '../support/sites/example-site.ts'
 
 describe('when Chromium is closed and opened again', { timeout: 240_000 }, () => {
   it('a visitor who asked to be remembered is still signed in', async () => {

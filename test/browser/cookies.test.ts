@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
 import type { CookieOptions } from '../../src/index.ts'
-import { inContext, openBrowser } from '../support/browser.ts'
-import { follow, sessionCookie } from '../support/browser-pages.ts'
-import { cookieSite, type CookieSite } from '../support/cookie-site.ts'
+import { inContext, openBrowser } from '../support/clients/browser.ts'
+import { follow, sessionCookie } from '../support/clients/browser-pages.ts'
+import { cookieSite, type CookieSite } from '../support/sites/cookie-site.ts'
 
 let browser: Browser
 before(async () => {

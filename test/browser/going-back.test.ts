@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
-import { inContext, keepScreenshot, openBrowser } from '../support/browser.ts'
-import { follow, signIn } from '../support/browser-pages.ts'
-import { newDirectory, removeDirectory, startExample, type ExampleSite } from '../support/example-site.ts'
-import { until } from '../support/server-process.ts'
+import { inContext, keepScreenshot, openBrowser } from '../support/clients/browser.ts'
+import { follow, signIn } from '../support/clients/browser-pages.ts'
+import { newDirectory, removeDirectory, startExample, type ExampleSite } from '../support/sites/example-site.ts'
+import { until } from '../support/servers/server-process.ts'
 
 // Chromium keeps whole pages in memory for the back button, those with Cache-Control: no-store too. Such a page comes
 // back without a request, so that only the browser's own rules decide whether it shows something private.

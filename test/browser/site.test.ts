@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
-import { inContext, keepScreenshot, openBrowser } from '../support/browser.ts'
-import { follow, sessionCookie, signIn } from '../support/browser-pages.ts'
-import { inDirectory } from '../support/example-pages.ts'
-import { newDirectory, removeDirectory, startExample, type ExampleSite } from '../support/example-site.ts'
-import { httpsProxy } from '../support/https-proxy.ts'
-import { pairingProxy } from '../support/pairing-proxy.ts'
+import { inContext, keepScreenshot, openBrowser } from '../support/clients/browser.ts'
+import { follow, sessionCookie, signIn } from '../support/clients/browser-pages.ts'
+import { inDirectory } from '../support/clients/example-pages.ts'
+import { newDirectory, removeDirectory, startExample, type ExampleSite } from '../support/sites/example-site.ts'
+import { httpsProxy } from '../support/proxies/https-proxy.ts'
+import { pairingProxy } from '../support/proxies/pairing-proxy.ts'
 
 const DAY = 86_400
 

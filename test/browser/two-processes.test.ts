@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import type { Browser, Page } from 'playwright-core'
-import { inContext, keepScreenshot, openBrowser } from '../support/browser.ts'
-import { follow, signIn } from '../support/browser-pages.ts'
-import { newDirectory, removeDirectory, startExample, type ExampleSite } from '../support/example-site.ts'
-import { redisServer, type RedisServer } from '../support/redis-server.ts'
+import { inContext, keepScreenshot, openBrowser } from '../support/clients/browser.ts'
+import { follow, signIn } from '../support/clients/browser-pages.ts'
+import { newDirectory, removeDirectory, startExample, type ExampleSite } from '../support/sites/example-site.ts'
+import { redisServer, type RedisServer } from '../support/servers/redis-server.ts'
 
 /** After which every process knows of a logout: the store's default. */
 const BOUND = 1000

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test'
 import { parseCommandLine } from '../../src/cli/arguments.ts'
 import { COMMANDS } from '../../src/cli/commands/index.ts'
 import { assertId } from '../../src/cli/usage.ts'
-import { newKey } from '../support/records.ts'
+import { newKey } from '../support/stores/records.ts'
 import { discreet } from '../support/secrecy.ts'
 
 const id = newKey()

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import { command, documents } from '../support/command.ts'
-import { temporaryDirectory } from '../support/deployments.ts'
-import { KEY, OLD_KEY } from '../support/http.ts'
-import { memcachedServer, type MemcachedServer } from '../support/memcached-server.ts'
-import { watchedSite } from '../support/watched-site.ts'
+import { command, documents } from '../support/processes/command.ts'
+import { temporaryDirectory } from '../support/processes/deployments.ts'
+import { KEY, OLD_KEY } from '../support/sites/http.ts'
+import { memcachedServer, type MemcachedServer } from '../support/servers/memcached-server.ts'
+import { watchedSite } from '../support/sites/watched-site.ts'
 
 let memcached: MemcachedServer
 before(async () => {

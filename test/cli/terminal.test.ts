@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, it, type TestContext } from 'node:test'
-import { atTerminal, command, pipeline } from '../support/command.ts'
-import { temporaryDirectory } from '../support/deployments.ts'
-import { redisServer } from '../support/redis-server.ts'
-import { watchedSite } from '../support/watched-site.ts'
+import { atTerminal, command, pipeline } from '../support/processes/command.ts'
+import { temporaryDirectory } from '../support/processes/deployments.ts'
+import { redisServer } from '../support/servers/redis-server.ts'
+import { watchedSite } from '../support/sites/watched-site.ts'
 
 describe('at a terminal', () => {
   it('headings are bold, unless NO_COLOR is set', async (test) => {

@@ -5,9 +5,9 @@ import { Readable } from 'node:stream'
 import { describe, it, type TestContext } from 'node:test'
 import Koa from 'koa'
 import { getSession, tryGetSession } from '../../src/index.ts'
-import { companionSite, type CompanionSite } from '../support/companion-site.ts'
-import { currentSession, sessionOf } from '../support/http.ts'
-import type { Visitor } from '../support/visitor.ts'
+import { companionSite, type CompanionSite } from '../support/sites/companion-site.ts'
+import { currentSession, sessionOf } from '../support/sites/http.ts'
+import type { Visitor } from '../support/clients/visitor.ts'
 
 /** Whether Koa's own context and the session are of the same request: `place` and then what each of them knows. */
 type Sight = [place: string, path: string | undefined, name: unknown]

@@ -4,8 +4,8 @@ import { describe, it, type TestContext } from 'node:test'
 import type Koa from 'koa'
 import compress from 'koa-compress'
 import { getSession, type SessionOptions } from '../../src/index.ts'
-import { companionSite, type CompanionSite } from '../support/companion-site.ts'
-import { sessionOf, type AnySession } from '../support/http.ts'
+import { companionSite, type CompanionSite } from '../support/sites/companion-site.ts'
+import { sessionOf, type AnySession } from '../support/sites/http.ts'
 
 const TEXT = 'a line that comes again and again\n'.repeat(1000)
 

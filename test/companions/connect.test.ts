@@ -4,9 +4,9 @@ import { describe, it } from 'node:test'
 import type Koa from 'koa'
 import connect from 'koa-connect'
 import { bindSession, getSession, memoryStore, tryGetSession, type SessionCallback } from '../../src/index.ts'
-import { companionSite } from '../support/companion-site.ts'
-import { currentSession, sessionOf } from '../support/http.ts'
-import { keysOf } from '../support/stores.ts'
+import { companionSite } from '../support/sites/companion-site.ts'
+import { currentSession, sessionOf } from '../support/sites/http.ts'
+import { keysOf } from '../support/stores/stores.ts'
 
 /** The request as code written for Express knows it. */
 interface ConnectRequest extends IncomingMessage {

@@ -4,10 +4,10 @@ import { bodyParser } from '@koa/bodyparser'
 import type Koa from 'koa'
 import CSRF from 'koa-csrf'
 import { getSession, memoryStore, type SessionOptions } from '../../src/index.ts'
-import { companionSite, type CompanionSite } from '../support/companion-site.ts'
-import { currentSession } from '../support/http.ts'
-import { keysOf } from '../support/stores.ts'
-import type { Visitor } from '../support/visitor.ts'
+import { companionSite, type CompanionSite } from '../support/sites/companion-site.ts'
+import { currentSession } from '../support/sites/http.ts'
+import { keysOf } from '../support/stores/stores.ts'
+import type { Visitor } from '../support/clients/visitor.ts'
 
 /** A service that knows no `ctx`. */
 function transfer(amount: number): number {

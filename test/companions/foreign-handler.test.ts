@@ -5,9 +5,9 @@ import { setTimeout as later } from 'node:timers/promises'
 import { describe, it, type TestContext } from 'node:test'
 import type Koa from 'koa'
 import { getSession, memoryStore, type DiagnosticMessage, type SessionOptions } from '../../src/index.ts'
-import { companionSite, type CompanionSite } from '../support/companion-site.ts'
-import { sessionOf, type AnySession } from '../support/http.ts'
-import { keysOf } from '../support/stores.ts'
+import { companionSite, type CompanionSite } from '../support/sites/companion-site.ts'
+import { sessionOf, type AnySession } from '../support/sites/http.ts'
+import { keysOf } from '../support/stores/stores.ts'
 
 /** What Next, Nuxt and their like hand out: a handler that answers by itself, and knows nothing of Koa. */
 type Handler = (req: IncomingMessage, res: ServerResponse) => Promise<void>

@@ -8,10 +8,10 @@ import { text } from 'node:stream/consumers'
 import grantModule from 'grant'
 import type Koa from 'koa'
 import { getSession, memoryStore, type SessionOptions } from '../../src/index.ts'
-import { companionSite, type CompanionSite } from '../support/companion-site.ts'
-import { currentSession, sessionOf } from '../support/http.ts'
-import { keysOf } from '../support/stores.ts'
-import type { Page, Visitor } from '../support/visitor.ts'
+import { companionSite, type CompanionSite } from '../support/sites/companion-site.ts'
+import { currentSession, sessionOf } from '../support/sites/http.ts'
+import { keysOf } from '../support/stores/stores.ts'
+import type { Page, Visitor } from '../support/clients/visitor.ts'
 
 // Its types take it for a module with a default export, and it is one without.
 const grant = grantModule as unknown as { koa(config: object): Koa.Middleware }

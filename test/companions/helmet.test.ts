@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type Koa from 'koa'
 import helmet from 'koa-helmet'
-import { companionSite } from '../support/companion-site.ts'
-import { sessionOf } from '../support/http.ts'
+import { companionSite } from '../support/sites/companion-site.ts'
+import { sessionOf } from '../support/sites/http.ts'
 
 const PAGES: Koa.Middleware = (ctx) => {
   sessionOf(ctx)['visits'] = Number(sessionOf(ctx)['visits'] ?? 0) + 1

@@ -3,9 +3,9 @@ import { describe, it, type TestContext } from 'node:test'
 import Koa from 'koa'
 import mount from 'koa-mount'
 import { getSession, memoryStore, session, type SessionOptions, type Sessions } from '../../src/index.ts'
-import { companionSite, type CompanionSite } from '../support/companion-site.ts'
-import { KEY, sessionOf, type AnySession } from '../support/http.ts'
-import { keysOf } from '../support/stores.ts'
+import { companionSite, type CompanionSite } from '../support/sites/companion-site.ts'
+import { KEY, sessionOf, type AnySession } from '../support/sites/http.ts'
+import { keysOf } from '../support/stores/stores.ts'
 
 /** A shop, and in it an application of its own for those who run it: with its own session middleware, cookie and store. */
 async function shopWithAdmin(

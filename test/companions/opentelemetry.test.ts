@@ -11,12 +11,12 @@ import {
 } from '@opentelemetry/sdk-trace-base'
 import type Koa from 'koa'
 import { getSession, type DiagnosticMessage, type SessionOptions } from '../../src/index.ts'
-import { companionSite, type CompanionSite } from '../support/companion-site.ts'
-import { sessionOf, KEY } from '../support/http.ts'
-import { recordingStore } from '../support/recording-store.ts'
+import { companionSite, type CompanionSite } from '../support/sites/companion-site.ts'
+import { sessionOf, KEY } from '../support/sites/http.ts'
+import { recordingStore } from '../support/stores/recording-store.ts'
 import { assertHides } from '../support/secrecy.ts'
-import { keysOf } from '../support/stores.ts'
-import type { Visitor } from '../support/visitor.ts'
+import { keysOf } from '../support/stores/stores.ts'
+import type { Visitor } from '../support/clients/visitor.ts'
 
 const exporter = new InMemorySpanExporter()
 const provider = new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] })

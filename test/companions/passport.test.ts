@@ -5,12 +5,12 @@ import Router from '@koa/router'
 import koaPassport from 'koa-passport'
 import { Strategy as PasswordStrategy } from 'passport-local'
 import { getSession, memoryStore, type SessionOptions } from '../../src/index.ts'
-import { companionSite, type CompanionSite } from '../support/companion-site.ts'
-import { currentSession, sessionOf } from '../support/http.ts'
-import { recordingStore } from '../support/recording-store.ts'
+import { companionSite, type CompanionSite } from '../support/sites/companion-site.ts'
+import { currentSession, sessionOf } from '../support/sites/http.ts'
+import { recordingStore } from '../support/stores/recording-store.ts'
 import { assertHides } from '../support/secrecy.ts'
-import { keysOf } from '../support/stores.ts'
-import type { Page, Visitor } from '../support/visitor.ts'
+import { keysOf } from '../support/stores/stores.ts'
+import type { Page, Visitor } from '../support/clients/visitor.ts'
 
 interface User {
   readonly id: number

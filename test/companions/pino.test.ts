@@ -4,10 +4,10 @@ import { describe, it, type TestContext } from 'node:test'
 import type Koa from 'koa'
 import pino from 'pino'
 import { getSession, tryGetSessionId, type SessionOptions } from '../../src/index.ts'
-import { companionSite, type CompanionSite } from '../support/companion-site.ts'
-import { KEY, sessionOf } from '../support/http.ts'
-import { recordingStore } from '../support/recording-store.ts'
-import { keysOf } from '../support/stores.ts'
+import { companionSite, type CompanionSite } from '../support/sites/companion-site.ts'
+import { KEY, sessionOf } from '../support/sites/http.ts'
+import { recordingStore } from '../support/stores/recording-store.ts'
+import { keysOf } from '../support/stores/stores.ts'
 
 type Line = Record<string, unknown> & { msg: string; session?: string }
 

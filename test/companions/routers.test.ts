@@ -3,8 +3,8 @@ import { describe, it } from 'node:test'
 import KoaRouter from '@koa/router'
 import OlderRouter from 'koa-router'
 import { getSession, session, type Session } from '../../src/index.ts'
-import { companionSite } from '../support/companion-site.ts'
-import { currentSession, KEY } from '../support/http.ts'
+import { companionSite } from '../support/sites/companion-site.ts'
+import { currentSession, KEY } from '../support/sites/http.ts'
 
 interface Shelf {
   shelf?: string

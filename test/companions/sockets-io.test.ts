@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { it, type TestContext } from 'node:test'
 import { io, type Socket } from 'socket.io-client'
-import { privateRedis, startProcesses } from '../support/deployments.ts'
-import { Agent } from '../support/http.ts'
+import { privateRedis, startProcesses } from '../support/processes/deployments.ts'
+import { Agent } from '../support/sites/http.ts'
 
 type Transport = 'polling' | 'websocket'
 

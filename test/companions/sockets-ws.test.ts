@@ -3,9 +3,9 @@ import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
 import { describe, it, type TestContext } from 'node:test'
 import { WebSocket } from 'ws'
-import { privateRedis, startProcesses } from '../support/deployments.ts'
-import { Agent } from '../support/http.ts'
-import { tcpProxy } from '../support/tcp-proxy.ts'
+import { privateRedis, startProcesses } from '../support/processes/deployments.ts'
+import { Agent } from '../support/sites/http.ts'
+import { tcpProxy } from '../support/proxies/tcp-proxy.ts'
 
 const TRIALS = 50
 

@@ -6,10 +6,10 @@ import { describe, it, type TestContext } from 'node:test'
 import type Koa from 'koa'
 import serveStatic from 'koa-static'
 import type { SessionOptions } from '../../src/index.ts'
-import { companionSite, type CompanionSite } from '../support/companion-site.ts'
+import { companionSite, type CompanionSite } from '../support/sites/companion-site.ts'
 import { newDirectory } from '../support/directory.ts'
-import { sessionOf } from '../support/http.ts'
-import { recordingStore, type RecordingStore } from '../support/recording-store.ts'
+import { sessionOf } from '../support/sites/http.ts'
+import { recordingStore, type RecordingStore } from '../support/stores/recording-store.ts'
 
 const STYLE = 'body { color: black }\n'
 

@@ -8,10 +8,10 @@ import type Koa from 'koa'
 import koaConnect from 'koa-connect'
 import expressMulter from 'multer'
 import { bindSession, getSession, type Session } from '../../src/index.ts'
-import { companionSite } from '../support/companion-site.ts'
-import { currentSession } from '../support/http.ts'
+import { companionSite } from '../support/sites/companion-site.ts'
+import { currentSession } from '../support/sites/http.ts'
 import { newDirectory } from '../support/directory.ts'
-import type { Page, Visitor } from '../support/visitor.ts'
+import type { Page, Visitor } from '../support/clients/visitor.ts'
 
 const MEGABYTE = 1024 * 1024
 const PHOTO = Buffer.alloc(5 * MEGABYTE, 'a piece of a photo')

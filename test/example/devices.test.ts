@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import { ADA, GRACE, inDirectory, notice, signIn } from '../support/example-pages.ts'
-import { newDirectory, removeDirectory, startExample, type ExampleSite } from '../support/example-site.ts'
-import { memcachedServer } from '../support/memcached-server.ts'
-import { Visitor, type Page } from '../support/visitor.ts'
+import { ADA, GRACE, inDirectory, notice, signIn } from '../support/clients/example-pages.ts'
+import { newDirectory, removeDirectory, startExample, type ExampleSite } from '../support/sites/example-site.ts'
+import { memcachedServer } from '../support/servers/memcached-server.ts'
+import { Visitor, type Page } from '../support/clients/visitor.ts'
 
 const LAPTOP = 'Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0'
 const PHONE = 'Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) Version/18.6 Mobile Safari/604.1'

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { cart, signIn } from '../support/example-pages.ts'
-import { newDirectory, removeDirectory, startExample, type ExampleSite } from '../support/example-site.ts'
-import { Visitor } from '../support/visitor.ts'
+import { cart, signIn } from '../support/clients/example-pages.ts'
+import { newDirectory, removeDirectory, startExample, type ExampleSite } from '../support/sites/example-site.ts'
+import { Visitor } from '../support/clients/visitor.ts'
 
 describe('the example site while its session store is down', { timeout: 60_000 }, () => {
   const directory = newDirectory()

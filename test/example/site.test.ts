@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import { ADA, cart, notice, signIn, visits } from '../support/example-pages.ts'
-import { newDirectory, removeDirectory, startExample, type ExampleSite } from '../support/example-site.ts'
-import { Visitor } from '../support/visitor.ts'
+import { ADA, cart, notice, signIn, visits } from '../support/clients/example-pages.ts'
+import { newDirectory, removeDirectory, startExample, type ExampleSite } from '../support/sites/example-site.ts'
+import { Visitor } from '../support/clients/visitor.ts'
 
 describe('the example site', { timeout: 60_000 }, () => {
   const directory = newDirectory()

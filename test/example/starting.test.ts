@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { cart, inDirectory, signIn } from '../support/example-pages.ts'
-import { startExample } from '../support/example-site.ts'
-import { Visitor } from '../support/visitor.ts'
+import { cart, inDirectory, signIn } from '../support/clients/example-pages.ts'
+import { startExample } from '../support/sites/example-site.ts'
+import { Visitor } from '../support/clients/visitor.ts'
 
 describe('starting and ending the example site', { timeout: 60_000 }, () => {
   it('says where it is and how to keep sessions elsewhere, and of the key it made for itself', async () => {

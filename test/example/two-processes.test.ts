@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { after, before, describe, it } from 'node:test'
-import { cart, inDirectory, notice, signIn, visits } from '../support/example-pages.ts'
-import { newDirectory, removeDirectory, startExample, type ExampleSite } from '../support/example-site.ts'
-import { until } from '../support/server-process.ts'
-import { Visitor, type Page } from '../support/visitor.ts'
+import { cart, inDirectory, notice, signIn, visits } from '../support/clients/example-pages.ts'
+import { newDirectory, removeDirectory, startExample, type ExampleSite } from '../support/sites/example-site.ts'
+import { until } from '../support/servers/server-process.ts'
+import { Visitor, type Page } from '../support/clients/visitor.ts'
 
 describe('npm run start:two', { timeout: 120_000 }, () => {
   let directory: string

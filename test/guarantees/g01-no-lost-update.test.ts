@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { Agent } from '../support/http.ts'
-import { DEPLOYMENTS, startProcesses } from '../support/deployments.ts'
+import { Agent } from '../support/sites/http.ts'
+import { DEPLOYMENTS, startProcesses } from '../support/processes/deployments.ts'
 
 describe('G1: parallel requests that change different keys of one session', () => {
   const deployments = {

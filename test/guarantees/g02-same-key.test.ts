@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { SessionStats } from '../../src/index.ts'
-import { Agent, currentSession, siteWith } from '../support/http.ts'
-import { DEPLOYMENTS, startHere, startProcesses, temporaryDirectory } from '../support/deployments.ts'
-import { delayed } from '../support/stores.ts'
+import { Agent, currentSession, siteWith } from '../support/sites/http.ts'
+import { DEPLOYMENTS, startHere, startProcesses, temporaryDirectory } from '../support/processes/deployments.ts'
+import { delayed } from '../support/stores/stores.ts'
 import { memoryStore } from '../../src/index.ts'
 
 describe('G2: parallel requests that change the same key', () => {

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { memoryStore } from '../../src/index.ts'
-import { Agent, currentSession, KEY, OLD_KEY, sessionOf, siteWith } from '../support/http.ts'
-import { DEPLOYMENTS, temporaryDirectory } from '../support/deployments.ts'
-import { delayed, keysOf, steerable } from '../support/stores.ts'
+import { Agent, currentSession, KEY, OLD_KEY, sessionOf, siteWith } from '../support/sites/http.ts'
+import { DEPLOYMENTS, temporaryDirectory } from '../support/processes/deployments.ts'
+import { delayed, keysOf, steerable } from '../support/stores/stores.ts'
 
 const TRIALS = 50
 

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { setTimeout as after } from 'node:timers/promises'
 import { fileStore, memoryStore, type Store } from '../../src/index.ts'
-import { Agent, currentSession, sessionOf, siteWith } from '../support/http.ts'
-import { temporaryDirectory } from '../support/deployments.ts'
-import { counting, keysOf, steerable } from '../support/stores.ts'
+import { Agent, currentSession, sessionOf, siteWith } from '../support/sites/http.ts'
+import { temporaryDirectory } from '../support/processes/deployments.ts'
+import { counting, keysOf, steerable } from '../support/stores/stores.ts'
 
 const STORES: Record<string, (test: import('node:test').TestContext) => Store> = {
   memory: () => memoryStore(),

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { describe, it, type TestContext } from 'node:test'
-import { privateRedis, startProcesses } from '../support/deployments.ts'
-import { Agent } from '../support/http.ts'
-import { type RedisServer } from '../support/redis-server.ts'
-import { until } from '../support/server-process.ts'
-import { tcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
+import { privateRedis, startProcesses } from '../support/processes/deployments.ts'
+import { Agent } from '../support/sites/http.ts'
+import { type RedisServer } from '../support/servers/redis-server.ts'
+import { until } from '../support/servers/server-process.ts'
+import { tcpProxy, type TcpProxy } from '../support/proxies/tcp-proxy.ts'
 
 describe('G5: with files, every process sees at once', () => {
   it('what another one has written, also where its cache is warm', async (test) => {

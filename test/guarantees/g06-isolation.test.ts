@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { SessionOptions } from '../../src/index.ts'
-import { sessionOf, siteWith } from '../support/http.ts'
-import { temporaryDirectory } from '../support/deployments.ts'
+import { sessionOf, siteWith } from '../support/sites/http.ts'
+import { temporaryDirectory } from '../support/processes/deployments.ts'
 
 const SETUPS: Record<string, (test: import('node:test').TestContext) => SessionOptions> = {
   'memory, cached': () => ({ store: 'memory:' }),

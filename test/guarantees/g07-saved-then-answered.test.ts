@@ -5,8 +5,8 @@ import { Readable } from 'node:stream'
 import { describe, it } from 'node:test'
 import type Koa from 'koa'
 import { memoryStore, type Store } from '../../src/index.ts'
-import { sessionOf, siteWith } from '../support/http.ts'
-import { delayed } from '../support/stores.ts'
+import { sessionOf, siteWith } from '../support/sites/http.ts'
+import { delayed } from '../support/stores/stores.ts'
 
 /** How handlers answer. Each body says something as early as it can. */
 const ANSWERS: Record<string, (ctx: Koa.Context) => unknown> = {

@@ -4,7 +4,7 @@ import { setTimeout as after } from 'node:timers/promises'
 import Keygrip from 'keygrip'
 import Koa from 'koa'
 import { memoryStore, session, type SessionOptions } from '../../src/index.ts'
-import { Agent, KEY, OLD_KEY, serve, sessionOf, siteWith, type Site } from '../support/http.ts'
+import { Agent, KEY, OLD_KEY, serve, sessionOf, siteWith, type Site } from '../support/sites/http.ts'
 
 /** A site that does what the path names with its session, and then answers as the query says. */
 async function site(test: TestContext, options: SessionOptions = {}, prepare?: (app: Koa) => void): Promise<Site> {

@@ -6,8 +6,8 @@ import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { newToken } from '../../src/session/token.ts'
-import { Agent, KEY, OLD_KEY } from '../support/http.ts'
-import { startHere, temporaryDirectory } from '../support/deployments.ts'
+import { Agent, KEY, OLD_KEY } from '../support/sites/http.ts'
+import { startHere, temporaryDirectory } from '../support/processes/deployments.ts'
 
 const VALUE = 'a value that nobody else may see'
 
@@ -15,7 +15,7 @@ describe('G9: secrets', () => {
   it('no id, cookie, key or value is in any message, error, log or diagnostic, nor any but values in the store', async (test) => {
     const directory = temporaryDirectory(test)
     const options = { store: `file:${directory}`, keys: [KEY, OLD_KEY], idleTimeout: 2000 }
-    const child = fork(join(import.meta.dirname, '../support/watched-server.js'), [JSON.stringify(options)], {
+    const child = fork(join(import.meta.dirname, '../support/programs/watched-server.js'), [JSON.stringify(options)], {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       env: { ...process.env, DEBUG: '*', NODE_DEBUG: 'koa-server-session', NODE_OPTIONS: '--trace-warnings' },
     })

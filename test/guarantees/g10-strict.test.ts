@@ -4,9 +4,9 @@ import { describe, it, type TestContext } from 'node:test'
 import Keygrip from 'keygrip'
 import { memoryStore, type DiagnosticMessage, type SessionOptions } from '../../src/index.ts'
 import { newToken } from '../../src/session/token.ts'
-import { Agent, KEY, sessionOf, siteWith } from '../support/http.ts'
-import { startHere, temporaryDirectory } from '../support/deployments.ts'
-import { counting, keysOf } from '../support/stores.ts'
+import { Agent, KEY, sessionOf, siteWith } from '../support/sites/http.ts'
+import { startHere, temporaryDirectory } from '../support/processes/deployments.ts'
+import { counting, keysOf } from '../support/stores/stores.ts'
 
 /** What an attacker with the signing key would send for an id of his own choice. */
 function signed(id: string, name = 'sid'): string {

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, it, type TestContext } from 'node:test'
 import type { Found, SessionOptions, Store } from '../../src/index.ts'
-import type { Agent } from '../support/http.ts'
-import { sessionOf, siteWith } from '../support/http.ts'
-import { temporaryDirectory } from '../support/deployments.ts'
+import type { Agent } from '../support/sites/http.ts'
+import { sessionOf, siteWith } from '../support/sites/http.ts'
+import { temporaryDirectory } from '../support/processes/deployments.ts'
 
 const MINUTE = 60_000
 const HOUR = 60 * MINUTE

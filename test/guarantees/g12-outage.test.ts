@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { describe, it, type TestContext } from 'node:test'
 import { memoryStore } from '../../src/index.ts'
-import { currentSession, KEY, serve, sessionOf, siteWith, type Agent } from '../support/http.ts'
-import { redisServer, type RedisServer } from '../support/redis-server.ts'
-import { until } from '../support/server-process.ts'
-import { testSite } from '../support/site.ts'
-import { keysOf, steerable, type Call } from '../support/stores.ts'
+import { currentSession, KEY, serve, sessionOf, siteWith, type Agent } from '../support/sites/http.ts'
+import { redisServer, type RedisServer } from '../support/servers/redis-server.ts'
+import { until } from '../support/servers/server-process.ts'
+import { testSite } from '../support/sites/test-site.ts'
+import { keysOf, steerable, type Call } from '../support/stores/stores.ts'
 
 const READING: Call[] = ['load']
 const WRITING: Call[] = ['save', 'touch', 'delete']

@@ -5,7 +5,7 @@ import { describe, it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileStore } from '../../src/stores/file.ts'
 import { newDirectory } from '../support/directory.ts'
-import { start, type Process } from '../support/processes.ts'
+import { start, type Process } from '../support/processes/processes.ts'
 
 const KEY = `3f${'a'.repeat(62)}`
 const WRITERS = ['a', 'b', 'c', 'd']

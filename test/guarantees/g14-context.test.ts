@@ -17,8 +17,17 @@ import {
   tryGetSession,
   type Session,
 } from '../../src/index.ts'
-import { Agent, currentSession, KEY, OLD_KEY, serve, sessionOf, siteWith, type AnySession } from '../support/http.ts'
-import { KINDS, placesSite, type PlacesOptions, type PlacesSite } from '../support/places.ts'
+import {
+  Agent,
+  currentSession,
+  KEY,
+  OLD_KEY,
+  serve,
+  sessionOf,
+  siteWith,
+  type AnySession,
+} from '../support/sites/http.ts'
+import { KINDS, placesSite, type PlacesOptions, type PlacesSite } from '../support/sites/places-site.ts'
 
 /** Each time anew, because an application can be used once. */
 const SETUPS: Record<string, () => PlacesOptions> = {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { Agent, sessionOf, siteWith } from '../support/http.ts'
-import { temporaryDirectory } from '../support/deployments.ts'
+import { Agent, sessionOf, siteWith } from '../support/sites/http.ts'
+import { temporaryDirectory } from '../support/processes/deployments.ts'
 
 function cyclic(): object {
   const node: Record<string, unknown> = { name: 'root', list: [] as unknown[] }

@@ -4,10 +4,10 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { fileStore, memoryStore } from '../../src/index.ts'
-import { END, pipelined, sessionOf, siteWith, Agent } from '../support/http.ts'
-import { startHere, temporaryDirectory } from '../support/deployments.ts'
-import { counting, keysOf } from '../support/stores.ts'
-import type { Measured } from '../support/many-sessions.ts'
+import { END, pipelined, sessionOf, siteWith, Agent } from '../support/sites/http.ts'
+import { startHere, temporaryDirectory } from '../support/processes/deployments.ts'
+import { counting, keysOf } from '../support/stores/stores.ts'
+import type { Measured } from '../support/programs/many-sessions.ts'
 
 const MEGABYTE = 1024 * 1024
 
@@ -15,7 +15,7 @@ describe('G16: 100 000 sessions served by one process with a small cache', { tim
   it('take no more memory than the cache may, and leave nothing of a request behind', async (test) => {
     const [sessions, max, maxBytes] = [100_000, 2000, 2 * MEGABYTE]
     const child = fork(
-      join(import.meta.dirname, '../support/many-sessions.js'),
+      join(import.meta.dirname, '../support/programs/many-sessions.js'),
       [`${sessions}`, `${max}`, `${maxBytes}`],
       {
         execArgv: ['--expose-gc'],

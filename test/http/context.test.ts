@@ -6,7 +6,7 @@ import Koa from 'koa'
 import { bindSession, getSession, runWithSession, session, tryGetSession, tryGetSessionId } from '../../src/index.ts'
 import { currentHolder, enter, holderOf, type Holder } from '../../src/http/context.ts'
 import { runInContext } from '../../src/http/koa.ts'
-import { serve } from '../support/http.ts'
+import { serve } from '../support/sites/http.ts'
 import { discreet } from '../support/secrecy.ts'
 import { visits } from '../support/visit.ts'
 

@@ -5,8 +5,8 @@ import { SessionCookie } from '../../src/http/cookie.ts'
 import { newToken, keyOf } from '../../src/session/token.ts'
 import { keyringOf } from '../../src/http/keyring.ts'
 import { isPromise } from '../../src/units.ts'
-import { KEY } from '../support/http.ts'
-import { recordingStore, type RecordingOptions } from '../support/recording-store.ts'
+import { KEY } from '../support/sites/http.ts'
+import { recordingStore, type RecordingOptions } from '../support/stores/recording-store.ts'
 import { visits } from '../support/visit.ts'
 
 /** A reception over a store, and cookies of visitors with and without a live session. */

@@ -14,9 +14,9 @@ import {
   type DiagnosticMessage,
   type SessionOptions,
 } from '../../src/index.ts'
-import { currentSession, KEY, serve, sessionOf, siteWith, type Agent, type AnySession } from '../support/http.ts'
-import { recordingStore } from '../support/recording-store.ts'
-import { keysOf } from '../support/stores.ts'
+import { currentSession, KEY, serve, sessionOf, siteWith, type Agent, type AnySession } from '../support/sites/http.ts'
+import { recordingStore } from '../support/stores/recording-store.ts'
+import { keysOf } from '../support/stores/stores.ts'
 
 type Handlers = Record<string, (ctx: Koa.Context, session: AnySession) => unknown>
 

@@ -3,7 +3,7 @@ import { describe, it, type TestContext } from 'node:test'
 import { Readable } from 'node:stream'
 import Koa from 'koa'
 import { session, type SessionOptions } from '../../src/index.ts'
-import { serve } from '../support/http.ts'
+import { serve } from '../support/sites/http.ts'
 import { assertHides } from '../support/secrecy.ts'
 import type { AnySession } from '../support/visit.ts'
 

@@ -12,9 +12,9 @@ import {
   type DiagnosticMessage,
   type SessionOptions,
 } from '../../src/index.ts'
-import { KEY, OLD_KEY, serve, sessionOf, siteWith, type AnySession, type Site } from '../support/http.ts'
+import { KEY, OLD_KEY, serve, sessionOf, siteWith, type AnySession, type Site } from '../support/sites/http.ts'
 import { discreet } from '../support/secrecy.ts'
-import { keysOf, steerable } from '../support/stores.ts'
+import { keysOf, steerable } from '../support/stores/stores.ts'
 
 const MINUTE = 60_000
 

@@ -3,7 +3,7 @@ import { describe, it, type TestContext } from 'node:test'
 import { cached, type CacheOptions } from '../../src/layers/cached.ts'
 import { Diagnostics, type SessionStats } from '../../src/diagnostics.ts'
 import type { Found, Store } from '../../src/store.ts'
-import { recordingStore, type RecordingOptions, type RecordingStore } from '../support/recording-store.ts'
+import { recordingStore, type RecordingOptions, type RecordingStore } from '../support/stores/recording-store.ts'
 
 const KEY = 'a'.repeat(64)
 const HOUR = 3_600_000

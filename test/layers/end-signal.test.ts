@@ -4,7 +4,7 @@ import { addAbortListener, once } from 'node:events'
 import { describe, it } from 'node:test'
 import { setTimeout as after } from 'node:timers/promises'
 import { EndSignal } from '../../src/layers/ends/end-signal.ts'
-import { collectedAll } from '../support/garbage.ts'
+import { collectedAll } from '../support/processes/garbage.ts'
 import { discreet } from '../support/secrecy.ts'
 
 describe('the signal of an ending', () => {

@@ -7,7 +7,7 @@ import { SessionError } from '../../src/errors.ts'
 import { guarded } from '../../src/layers/guarded.ts'
 import type { Store } from '../../src/store.ts'
 import { memoryStore } from '../../src/stores/memory.ts'
-import { recordingStore } from '../support/recording-store.ts'
+import { recordingStore } from '../support/stores/recording-store.ts'
 import { discreet } from '../support/secrecy.ts'
 
 const KEY = 'f'.repeat(64)

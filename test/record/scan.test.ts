@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { lookAt, visitRecords } from '../../src/record/scan.ts'
 import { memoryStore } from '../../src/stores/memory.ts'
-import { collect, later, newKey } from '../support/records.ts'
+import { collect, later, newKey } from '../support/stores/records.ts'
 
 const TEXT = '{"format":1,"createdAt":1,"idleTimeout":1,"absoluteTimeout":1,"data":{}}'
 

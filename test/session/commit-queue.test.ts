@@ -7,7 +7,7 @@ import { merge, newRecord, type SessionRecord } from '../../src/record/record.ts
 import type { Found, Saved, Store } from '../../src/store.ts'
 import { Codec } from '../../src/record/codec.ts'
 import { Entry } from '../../src/record/entry.ts'
-import { recordingStore, type RecordingStore } from '../support/recording-store.ts'
+import { recordingStore, type RecordingStore } from '../support/stores/recording-store.ts'
 import { discreet } from '../support/secrecy.ts'
 
 const KEY = 'a'.repeat(64)

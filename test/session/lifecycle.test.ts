@@ -8,7 +8,7 @@ import { newToken, keyOf } from '../../src/session/token.ts'
 import { Codec } from '../../src/record/codec.ts'
 import { Lifecycle } from '../../src/session/lifecycle.ts'
 import type { Store } from '../../src/store.ts'
-import { recordingStore, type RecordingStore } from '../support/recording-store.ts'
+import { recordingStore, type RecordingStore } from '../support/stores/recording-store.ts'
 import { discreet } from '../support/secrecy.ts'
 import { visits, type Visits } from '../support/visit.ts'
 

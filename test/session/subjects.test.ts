@@ -3,9 +3,9 @@ import { after, before, describe, it, type TestContext } from 'node:test'
 import Koa from 'koa'
 import { isSessionError, memoryStore, session, type Sessions, type Store } from '../../src/index.ts'
 import { storeFromUrl } from '../../src/stores/url.ts'
-import { temporaryDirectory } from '../support/deployments.ts'
-import { KEY, serve } from '../support/http.ts'
-import { redisServer, type RedisServer } from '../support/redis-server.ts'
+import { temporaryDirectory } from '../support/processes/deployments.ts'
+import { KEY, serve } from '../support/sites/http.ts'
+import { redisServer, type RedisServer } from '../support/servers/redis-server.ts'
 
 let redis: RedisServer
 before(async () => {

@@ -1,7 +1,7 @@
 import { after, before, describe, it } from 'node:test'
 import { storeConformance } from '../../src/conformance.ts'
 import { fromExpressStore, type ExpressSessionStore, type OneProcessStore } from '../../src/stores/express.ts'
-import { EXPRESS_PLACES, type ExpressPlace } from '../support/express-stores.ts'
+import { EXPRESS_PLACES, type ExpressPlace } from '../support/stores/express-stores.ts'
 
 // One warning for each store would be hundreds here.
 process.removeAllListeners('warning')

@@ -5,9 +5,9 @@ import { inspect } from 'node:util'
 import { isSessionError } from '../../src/errors.ts'
 import type { Found, Store } from '../../src/store.ts'
 import { fromExpressStore, type ExpressSessionStore, type OneProcessStore } from '../../src/stores/express.ts'
-import { EXPRESS_PLACES, type ExpressPlace } from '../support/express-stores.ts'
-import { currentSession, siteWith } from '../support/http.ts'
-import { later, newKey, rejection, savedOf } from '../support/records.ts'
+import { EXPRESS_PLACES, type ExpressPlace } from '../support/stores/express-stores.ts'
+import { currentSession, siteWith } from '../support/sites/http.ts'
+import { later, newKey, rejection, savedOf } from '../support/stores/records.ts'
 import { discreet } from '../support/secrecy.ts'
 
 type Callback = (error?: unknown, session?: unknown) => void

@@ -3,10 +3,10 @@ import { after, afterEach, before, describe, it } from 'node:test'
 import { inspect } from 'node:util'
 import type { Found, Store } from '../../src/store.ts'
 import { memcachedStore } from '../../src/stores/memcached.ts'
-import { memcachedServer, type MemcachedServer } from '../support/memcached-server.ts'
-import { until } from '../support/server-process.ts'
-import { later, newKey, rejection, savedOf } from '../support/records.ts'
-import { tcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
+import { memcachedServer, type MemcachedServer } from '../support/servers/memcached-server.ts'
+import { until } from '../support/servers/server-process.ts'
+import { later, newKey, rejection, savedOf } from '../support/stores/records.ts'
+import { tcpProxy, type TcpProxy } from '../support/proxies/tcp-proxy.ts'
 
 const DEADLINE = 600
 // A busy machine may run a timer late; a hang would be seconds.

@@ -11,8 +11,8 @@ import { isSessionError } from '../../src/errors.ts'
 import type { Store } from '../../src/store.ts'
 import { memcachedStore, type MemcachedClient, type MemcachedStoreOptions } from '../../src/stores/memcached.ts'
 import { placement } from '../../src/stores/memcached/placement.ts'
-import { memcachedServer, type MemcachedServer } from '../support/memcached-server.ts'
-import { later, newKey, rejection, savedOf } from '../support/records.ts'
+import { memcachedServer, type MemcachedServer } from '../support/servers/memcached-server.ts'
+import { later, newKey, rejection, savedOf } from '../support/stores/records.ts'
 import { discreet } from '../support/secrecy.ts'
 
 const DAY = 24 * 60 * 60 * 1000

@@ -6,10 +6,10 @@ import { storeConformance } from '../../src/conformance.ts'
 import type { Found, Store } from '../../src/store.ts'
 import { redisStore } from '../../src/stores/redis.ts'
 import type { Key } from '../../src/units.ts'
-import { clusterSetup, isReplicaInStep, type ClusterSetup, type RedisServer } from '../support/redis-server.ts'
-import { until } from '../support/server-process.ts'
-import { tcpProxy } from '../support/tcp-proxy.ts'
-import { collect, handles, later, newKey, rejection, savedOf } from '../support/records.ts'
+import { clusterSetup, isReplicaInStep, type ClusterSetup, type RedisServer } from '../support/servers/redis-server.ts'
+import { until } from '../support/servers/server-process.ts'
+import { tcpProxy } from '../support/proxies/tcp-proxy.ts'
+import { collect, handles, later, newKey, rejection, savedOf } from '../support/stores/records.ts'
 
 const DEADLINE = 1000
 const LATE = 400

@@ -5,10 +5,10 @@ import { after, afterEach, before, describe, it } from 'node:test'
 import type { Link, Store, Watch } from '../../src/store.ts'
 import { redisStore } from '../../src/stores/redis.ts'
 import type { Instant, Key, Milliseconds, Version } from '../../src/units.ts'
-import { isReplicaInStep, redisServer, type RedisServer } from '../support/redis-server.ts'
-import { until } from '../support/server-process.ts'
-import { later, newKey, rejection, savedOf } from '../support/records.ts'
-import { tcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
+import { isReplicaInStep, redisServer, type RedisServer } from '../support/servers/redis-server.ts'
+import { until } from '../support/servers/server-process.ts'
+import { later, newKey, rejection, savedOf } from '../support/stores/records.ts'
+import { tcpProxy, type TcpProxy } from '../support/proxies/tcp-proxy.ts'
 
 const BOUND: Milliseconds = 150
 const KEY: Key = '0'.repeat(64)

@@ -4,9 +4,14 @@ import { inspect } from 'node:util'
 import { storeConformance } from '../../src/conformance.ts'
 import type { Link, Store } from '../../src/store.ts'
 import { redisStore } from '../../src/stores/redis.ts'
-import { isReplicaInStep, sentinelSetup, type RedisServer, type SentinelSetup } from '../support/redis-server.ts'
-import { until } from '../support/server-process.ts'
-import { handles, later, newKey, savedOf } from '../support/records.ts'
+import {
+  isReplicaInStep,
+  sentinelSetup,
+  type RedisServer,
+  type SentinelSetup,
+} from '../support/servers/redis-server.ts'
+import { until } from '../support/servers/server-process.ts'
+import { handles, later, newKey, savedOf } from '../support/stores/records.ts'
 
 const DEADLINE = 1000
 const LATE = 400

@@ -11,10 +11,10 @@ import { storeConformance } from '../../src/conformance.ts'
 import { isSessionError } from '../../src/errors.ts'
 import type { Store } from '../../src/store.ts'
 import { redisStore, type RedisClient } from '../../src/stores/redis.ts'
-import { redisServer, type RedisServer } from '../support/redis-server.ts'
-import { until } from '../support/server-process.ts'
-import { tcpProxy } from '../support/tcp-proxy.ts'
-import { collect, handles, later, newKey, rejection, savedOf } from '../support/records.ts'
+import { redisServer, type RedisServer } from '../support/servers/redis-server.ts'
+import { until } from '../support/servers/server-process.ts'
+import { tcpProxy } from '../support/proxies/tcp-proxy.ts'
+import { collect, handles, later, newKey, rejection, savedOf } from '../support/stores/records.ts'
 
 describe('redisStore', () => {
   let server: RedisServer

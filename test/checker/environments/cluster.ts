@@ -1,5 +1,5 @@
-import { clusterSetup, type RedisServer } from '../../support/redis-server.ts'
-import { until } from '../../support/server-process.ts'
+import { clusterSetup, type RedisServer } from '../../support/servers/redis-server.ts'
+import { until } from '../../support/servers/server-process.ts'
 import { LONGEST_FAILOVER, REPLICATION_LAG, follows, isMaster, unreachable } from './replication.ts'
 import { sleep, type Doubt, type Environment, type Fault, type Surroundings } from './environment.ts'
 

@@ -1,4 +1,4 @@
-import { redisServer } from '../../support/redis-server.ts'
+import { redisServer } from '../../support/servers/redis-server.ts'
 import { FaultyCable } from '../proxy.ts'
 import type { StorePlace } from '../worker.ts'
 import { sleep, type Environment, type Fault, type Surroundings } from './environment.ts'

@@ -1,4 +1,4 @@
-import type { RedisServer } from '../../support/redis-server.ts'
+import type { RedisServer } from '../../support/servers/redis-server.ts'
 
 /** What was acknowledged so shortly before a failover may not have reached the replica. */
 export const REPLICATION_LAG = 200

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
-import { sentinelSetup, type RedisServer } from '../../support/redis-server.ts'
-import { until } from '../../support/server-process.ts'
+import { sentinelSetup, type RedisServer } from '../../support/servers/redis-server.ts'
+import { until } from '../../support/servers/server-process.ts'
 import { LONGEST_FAILOVER, REPLICATION_LAG, follows, isMaster, unreachable } from './replication.ts'
 import { sleep, type Doubt, type Environment, type Fault, type Surroundings } from './environment.ts'
 

@@ -5,12 +5,12 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Browser, Page } from 'playwright-core'
-import { inContext, openBrowser } from './browser.ts'
-import { follow, signIn } from './browser-pages.ts'
-import { inDirectory } from './example-pages.ts'
-import { startExample } from './example-site.ts'
+import { inContext, openBrowser } from '../clients/browser.ts'
+import { follow, signIn } from '../clients/browser-pages.ts'
+import { inDirectory } from '../clients/example-pages.ts'
+import { startExample } from '../sites/example-site.ts'
 
-const IMAGES = join(import.meta.dirname, '../../../docs/images')
+const IMAGES = join(import.meta.dirname, '../../../../docs/images')
 const HOUR = 3_600_000
 
 const LAPTOP = 'Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0'

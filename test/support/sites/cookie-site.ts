@@ -2,9 +2,9 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import Koa from 'koa'
-import { session, type CookieOptions } from '../../src/index.ts'
+import { session, type CookieOptions } from '../../../src/index.ts'
 import { sessionOf } from './http.ts'
-import { httpsProxy } from './https-proxy.ts'
+import { httpsProxy } from '../proxies/https-proxy.ts'
 
 /**
  * A site that counts the page views of each visitor, to see what a browser makes of a cookie. It answers to any host, so

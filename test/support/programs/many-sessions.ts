@@ -4,8 +4,8 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import Keygrip from 'keygrip'
 import Koa from 'koa'
-import { memoryStore, session, type Store } from '../../src/index.ts'
-import { END, KEY, pipelined, sessionOf } from './http.ts'
+import { memoryStore, session, type Store } from '../../../src/index.ts'
+import { END, KEY, pipelined, sessionOf } from '../sites/http.ts'
 
 export interface Measured {
   readonly heapAfterHalf: number

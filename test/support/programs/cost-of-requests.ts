@@ -2,7 +2,7 @@
 // that the request calls of `node:fs` and `node:crypto`, in `promises` the promises that it makes. In `callsOfLogin` what
 // the very first request called, to show that such calls are counted.
 //
-// node dist/test/support/cost-of-requests.js <als | memory | file> <directory>
+// node dist/test/support/programs/cost-of-requests.js <als | memory | file> <directory>
 //
 // als: no session, and AsyncLocalStorage alone.
 
@@ -12,8 +12,8 @@ import fs from 'node:fs'
 import { Agent, createServer, get } from 'node:http'
 import { syncBuiltinESMExports } from 'node:module'
 import type { AddressInfo } from 'node:net'
-import type { Handle } from '../../bench/socketless.ts'
-import { SITUATIONS, type Situation, type SituationName } from './cost-limits.ts'
+import type { Handle } from '../../../bench/socketless.ts'
+import { SITUATIONS, type Situation, type SituationName } from '../cost-limits.ts'
 
 export interface CostOfRequest {
   readonly promises: number
@@ -56,8 +56,8 @@ countCallsOf(crypto)
 syncBuiltinESMExports()
 
 // Only now, so that it finds what was replaced above.
-const { alsApp, sessionApp } = await import('../../bench/apps.ts')
-const { fileStore, memoryStore } = await import('../../src/index.ts')
+const { alsApp, sessionApp } = await import('../../../bench/apps.ts')
+const { fileStore, memoryStore } = await import('../../../src/index.ts')
 
 function handler(): Handle {
   if (kind === 'als') return alsApp()

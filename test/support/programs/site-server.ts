@@ -1,8 +1,8 @@
 /** A process that serves the test site: tells its port to its parent, and ends with it. */
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type { SessionOptions } from '../../src/index.ts'
-import { testSite } from './site.ts'
+import type { SessionOptions } from '../../../src/index.ts'
+import { testSite } from '../sites/test-site.ts'
 
 const { app } = testSite(JSON.parse(process.argv[2] as string) as SessionOptions)
 const server = createServer(app.callback())

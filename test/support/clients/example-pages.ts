@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { newDirectory, removeDirectory } from './example-site.ts'
+import { newDirectory, removeDirectory } from '../sites/example-site.ts'
 import type { Page, Visitor } from './visitor.ts'
 
 export const ADA = { name: 'ada', password: 'analytical engine' }

@@ -1,7 +1,7 @@
 import { setTimeout as after } from 'node:timers/promises'
-import type { Found, Store } from '../../src/index.ts'
-import { memoryStore } from '../../src/index.ts'
-import type { Milliseconds } from '../../src/units.ts'
+import type { Found, Store } from '../../../src/index.ts'
+import { memoryStore } from '../../../src/index.ts'
+import type { Milliseconds } from '../../../src/units.ts'
 
 /** A store that works on `inner` and answers this much later: one that is reached over a network. */
 export function delayed(inner: Store, delay: Milliseconds): Store {

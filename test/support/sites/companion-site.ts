@@ -1,8 +1,8 @@
 import type { TestContext } from 'node:test'
 import Koa from 'koa'
-import { session, type SessionOptions, type Sessions } from '../../src/index.ts'
+import { session, type SessionOptions, type Sessions } from '../../../src/index.ts'
 import { KEY, serve, type Site } from './http.ts'
-import { Visitor } from './visitor.ts'
+import { Visitor } from '../clients/visitor.ts'
 
 export interface CompanionSite extends Site {
   readonly sessions: Sessions

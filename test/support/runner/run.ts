@@ -9,7 +9,7 @@ import { constants } from 'node:os'
 import { join, relative, resolve } from 'node:path'
 import { ensureRequirements } from './requirements.ts'
 
-const TESTS = resolve(import.meta.dirname, '..')
+const TESTS = resolve(import.meta.dirname, '../..')
 
 function main(args: string[]): void {
   const flags = args.filter((argument) => argument.startsWith('--'))

@@ -4,10 +4,10 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
-import type { SessionOptions } from '../../src/index.ts'
-import { KEY, serve } from './http.ts'
-import { redisServer, type RedisServer } from './redis-server.ts'
-import { testSite } from './site.ts'
+import type { SessionOptions } from '../../../src/index.ts'
+import { KEY, serve } from '../sites/http.ts'
+import { redisServer, type RedisServer } from '../servers/redis-server.ts'
+import { testSite } from '../sites/test-site.ts'
 
 /** An empty directory that is removed when the test ends. */
 export function temporaryDirectory(test: TestContext): string {
@@ -17,14 +17,14 @@ export function temporaryDirectory(test: TestContext): string {
 }
 
 /**
- * Starts the test site, or another program of this directory, in so many processes on one file store; resolves to their
+ * Starts the test site, or another one of test/support/programs, in so many processes on one file store; resolves to their
  * ports. Killed when the test ends.
  */
 export async function startProcesses(
   test: TestContext,
   count: number,
   options: SessionOptions = {},
-  program = 'server',
+  program = 'site-server',
 ): Promise<number[]> {
   const store = options.store ?? `file:${temporaryDirectory(test)}`
   const children = Array.from({ length: count }, () => startProcess(program, { keys: [KEY], ...options, store }))
@@ -38,7 +38,7 @@ export async function startProcesses(
 }
 
 function startProcess(program: string, options: SessionOptions): ChildProcess {
-  return fork(join(import.meta.dirname, `${program}.js`), [JSON.stringify(options)], {
+  return fork(join(import.meta.dirname, `../programs/${program}.js`), [JSON.stringify(options)], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   })
 }

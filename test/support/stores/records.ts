@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import type { Found, Saved, Store } from '../../src/store.ts'
-import { redisStore } from '../../src/stores/redis.ts'
-import type { Awaitable, Instant, Key, Milliseconds } from '../../src/units.ts'
+import type { Found, Saved, Store } from '../../../src/store.ts'
+import { redisStore } from '../../../src/stores/redis.ts'
+import type { Awaitable, Instant, Key, Milliseconds } from '../../../src/units.ts'
 
 /** For `storeConformance`: empty stores on one server, each under a prefix of its own that its peer shares. */
 export function handles(url: () => string): { create(): Handle; peer(store: Handle): Handle } {

@@ -1,5 +1,5 @@
 import Koa from 'koa'
-import { session, type SessionOptions, type Sessions } from '../../src/index.ts'
+import { session, type SessionOptions, type Sessions } from '../../../src/index.ts'
 import { currentSession, sessionOf } from './http.ts'
 
 interface Gate {

@@ -10,7 +10,7 @@ import {
 import { connect, type AddressInfo } from 'node:net'
 import type { TestContext } from 'node:test'
 import Koa from 'koa'
-import { getSession, session, type Session, type SessionOptions, type Sessions } from '../../src/index.ts'
+import { getSession, session, type Session, type SessionOptions, type Sessions } from '../../../src/index.ts'
 
 export const KEY: string = 'a signing key for tests, and long enough'
 export const OLD_KEY: string = 'an older signing key for tests, and long'

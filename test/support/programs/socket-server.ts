@@ -7,8 +7,8 @@ import type { AddressInfo } from 'node:net'
 import Koa from 'koa'
 import { Server } from 'socket.io'
 import { WebSocketServer, type WebSocket } from 'ws'
-import { runWithSession, session, type Session, type SessionError, type SessionOptions } from '../../src/index.ts'
-import { currentSession, sessionOf } from './http.ts'
+import { runWithSession, session, type Session, type SessionError, type SessionOptions } from '../../../src/index.ts'
+import { currentSession, sessionOf } from '../sites/http.ts'
 
 const sessions = session(JSON.parse(process.argv[2] as string) as SessionOptions)
 const app = new Koa()

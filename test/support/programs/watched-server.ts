@@ -3,8 +3,8 @@ import { subscribe } from 'node:diagnostics_channel'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { inspect } from 'node:util'
-import type { SessionOptions } from '../../src/index.ts'
-import { testSite } from './site.ts'
+import type { SessionOptions } from '../../../src/index.ts'
+import { testSite } from '../sites/test-site.ts'
 
 const UNTIMED = ['conflict', 'invalidate', 'error', 'suspicious']
 const TIMED = ['load', 'save', 'touch', 'destroy', 'regenerate']

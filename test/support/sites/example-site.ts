@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-const EXAMPLE = join(import.meta.dirname, '../../example')
+const EXAMPLE = join(import.meta.dirname, '../../../example')
 /** Ends the site with the process that tests it, however that ends: its end of the pipe closes. */
 const END_WITH_PARENT = 'data:text/javascript,process.stdin.on("end",()=>process.exit(1)).resume().unref()'
 

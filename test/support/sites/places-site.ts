@@ -4,7 +4,7 @@ import { Readable, Transform } from 'node:stream'
 import { setTimeout as after } from 'node:timers/promises'
 import type { TestContext } from 'node:test'
 import Koa from 'koa'
-import { session, tryGetSession } from '../../src/index.ts'
+import { session, tryGetSession } from '../../../src/index.ts'
 import { Agent, KEY, serve, sessionOf, type AnySession } from './http.ts'
 
 /** Whose session was found at each place of one request; `undefined` where there was none. */

@@ -1,6 +1,6 @@
-import type { Found, Link, Listener, Store } from '../../src/store.ts'
-import { memoryStore } from '../../src/stores/memory.ts'
-import type { Awaitable, Key } from '../../src/units.ts'
+import type { Found, Link, Listener, Store } from '../../../src/store.ts'
+import { memoryStore } from '../../../src/stores/memory.ts'
+import type { Awaitable, Key } from '../../../src/units.ts'
 
 export type Method = 'load' | 'save' | 'touch' | 'delete'
 

@@ -1,6 +1,6 @@
 import type { TestContext } from 'node:test'
 import Koa from 'koa'
-import { session, type SessionOptions, type Sessions } from '../../src/index.ts'
+import { session, type SessionOptions, type Sessions } from '../../../src/index.ts'
 import { Agent, KEY, serve, sessionOf } from './http.ts'
 
 /** A small site whose visitors can be looked after from outside. */

@@ -4,7 +4,7 @@ import { chromium, type Browser, type BrowserContext, type LaunchOptions, type P
 
 const COMMANDS = ['chromium', 'chromium-browser', 'google-chrome']
 /** Of a project's own folders, one that is kept out of the repository. */
-const SCREENSHOTS = join(import.meta.dirname, '../../../screenshots')
+const SCREENSHOTS = join(import.meta.dirname, '../../../../screenshots')
 
 /** The Chromium of this machine, without a window. It finds every host of `.test` on this machine. */
 export function openBrowser(): Promise<Browser> {

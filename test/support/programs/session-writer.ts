@@ -4,7 +4,7 @@
  * It counts under its own name in the record's text, where it also puts the record's end, and writes `<count>\n` to stdout once a save was acknowledged.
  */
 import { writeSync } from 'node:fs'
-import { fileStore } from '../../src/stores/file.ts'
+import { fileStore } from '../../../src/stores/file.ts'
 
 const [directory, key, name] = process.argv.slice(2) as [string, string, string]
 const store = fileStore({ directory, pruneInterval: 0 })

@@ -16,9 +16,9 @@ export interface Process {
   readonly failure: Promise<never>
 }
 
-/** Runs a program of this directory; `hear` gets each line that it says. */
+/** Runs one of test/support/programs; `hear` gets each line that it says. */
 export function start(program: string, args: readonly string[], hear: (line: string) => void): Process {
-  const path = fileURLToPath(new URL(`${program}.js`, import.meta.url))
+  const path = fileURLToPath(new URL(`../programs/${program}.js`, import.meta.url))
   const child = spawn(process.execPath, [path, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
   running.add(child)
   createInterface({ input: child.stdout }).on('line', hear)

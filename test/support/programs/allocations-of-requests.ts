@@ -1,13 +1,13 @@
 // Prints, as JSON, how many bytes one request allocates in the heap of JavaScript, by what is asked. A process of its own,
 // because what was compiled before would be in the figures; run with ALLOCATION_FLAGS of cost-limits.ts.
 //
-// node <flags> dist/test/support/allocations-of-requests.js <als | memory | file> <directory>
+// node <flags> dist/test/support/programs/allocations-of-requests.js <als | memory | file> <directory>
 
 import { PerformanceObserver } from 'node:perf_hooks'
-import { alsApp, sessionApp } from '../../bench/apps.ts'
-import { answer, cookieOf, type Handle } from '../../bench/socketless.ts'
-import { fileStore, memoryStore } from '../../src/index.ts'
-import { SITUATIONS } from './cost-limits.ts'
+import { alsApp, sessionApp } from '../../../bench/apps.ts'
+import { answer, cookieOf, type Handle } from '../../../bench/socketless.ts'
+import { fileStore, memoryStore } from '../../../src/index.ts'
+import { SITUATIONS } from '../cost-limits.ts'
 
 /** Enough that every function is compiled as it will be. */
 const WARM_UP = 6000

@@ -1,14 +1,14 @@
 // Prints, as JSON, how many bytes of one request are still there after it, by what is asked: what the collector of young
 // objects found alive and moved among the old ones. A process of its own; run with SURVIVAL_FLAGS of cost-limits.ts.
 //
-// node <flags> dist/test/support/survivors-of-requests.js <als | memory | file> <directory>
+// node <flags> dist/test/support/programs/survivors-of-requests.js <als | memory | file> <directory>
 
 import { PerformanceObserver, constants } from 'node:perf_hooks'
 import { getHeapSpaceStatistics } from 'node:v8'
-import { alsApp, sessionApp } from '../../bench/apps.ts'
-import { answer, cookieOf, type Handle } from '../../bench/socketless.ts'
-import { fileStore, memoryStore } from '../../src/index.ts'
-import { SITUATIONS } from './cost-limits.ts'
+import { alsApp, sessionApp } from '../../../bench/apps.ts'
+import { answer, cookieOf, type Handle } from '../../../bench/socketless.ts'
+import { fileStore, memoryStore } from '../../../src/index.ts'
+import { SITUATIONS } from '../cost-limits.ts'
 
 const WARM_UP = 500
 const REQUESTS = 1500

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { freePort, isOpen, until } from './server-process.ts'
+import { freePort, isOpen, until } from '../servers/server-process.ts'
 import type { Block } from './pages.ts'
 
 /** A command of a transcript, and the lines that it shows beneath. */

@@ -5,10 +5,10 @@ import { join } from 'node:path'
 import { RedisStore } from 'connect-redis'
 import sqlite from 'node-sqlite3-wasm'
 import { createClient } from 'redis'
-import type { ExpressSessionStore } from '../../src/stores/express.ts'
-import type { Awaitable } from '../../src/units.ts'
-import { postgresServer } from './postgres-server.ts'
-import { redisServer } from './redis-server.ts'
+import type { ExpressSessionStore } from '../../../src/stores/express.ts'
+import type { Awaitable } from '../../../src/units.ts'
+import { postgresServer } from '../servers/postgres-server.ts'
+import { redisServer } from '../servers/redis-server.ts'
 
 /** Where stores of one kind keep their sessions: a server, or a directory. */
 export interface ExpressPlace {
