@@ -117,7 +117,10 @@ describe('what requests share', () => {
     const heard: unknown[] = []
     runWithSession(ada, () => {
       shared.on('event', () => heard.push(getSession()))
-      shared.on('event', bindSession(() => heard.push(getSession())))
+      shared.on(
+        'event',
+        bindSession(() => heard.push(getSession())),
+      )
     })
     runWithSession(bob, () => shared.emit('event'))
     assert.equal(heard[0], bob)
