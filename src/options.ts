@@ -5,7 +5,7 @@ import { SessionError } from './errors.ts'
 import { keyringOf, type Keyring, type Keys } from './http/keyring.ts'
 import { MAX_TIMEOUT, isTimeout } from './record/record.ts'
 import type { Store } from './store.ts'
-import { storeFromUrl } from './stores/url.ts'
+import { DEFAULT_STORE, storeFromUrl } from './stores/url.ts'
 import type { Milliseconds } from './units.ts'
 import { Codec, type Serializer } from './record/codec.ts'
 
@@ -64,7 +64,6 @@ export interface CheckedOptions {
 }
 
 const MINUTE: Milliseconds = 60_000
-const DEFAULT_STORE = 'file:.sessions'
 /** The names of all options. */
 export const OPTION_NAMES: readonly (keyof SessionOptions)[] = [
   'keys',

@@ -29,11 +29,6 @@ export function isToken(token: string): boolean {
   return WELL_FORMED.test(token)
 }
 
-/** Whether this has the form of a key. */
-export function isKey(key: unknown): key is Key {
-  return typeof key === 'string' && /^[0-9a-f]{64}$/.test(key)
-}
-
 /** Where the record of this id is kept. One way, so that who reads the store cannot make a cookie of what is there. */
 export function keyOf(token: string): Key {
   return hash('sha256', token, 'hex')
