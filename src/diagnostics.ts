@@ -142,6 +142,11 @@ export class Diagnostics {
   warn(code: string, message: string): void {
     if (this.#warned.has(code)) return
     this.#warned.add(code)
-    process.emitWarning(message, { type: 'SessionWarning', code })
+    warn(code, message)
   }
+}
+
+/** A warning of the process. `code` is stable: `process.on('warning')` may tell warnings apart by it. */
+export function warn(code: string, message: string): void {
+  process.emitWarning(message, { type: 'SessionWarning', code })
 }

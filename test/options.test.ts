@@ -1,10 +1,22 @@
 import assert from 'node:assert/strict'
+import { createRequire } from 'node:module'
+import { IncomingMessage, ServerResponse } from 'node:http'
+import { Socket } from 'node:net'
 import { describe, it } from 'node:test'
+import { RedisStore } from 'connect-redis'
+import { Redis } from 'ioredis'
 import Keygrip from 'keygrip'
+import Koa from 'koa'
+import { MemcacheClient } from 'memcache-client'
+import { createClient } from 'redis'
 import { checkOptions, type SessionOptions } from '../src/options.ts'
 import { memoryStore } from '../src/stores/memory.ts'
 import { recordingStore } from './support/stores/recording-store.ts'
 import { discreet } from './support/secrecy.ts'
+import { collectWarnings } from './support/warnings.ts'
+
+// It brings no types.
+const { MemoryStore } = createRequire(import.meta.url)('express-session') as { MemoryStore: new () => object }
 
 const KEY = 'a secret for signing cookies'
 const store = memoryStore({ pruneInterval: 0 })
@@ -46,9 +58,8 @@ describe('options that are left out', () => {
     })
   })
 
-  it('may be given as undefined, as an environment variable that is not set is', () => {
+  it('may be given as undefined, but for the keys, which were meant to be there then', () => {
     const names = [
-      'keys',
       'cache',
       'idleTimeout',
       'absoluteTimeout',
@@ -64,6 +75,7 @@ describe('options that are left out', () => {
       cookie: { name: undefined, path: undefined, domain: undefined, secure: undefined, partitioned: undefined },
     })
     assert.deepEqual([cookie.name, cookie.path, cookie.secure, cookie.domain], ['sid', '/', 'auto', undefined])
+    assertRefused({ keys: undefined }, /: keys is undefined\. Is the environment variable set\?.*app\.keys/)
   })
 })
 
@@ -83,10 +95,54 @@ describe('options', () => {
   })
 
   it('that do not exist are refused by name', () => {
-    assertRefused({ secret: KEY }, /: secret is not an option; there are keys, store/)
-    assertRefused({ cookie: { maxAge: 5 } }, /: cookie\.maxAge is not an option; there are name/)
-    assertRefused({ cookie: { httpOnly: false } }, 'cookie.httpOnly')
-    assertRefused({ cache: { ttl: 5 } }, /: cache\.ttl is not an option; there are max/)
+    assertRefused({ colour: KEY }, /: colour is not an option; there are keys, store/)
+    assertRefused({ cookie: { colour: KEY } }, /: cookie\.colour is not an option; there are name/)
+    assertRefused({ cache: { colour: 5 } }, /: cache\.colour is not an option; there are max/)
+  })
+
+  it('that are mistyped are guessed', () => {
+    const typos = {
+      idleTimout: 'idleTimeout',
+      idletimeout: 'idleTimeout',
+      absolutTimeout: 'absoluteTimeout',
+      absoulteTimeout: 'absoluteTimeout',
+      coookie: 'cookie',
+      sotre: 'store',
+      encrpyt: 'encrypt',
+      serialiser: 'serializer',
+      onStoreErr: 'onStoreError',
+    }
+    for (const [typed, meant] of Object.entries(typos)) {
+      assertRefused({ [typed]: 5 }, new RegExp(`: ${typed} is not an option; did you mean ${meant}\\?$`))
+    }
+    assertRefused({ cookie: { samesite: 'lax' } }, /: cookie\.samesite is not an option; did you mean sameSite\?$/)
+    assertRefused({ cache: { maxbyte: 5 } }, /: cache\.maxbyte is not an option; did you mean maxBytes\?$/)
+  })
+
+  it('of other libraries are refused with what to write here', () => {
+    assertRefused({ secret: KEY }, /: secret is not an option\. .*keys: \[secret\]/)
+    assertRefused({ key: 'koa.sess' }, /: key is not an option\. .*keys: \[secret\].*cookie: \{ name: 'sid' \}/)
+    for (const name of ['maxAge', 'ttl'])
+      assertRefused({ [name]: 5 }, /idleTimeout and absoluteTimeout, in milliseconds/)
+    assertRefused({ cookie: { maxAge: 5 } }, /cookie\.maxAge is not an option\. .*idleTimeout and absoluteTimeout/)
+    assertRefused({ cookie: { httpOnly: false } }, /cookie\.httpOnly is not an option\. .*always HttpOnly/)
+    for (const name of ['rolling', 'resave', 'saveUninitialized']) assertRefused({ [name]: true }, 'nothing to set')
+    assertRefused({ sameSite: 'lax' }, /inside cookie: \{/)
+    assertRefused({ cache: { ttl: 5 } }, /cache\.ttl is not an option\. .*maxAge/)
+    assertRefused({ toString: 5 }, /: toString is not an option; there are keys/)
+  })
+
+  it('are not the application, and not its context: that is a session() too few or an argument too many', () => {
+    const app = new Koa()
+    assertRefused(
+      app,
+      /: session\(\) takes options, not the application\. Write app\.use\(session\(\{ keys: \[secret\] \}\)\)/,
+    )
+    const ctx = app.createContext(
+      new IncomingMessage(new Socket()),
+      new ServerResponse({ method: 'GET' } as IncomingMessage),
+    )
+    assertRefused(ctx, /: app\.use\(session\) passes the function itself\. Write app\.use\(session\(\{ keys/)
   })
 })
 
@@ -99,6 +155,15 @@ describe('keys', () => {
 
   it('that are wrong are refused, and not shown', () => {
     for (const keys of [KEY, [], null, { key: KEY }, [KEY, 'short']]) assertRefused({ keys }, 'keys')
+    for (const keys of [KEY, Buffer.from(KEY)]) assertRefused({ keys }, /Write keys: \[secret\]/)
+  })
+
+  it('that are empty, as a variable is that is set to nothing, are left out', () => {
+    const { keyring } = check({ keys: [KEY, ''] })
+    assert.equal(keyring?.sign('text'), check({ keys: ['', KEY] }).keyring?.sign('text'))
+    assert.equal(keyring?.indexOf('text', keyring.sign('text')), 0)
+    for (const keys of [[''], ['', undefined]])
+      assertRefused({ keys }, /keys holds no secret\. Is the environment variable set\?/)
   })
 })
 
@@ -118,6 +183,46 @@ describe('store', () => {
       )
     }
     for (const wrong of [null, 5, true, {}, new Map()]) assertRefused({ store: wrong }, 'store must be')
+  })
+
+  it('that is empty, as a variable is that is set to nothing, is refused', () => {
+    assertRefused({ store: '' }, /: store is empty\. Is the environment variable set\?/)
+  })
+
+  it('of another library is refused with what to pass instead', async (test) => {
+    const redis = new Redis({ lazyConnect: true })
+    const client = createClient()
+    test.after(() => redis.disconnect())
+    const things: [thing: unknown, cure: RegExp][] = [
+      [redis, /redisStore\(client\)/],
+      [client, /the URL, 'redis:\/\/host'/],
+      [new RedisStore({ client }), /store of connect-redis.*'redis:\/\/host'/],
+      [new MemoryStore(), /fromExpressStore\(store\)/],
+      [new MemcacheClient({ server: '127.0.0.1:1' }), /memcachedStore\(client\)/],
+      [memoryStore, /call it/],
+      [RedisStore, /call it/],
+      [Promise.resolve(memoryStore()), /await it/],
+    ]
+    for (const [thing, cure] of things)
+      assertRefused({ store: thing }, /^koa-server-session: store must be a URL or a store/, cure)
+  })
+
+  it('in this process’s memory is warned about in production', async (test) => {
+    const warnings = await collectWarnings(test)
+    const environment = process.env['NODE_ENV']
+    test.after(() => {
+      if (environment === undefined) delete process.env['NODE_ENV']
+      else process.env['NODE_ENV'] = environment
+    })
+    process.env['NODE_ENV'] = 'development'
+    await check({ store: 'memory' }).store.close?.()
+    assert.deepEqual(await warnings(), [])
+    process.env['NODE_ENV'] = 'production'
+    await check({ store: 'memory:' }).store.close?.()
+    assert.deepEqual(
+      (await warnings()).map(({ code }) => code),
+      ['SESSION_STORE_MEMORY'],
+    )
   })
 
   it('is made when all else is right, because nobody would close it', () => {
@@ -174,6 +279,55 @@ describe('idleTimeout and absoluteTimeout', () => {
       }
     }
   })
+})
+
+describe('timeouts that were hardly meant', () => {
+  const DAY = 86_400_000
+  const cases: [title: string, options: object, code: string | undefined, said?: RegExp][] = [
+    ['none', {}, undefined],
+    ['both', { idleTimeout: 7 * DAY, absoluteTimeout: 30 * DAY }, undefined],
+    ['both the same', { idleTimeout: 7 * DAY, absoluteTimeout: 7 * DAY }, undefined],
+    ['an idle timeout below the default', { idleTimeout: 600_000 }, undefined],
+    ['an absolute timeout above the default', { absoluteTimeout: 30 * DAY }, undefined],
+    [
+      'an idle timeout of a week alone',
+      { idleTimeout: 7 * DAY },
+      'SESSION_TIMEOUTS_CONTRADICT',
+      /^session\(\): idleTimeout \(7 days\) is longer than absoluteTimeout \(8 hours, the default\), so a session ends after 8 hours/,
+    ],
+    [
+      'an absolute timeout of ten minutes alone',
+      { absoluteTimeout: 600_000 },
+      'SESSION_TIMEOUTS_CONTRADICT',
+      /idleTimeout \(30 minutes, the default\) is longer than absoluteTimeout \(10 minutes\), so a session ends after 10 minutes/,
+    ],
+    [
+      'an idle timeout above the absolute one',
+      { idleTimeout: 2 * DAY, absoluteTimeout: 1.5 * DAY },
+      'SESSION_TIMEOUTS_CONTRADICT',
+      /idleTimeout \(2 days\) is longer than absoluteTimeout \(1\.5 days\)/,
+    ],
+    [
+      'minutes',
+      { idleTimeout: 30 },
+      'SESSION_TIMEOUT_SHORT',
+      /idleTimeout is 30 milliseconds\. Were seconds, minutes or days meant\?/,
+    ],
+    ['seconds', { idleTimeout: 1800 }, 'SESSION_TIMEOUT_SHORT', /idleTimeout is 1800 milliseconds/],
+    ['hours', { absoluteTimeout: 8 }, 'SESSION_TIMEOUT_SHORT', /absoluteTimeout is 8 milliseconds/],
+  ]
+  for (const [title, options, code, said] of cases) {
+    it(`${title}: ${code ? `the warning ${code}, once` : 'no warning'}`, async (test) => {
+      const warnings = await collectWarnings(test)
+      check(options)
+      const heard = await warnings()
+      assert.deepEqual(
+        heard.map((warning) => warning.code),
+        code ? [code] : [],
+      )
+      assert.match(heard[0]?.message ?? '', said ?? /^$/)
+    })
+  }
 })
 
 describe('maxRecordBytes', () => {

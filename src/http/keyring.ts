@@ -1,25 +1,35 @@
 import { createSecretKey, hkdfSync, timingSafeEqual, type KeyObject } from 'node:crypto'
 import Keygrip from 'keygrip'
-import { SessionError } from '../errors.ts'
+import { Checks } from '../checks.ts'
+import type { SessionError } from '../errors.ts'
 
-/** Signing secrets, newest first; entries that are `undefined` are left out. Or a Keygrip of your own. */
+/**
+ * Signing secrets, newest first. Entries that are `undefined` or empty are left out, as environment variables are that
+ * are not set. Or a Keygrip of your own.
+ */
 export type Keys = readonly (string | Buffer | undefined)[] | Keygrip
 
 const MIN_KEY_BYTES = 16
 const HOW_TO_MAKE_ONE = 'Make one with: npx koa-server-session secret'
 
+// No message shows a value: it may be a secret.
+const checks = new Checks('koa-server-session')
+
 /** Signs with the newest key, and tells which key signed. Compatible with Keygrip's SHA-256 signatures. */
 export interface Keyring {
-  /** Whether the same question always gets the same answer. A Keygrip of the user's may change its keys at any time. */
+  /** Whether the same question always gets the same answer. A Keygrip of the application may change its keys at any time. */
   readonly isFixed: boolean
   sign(text: string): string
   /** The index of the key that made this signature; -1 if none did. */
   indexOf(text: string, signature: string): number
-  /** A 256-bit key for another purpose from each secret, newest first (HKDF, RFC 5869). Throws for a Keygrip, which hides its secrets. */
+  /**
+   * A 256-bit key for another purpose from each secret, newest first (HKDF, RFC 5869). Throws `ERR_SESSION_OPTION` for a
+   * Keygrip, which hides its secrets.
+   */
   derive(purpose: string): KeyObject[]
 }
 
-/** Throws `ERR_SESSION_OPTION` that says what to do. No message contains a key. */
+/** The keyring of these keys. Throws `ERR_SESSION_OPTION` if they cannot sign; no message contains a key. */
 export function keyringOf(keys: Keys): Keyring {
   if (isKeygrip(keys)) {
     return {
@@ -27,25 +37,26 @@ export function keyringOf(keys: Keys): Keyring {
       sign: (text) => keys.sign(text),
       indexOf: (text, signature) => keys.index(text, signature),
       derive() {
-        throw wrong('encrypt needs the secrets themselves: pass keys as a list, not as a Keygrip.')
+        throw checks.refusal('encrypt needs the secrets themselves: pass keys as a list, not as a Keygrip.')
       },
     }
   }
-  if (!Array.isArray(keys)) throw wrong('keys must be a list of secrets, newest first, or a Keygrip.')
+  if (typeof keys === 'string' || Buffer.isBuffer(keys))
+    throw checks.refusal('keys must be a list of secrets, newest first. Write keys: [secret].')
+  if (!Array.isArray(keys)) throw checks.wrong('keys', 'must be a list of secrets, newest first, or a Keygrip')
   const secrets = keys.flatMap((key: unknown, index) => {
-    if (key === undefined) return []
-    if (typeof key !== 'string' && !Buffer.isBuffer(key)) throw wrong(`keys[${index}] must be a string or a Buffer.`)
-    if (Buffer.byteLength(key) < MIN_KEY_BYTES) {
-      throw wrong(
-        `keys[${index}] has ${Buffer.byteLength(key)} bytes; a signing secret needs at least ${MIN_KEY_BYTES}. ${HOW_TO_MAKE_ONE}`,
-      )
-    }
-    return createSecretKey(Buffer.from(key))
+    if (key === undefined || key === '') return []
+    const name = `keys[${index}]`
+    if (typeof key !== 'string' && !Buffer.isBuffer(key)) throw checks.wrong(name, 'must be a string or a Buffer')
+    if (Buffer.byteLength(key) >= MIN_KEY_BYTES) return createSecretKey(Buffer.from(key))
+    const rule = `a signing secret needs at least ${MIN_KEY_BYTES}. ${HOW_TO_MAKE_ONE}`
+    throw checks.refusal(`${name} has ${Buffer.byteLength(key)} bytes; ${rule}`)
   })
-  // One Keygrip a key, so that verifying is one HMAC and says which key it was; and as a KeyObject, because an HMAC
-  // with a Buffer is several times slower on Node 24.
+  // One Keygrip for each key, so that verifying tells which key it was. KeyObjects, because an HMAC with a Buffer is
+  // several times slower on Node 24.
   const signers = secrets.map((secret) => new Keygrip([secret as unknown as string], 'sha256'))
-  if (signers.length === 0) throw wrong(`keys holds no secret: is the environment variable set? ${HOW_TO_MAKE_ONE}`)
+  if (signers.length === 0)
+    throw checks.refusal(`keys holds no secret. Is the environment variable set? ${HOW_TO_MAKE_ONE}`)
   return {
     isFixed: true,
     sign: (text) => (signers[0] as Keygrip).sign(text),
@@ -57,16 +68,17 @@ export function keyringOf(keys: Keys): Keyring {
   }
 }
 
-/** Where there is neither the option nor `app.keys`. */
+/** Throws, because there is neither the option `keys` nor `app.keys`. */
 export function noKeys(): never {
-  throw wrong(
-    `there are no keys to sign the session cookie with. Pass session({ keys: [secret] }), or set app.keys (of the outermost application, where one is mounted in another). ${HOW_TO_MAKE_ONE}`,
+  throw checks.refusal(
+    'there are no keys to sign the session cookie with. Pass session({ keys: [secret] }), or set app.keys (of the ' +
+      `outermost application, if one is mounted in another). ${HOW_TO_MAKE_ONE}`,
   )
 }
 
-/** The same, where `app.keys` cannot be asked yet. */
+/** The error of `sessions.open` while `app.keys` cannot be asked. */
 export function keysNotSeenYet(): SessionError {
-  return wrong(
+  return checks.refusal(
     'sessions.open has no keys to verify cookies with: app.keys is known from the first request on. ' +
       'Pass session({ keys }) instead.',
   )
@@ -79,8 +91,4 @@ function isKeygrip(keys: Keys): keys is Keygrip {
 
 function isEqual(signature: string, other: string): boolean {
   return signature.length === other.length && timingSafeEqual(Buffer.from(signature), Buffer.from(other))
-}
-
-function wrong(sentence: string): SessionError {
-  return new SessionError('ERR_SESSION_OPTION', `koa-server-session: ${sentence}`)
 }

@@ -1,13 +1,6 @@
 import type { Instant, Milliseconds } from '../units.ts'
 import type { Entry } from './entry.ts'
 
-/** A hundred years: beyond it, the calendars of cookies and stores end. */
-export const MAX_TIMEOUT: Milliseconds = 100 * 365 * 24 * 60 * 60 * 1000
-
-export function isTimeout(value: unknown): value is Milliseconds {
-  return typeof value === 'number' && value > 0 && value <= MAX_TIMEOUT
-}
-
 /** What is stored of one session. Immutable; its version and its end are the store's to keep. */
 export interface SessionRecord extends Terms {
   readonly createdAt: Instant

@@ -1,4 +1,5 @@
 import { fileURLToPath } from 'node:url'
+import { nearest } from '../checks.ts'
 import { SessionError } from '../errors.ts'
 import type { Store } from '../store.ts'
 import { fileStore } from './file.ts'
@@ -26,8 +27,6 @@ const OPENERS: ReadonlyMap<string, Opener> = new Map<string, Opener>([
 
 const SCHEME = /^([a-z][a-z0-9+.-]{0,31}):/i
 const DEFAULT_DIRECTORY = '.sessions'
-/** Where sessions are if nobody says otherwise. */
-export const DEFAULT_STORE: string = `file:${DEFAULT_DIRECTORY}`
 
 /**
  * The store that a URL names, so that one environment variable can choose it.
@@ -50,10 +49,12 @@ export function storeFromUrl(url: string): Store {
   const bare = OPENERS.get(word)
   if (bare !== undefined) return bare(`${word}:`)
 
+  // A drive of Windows is no scheme.
+  if (/^(?:[./~\\]|[a-z]:[\\/])/i.test(url)) throw wrong('This looks like a path', FILE_FORM)
   const scheme = SCHEME.exec(url)?.[1]?.toLowerCase()
-  if (scheme === undefined) throw wrong('A store is named by a URL or one word', knownSchemes())
+  if (scheme === undefined) throw wrong('A store is named by a URL or one word', didYouMean(word))
   const open = OPENERS.get(scheme)
-  if (open === undefined) throw wrong(`There is no store for "${scheme}:"`, knownSchemes())
+  if (open === undefined) throw wrong(`There is no store for "${scheme}:"`, didYouMean(scheme))
   return open(url)
 }
 
@@ -79,6 +80,7 @@ function filesOf(url: string): { directory: string; durable: boolean } {
 }
 
 function pathOf(address: string): string {
+  if (/^~(?:\/|$)/.test(address)) throw wrong('Only a shell knows what ~ means', FILE_FORM)
   try {
     const path = address.startsWith('//') ? fileURLToPath(`file:${address}`) : decodeURIComponent(address)
     if (!path.includes('\0')) return path
@@ -90,7 +92,12 @@ function refuseMore(url: string): void {
   if (!url.endsWith(':')) throw wrong(`Nothing may follow "${url.slice(0, url.indexOf(':') + 1)}"`, knownSchemes())
 }
 
-const FILE_FORM = 'The form is file:./directory or file:///directory, and ?durable=true after it if wanted.'
+const FILE_FORM = 'A directory is written file:./directory or file:///directory, with ?durable=true after it if wanted.'
+
+function didYouMean(word: string): string {
+  const similar = nearest(word, [...OPENERS.keys()])
+  return similar === undefined ? knownSchemes() : `Did you mean ${similar}:?`
+}
 
 function knownSchemes(): string {
   return `The stores are: ${[...OPENERS.keys()].map((scheme) => `${scheme}:`).join(', ')}.`

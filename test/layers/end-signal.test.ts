@@ -7,27 +7,27 @@ import { EndSignal } from '../../src/layers/ends/end-signal.ts'
 import { collectedAll } from '../support/processes/garbage.ts'
 import { discreet } from '../support/secrecy.ts'
 
-describe('the signal of a session’s end', () => {
+describe('the signal of an ending', () => {
   it('is aborted once, with ERR_SESSION_ENDED as the reason', async () => {
-    const endSignal = new EndSignal()
+    const ending = new EndSignal()
     let count = 0
-    endSignal.signal.addEventListener('abort', () => count++)
-    assert.equal(endSignal.signal.aborted, false)
-    endSignal.end()
-    endSignal.end()
-    assert.deepEqual([endSignal.signal.aborted, count], [true, 1])
-    assert.ok(discreet('ERR_SESSION_ENDED')(endSignal.signal.reason))
-    assert.throws(() => endSignal.signal.throwIfAborted(), discreet('ERR_SESSION_ENDED'))
+    ending.signal.addEventListener('abort', () => count++)
+    assert.equal(ending.signal.aborted, false)
+    ending.end()
+    ending.end()
+    assert.deepEqual([ending.signal.aborted, count], [true, 1])
+    assert.ok(discreet('ERR_SESSION_ENDED')(ending.signal.reason))
+    assert.throws(() => ending.signal.throwIfAborted(), discreet('ERR_SESSION_ENDED'))
   })
 
   it('works with all that Node does with signals', async () => {
-    const endSignal = new EndSignal()
-    const heard = once(endSignal.signal, 'abort')
-    const slept = after(60_000, undefined, { signal: endSignal.signal, ref: false })
-    const either = AbortSignal.any([endSignal.signal, new AbortController().signal])
+    const ending = new EndSignal()
+    const heard = once(ending.signal, 'abort')
+    const slept = after(60_000, undefined, { signal: ending.signal, ref: false })
+    const either = AbortSignal.any([ending.signal, new AbortController().signal])
     let byProperty = false
-    endSignal.signal.onabort = () => (byProperty = true)
-    endSignal.end()
+    ending.signal.onabort = () => (byProperty = true)
+    ending.end()
     await heard
     await assert.rejects(slept, { name: 'AbortError' })
     assert.deepEqual([either.aborted, byProperty], [true, true])
@@ -35,15 +35,15 @@ describe('the signal of a session’s end', () => {
 
   it('tells its listeners in the place where it was asked for, whoever ends the session', () => {
     const place = new AsyncLocalStorage<string>()
-    const endSignal = place.run('the listener’s request', () => new EndSignal())
+    const ending = place.run('the listener’s request', () => new EndSignal())
     const seen: unknown[] = []
-    endSignal.signal.addEventListener('abort', () => seen.push(place.getStore()))
-    place.run('the request of an administrator', () => endSignal.end())
+    ending.signal.addEventListener('abort', () => seen.push(place.getStore()))
+    place.run('the request of an administrator', () => ending.end())
     assert.deepEqual(seen, ['the listener’s request'])
   })
 })
 
-describe('the hold on an end signal', () => {
+describe('the hold on an ending', () => {
   it('is firm while anybody listens, however that is done, and loose when the last has gone', () => {
     const { signal, hold } = new EndSignal()
     const isFirm = (): boolean => hold.listenedTo !== undefined
@@ -81,12 +81,12 @@ describe('the hold on an end signal', () => {
       return hold
     })
     await collectedAll()
-    assert.equal(holds[0]?.endSignal.deref(), undefined)
-    holds[1]?.endSignal.deref()?.end()
+    assert.equal(holds[0]?.ending.deref(), undefined)
+    holds[1]?.ending.deref()?.end()
     assert.deepEqual(heard, [1])
     await collectedAll()
     assert.deepEqual(
-      holds.map(({ endSignal }) => endSignal.deref() === undefined),
+      holds.map(({ ending }) => ending.deref() === undefined),
       [true, true, false],
     )
   })
@@ -94,7 +94,7 @@ describe('the hold on an end signal', () => {
   it('does not let go while somebody has the signal alone', async () => {
     const { signal, hold } = new EndSignal()
     await collectedAll()
-    hold.endSignal.deref()?.end()
+    hold.ending.deref()?.end()
     assert.equal(signal.aborted, true)
   })
 })

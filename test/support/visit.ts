@@ -16,7 +16,7 @@ export type AnySession = Session<Record<string, any>>
 
 /** What a request does with its session, without the request. */
 export interface Visit {
-  copy: WorkingCopy
+  state: WorkingCopy
   readonly session: AnySession
   /** What the end of a request does. */
   end(): Promise<CommitOutcome>
@@ -49,26 +49,26 @@ export function visits(options: Partial<LifecycleOptions> & { store?: Store; sou
     diagnostics,
   )
 
-  function visit(open: (host: SessionHost) => WorkingCopy): Visit {
-    const host: SessionHost = {
-      async save(copy) {
-        if ((await lifecycle.commit(copy)) === 'gone') throw gone()
+  function visit(open: (actions: SessionHost) => WorkingCopy): Visit {
+    const actions: SessionHost = {
+      async save(state) {
+        if ((await lifecycle.commit(state)) === 'gone') throw gone()
       },
-      reload: (copy) => lifecycle.reload(copy),
-      update: (copy, change) => lifecycle.update(copy, change),
-      async regenerate(copy, how) {
-        made.copy = await lifecycle.regenerate(copy, how, host)
+      reload: (state) => lifecycle.reload(state),
+      update: (state, change) => lifecycle.update(state, change),
+      async regenerate(state, how) {
+        made.state = await lifecycle.regenerate(state, how, actions)
       },
-      destroy: (copy) => lifecycle.destroy(copy),
-      signalOf: (copy) => lifecycle.signalOf(copy),
+      destroy: (state) => lifecycle.destroy(state),
+      signalOf: (state) => lifecycle.signalOf(state),
       sealedBy: () => made.seal,
     }
     const made: Visit = {
-      copy: open(host),
+      state: open(actions),
       get session() {
-        return sessionOf(made.copy) as AnySession
+        return sessionOf(made.state) as AnySession
       },
-      end: async () => lifecycle.commit(made.copy),
+      end: async () => lifecycle.commit(made.state),
       seal: undefined,
     }
     return made
@@ -79,18 +79,18 @@ export function visits(options: Partial<LifecycleOptions> & { store?: Store; sou
     diagnostics,
     signals,
     store,
-    stranger: () => visit((host) => lifecycle.create(host)),
+    stranger: () => visit((actions) => lifecycle.create(actions)),
     async returning(key) {
       const found = await lifecycle.load(key)
       if (!found) throw new Error('There is no such session.')
-      return visit((host) => lifecycle.open(host, key, found))
+      return visit((actions) => lifecycle.open(actions, key, found))
     },
     async stored(data) {
       const visit = made.stranger()
-      visit.copy.mustCreate = true
+      visit.state.mustCreate = true
       Object.assign(visit.session, data)
       await visit.end()
-      return visit.copy.key
+      return visit.state.key
     },
   }
   return made
