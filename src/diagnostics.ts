@@ -76,6 +76,17 @@ const untimed: Record<Untimed, Channel> = {
   suspicious: channel('koa-server-session:suspicious'),
 }
 
+/**
+ * Tells the listener everything that is published, for as long as the process lives; of a tracing channel the last
+ * message, which names the outcome.
+ */
+export function observe(listener: (name: Timed | Untimed, message: DiagnosticMessage) => void): void {
+  for (const name of Object.keys(timed) as Timed[])
+    timed[name].asyncEnd.subscribe((message) => listener(name, message as DiagnosticMessage))
+  for (const name of Object.keys(untimed) as Untimed[])
+    untimed[name].subscribe((message) => listener(name, message as DiagnosticMessage))
+}
+
 /** The counters and channels of one middleware. Costs a comparison where nobody listens. */
 export class Diagnostics {
   readonly cookieName: string

@@ -2,6 +2,7 @@ import type Koa from 'koa'
 import { Diagnostics } from './diagnostics.ts'
 import { enter, holderOf } from './http/context.ts'
 import { SessionCookie } from './http/cookie.ts'
+import { explained } from './http/debug.ts'
 import { keyringOf, noKeys, type Keyring } from './http/keyring.ts'
 import { exposeSession, runInContext, warnIfReadTooEarly } from './http/koa.ts'
 import type { Services } from './http/lookup.ts'
@@ -59,5 +60,5 @@ export function session<Data extends object = SessionData>(options: SessionOptio
   }
 
   const parts = { owner: middleware, options: checked, services, stack, diagnostics, useKeys }
-  return Object.assign(middleware, operationsOf<Data>(parts))
+  return Object.assign(explained(middleware, cookie), operationsOf<Data>(parts))
 }
