@@ -67,7 +67,7 @@ async function time({ run, isAsync, ...step }: Case): Promise<Step> {
 }
 
 const refuse = async (): Promise<never> => Promise.reject(new Error('not here'))
-const ACTIONS: SessionHost = {
+const HOST: SessionHost = {
   save: refuse,
   reload: refuse,
   update: refuse,
@@ -93,28 +93,28 @@ function lifecycleOver(store: Store): { lifecycle: Lifecycle; cache: Store } {
 
 type Data = Record<string, unknown>
 
-function dataOf(state: WorkingCopy): Data {
-  return sessionOf(state) as unknown as Data
+function dataOf(copy: WorkingCopy): Data {
+  return sessionOf(copy) as unknown as Data
 }
 
 async function stored(lifecycle: Lifecycle, size: number): Promise<{ key: string; found: Found }> {
-  const state = lifecycle.create(ACTIONS)
+  const copy = lifecycle.create(HOST)
   const things = Array.from({ length: size / 66 }, (_, n) => ({
     sku: `sku-${n}`,
     title: 'A thing',
     quantity: 1,
     price: 1999,
   }))
-  Object.assign(dataOf(state), someData('user-1'), size > 0 && { cart: things })
-  await lifecycle.commit(state)
-  return { key: state.key, found: state.found as Found }
+  Object.assign(dataOf(copy), someData('user-1'), size > 0 && { cart: things })
+  await lifecycle.commit(copy)
+  return { key: copy.key, found: copy.found as Found }
 }
 
 async function stepCases(directory: string): Promise<Case[]> {
   const cookie = new SessionCookie({ name: 'sid' }, new Diagnostics('sid'))
   cookie.useKeys(keyringOf([KEY]))
-  const id = newToken()
-  const [pair] = cookie.write(id, false).split(';')
+  const token = newToken()
+  const [pair] = cookie.write(token, false).split(';')
   // A new string each time, as a request brings one.
   const headers = Array.from({ length: 1024 }, (_, n) => `theme=dark; ${pair}; n=${n}`)
   let turn = 0
@@ -127,12 +127,12 @@ async function stepCases(directory: string): Promise<Case[]> {
   const large = await stored(memory.lifecycle, 20_000)
 
   const open = ({ key, found }: { key: string; found: Found }): WorkingCopy =>
-    memory.lifecycle.open(ACTIONS, key, found, id)
+    memory.lifecycle.open(HOST, key, found, token)
   const writer = async (): Promise<unknown> => {
     const found = (await memory.cache.load(inMemory.key)) as Found
-    const state = memory.lifecycle.open(ACTIONS, inMemory.key, found, id)
-    dataOf(state)['views'] = turn++
-    return memory.lifecycle.commit(state)
+    const copy = memory.lifecycle.open(HOST, inMemory.key, found, token)
+    dataOf(copy)['views'] = turn++
+    return memory.lifecycle.commit(copy)
   }
   const response = new ServerResponse(new IncomingMessage(null as never))
   const isOfWarmRead = true
@@ -149,9 +149,9 @@ async function stepCases(directory: string): Promise<Case[]> {
     { name: 'touch: not due', run: () => memory.lifecycle.touch(inMemory.key, inMemory.found), isOfWarmRead },
     { name: 'headers: Vary set, and removed again', run: () => vary(response), isOfWarmRead },
     { name: 'cookie: wrong signature (one HMAC)', run: () => cookie.read(unknown) },
-    { name: 'cookie: write (one HMAC)', run: () => cookie.write(id, false) },
-    { name: 'id: a new one', run: newToken },
-    { name: 'id: its key (SHA-256)', run: () => keyOf(id) },
+    { name: 'cookie: write (one HMAC)', run: () => cookie.write(token, false) },
+    { name: 'token: a new one', run: newToken },
+    { name: 'token: its key (SHA-256)', run: () => keyOf(token) },
     { name: 'cache: hit, files (one look at the directory)', run: () => files.cache.load(inFiles.key) },
     { name: 'session: open and read a small object', run: () => dataOf(open(inMemory))['user'] },
     { name: 'session: 20 kB, a string', run: () => readAndCommit(open(large), 'userId') },
@@ -164,9 +164,9 @@ async function stepCases(directory: string): Promise<Case[]> {
     to.removeHeader('Vary')
   }
 
-  function readAndCommit(state: WorkingCopy, name: string): unknown {
-    sink = dataOf(state)[name]
-    return memory.lifecycle.commit(state)
+  function readAndCommit(copy: WorkingCopy, name: string): unknown {
+    sink = dataOf(copy)[name]
+    return memory.lifecycle.commit(copy)
   }
 }
 

@@ -2,7 +2,7 @@ import { AsyncResource } from 'node:async_hooks'
 import type { Milliseconds } from './units.ts'
 
 /** One operation under way. */
-export interface Waiting {
+export interface Operation {
   /** When it is late, as `performance.now()` counts. */
   readonly until: number
   giveUp: () => void
@@ -16,7 +16,7 @@ export interface Waiting {
 export class Deadline {
   readonly length: Milliseconds
   /** In the order in which they will be late. */
-  readonly #waiting = new Set<Waiting>()
+  readonly #underWay = new Set<Operation>()
   #timer: NodeJS.Timeout | undefined
   // A timer belongs to the request in which it is set, and would keep it for as long as there is one.
   readonly #place = new AsyncResource('Deadline')
@@ -26,21 +26,21 @@ export class Deadline {
   }
 
   /** Calls `giveUp` when the time is over, unless `end` comes first. */
-  begin(giveUp: () => void): Waiting {
-    const waiting: Waiting = { until: performance.now() + this.length, giveUp }
-    this.#waiting.add(waiting)
+  begin(giveUp: () => void): Operation {
+    const operation: Operation = { until: performance.now() + this.length, giveUp }
+    this.#underWay.add(operation)
     if (!this.#timer) this.#wait(this.length)
-    else if (this.#waiting.size === 1) this.#timer.ref()
-    return waiting
+    else if (this.#underWay.size === 1) this.#timer.ref()
+    return operation
   }
 
   /** `false`: too late, it was given up. */
-  end(waiting: Waiting): boolean {
-    const isInTime = this.#waiting.delete(waiting)
+  end(operation: Operation): boolean {
+    const isInTime = this.#underWay.delete(operation)
     // A set that has grown old keeps what was in it until a full collection: let that not be a whole request.
-    waiting.giveUp = nothing
+    operation.giveUp = nothing
     // The timer stays set, because the next operation will want it again.
-    if (isInTime && this.#waiting.size === 0) this.#timer?.unref()
+    if (isInTime && this.#underWay.size === 0) this.#timer?.unref()
     return isInTime
   }
 
@@ -51,11 +51,11 @@ export class Deadline {
   #look(): void {
     this.#timer = undefined
     const now = performance.now()
-    for (const waiting of this.#waiting) {
+    for (const operation of this.#underWay) {
       // A timer may be early, and this one was set for an operation that has settled since.
-      if (waiting.until > now) return this.#wait(Math.ceil(waiting.until - now))
-      this.#waiting.delete(waiting)
-      waiting.giveUp()
+      if (operation.until > now) return this.#wait(Math.ceil(operation.until - now))
+      this.#underWay.delete(operation)
+      operation.giveUp()
     }
   }
 }

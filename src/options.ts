@@ -8,7 +8,7 @@ import { checkCookie, type CheckedCookie } from './options/cookie.ts'
 import { CACHE_CURES, OPTION_CURES, cureOfStore } from './options/cures.ts'
 import { Codec, type Serializer } from './record/codec.ts'
 import type { Store } from './store.ts'
-import { storeFromUrl } from './stores/url.ts'
+import { DEFAULT_STORE, storeFromUrl } from './stores/url.ts'
 import { TIMEOUT_RULE, doubtAbout, isTimeout, type Timeouts } from './timeouts.ts'
 import type { Milliseconds } from './units.ts'
 
@@ -70,7 +70,6 @@ export interface CheckedOptions extends Timeouts {
 }
 
 const MINUTE: Milliseconds = 60_000
-const DEFAULT_STORE = 'file:.sessions'
 const DEFAULT_TIMEOUTS: Timeouts = { idleTimeout: 30 * MINUTE, absoluteTimeout: 8 * 60 * MINUTE }
 
 /** The names of all options. */

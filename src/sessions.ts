@@ -9,9 +9,8 @@ import { openSession } from './http/socket.ts'
 import type { StoreStack } from './layers/stack.ts'
 import type { CheckedOptions } from './options.ts'
 import type { SessionSummary } from './session/subjects.ts'
-import { isKey } from './session/token.ts'
 import type { Session, SessionData } from './session/types.ts'
-import type { Key } from './units.ts'
+import { isKey, type Key } from './units.ts'
 
 /** A Koa middleware, and the operations that belong to no single request. */
 export interface Sessions<Data extends object = SessionData> {

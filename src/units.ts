@@ -7,6 +7,8 @@ export type Instant = number
 /** The name of a record in a store: 64 hexadecimal digits, the SHA-256 of a session's id. Safe as a file name. */
 export type Key = string
 
+const KEY = /^[0-9a-f]{64}$/
+
 /** A number that only grows, per key. */
 export type Version = number
 
@@ -32,6 +34,11 @@ export function settle<Answer, Result>(
     return failed(error)
   }
   return isPromise(answer) ? answer.then(answered, failed) : answered(answer)
+}
+
+/** Whether this has the form of a key. */
+export function isKey(key: unknown): key is Key {
+  return typeof key === 'string' && KEY.test(key)
 }
 
 /** Whether an answer is still to come. */

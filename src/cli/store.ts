@@ -5,13 +5,12 @@ import { guarded } from '../layers/guarded.ts'
 import { keyringOf } from '../http/keyring.ts'
 import type { Found, Store } from '../store.ts'
 import { isRoot } from '../stores/file/layout.ts'
-import { directoryOfUrl, storeFromUrl } from '../stores/url.ts'
+import { DEFAULT_STORE, directoryOfUrl, storeFromUrl } from '../stores/url.ts'
 import { Subjects } from '../session/subjects.ts'
 import type { Key, Milliseconds } from '../units.ts'
 
 /** A person or a nightly job waits longer than a request does. */
 const DEADLINE: Milliseconds = 10_000
-const DEFAULT_STORE = 'file:.sessions'
 
 /** A store as the command uses it: the library's own way to it, without the cache. */
 export interface OpenStore {

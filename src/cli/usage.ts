@@ -1,5 +1,5 @@
 import { SessionError } from '../errors.ts'
-import { isKey } from '../session/token.ts'
+import { isKey } from '../units.ts'
 
 /** The error for arguments that are wrong. The sentence repeats no values, which may have been meant for elsewhere. */
 export function wrong(sentence: string): SessionError {

@@ -26,7 +26,7 @@ export interface CookieOptions {
 
 /** A cookie that we signed. */
 export interface Verified {
-  readonly id: string
+  readonly token: string
   readonly key: Key
   /** Which of the keys signed it: 0 is the newest. */
   readonly keyIndex: number
@@ -37,10 +37,10 @@ export interface Verified {
  * the form of ours does not count, lest it hides the real one.
  */
 const MAX_CANDIDATES = 4
-const ID_LENGTH = 43
+const TOKEN_LENGTH = 43
 const SIGNATURE = /^[A-Za-z0-9_-]+$/
 
-/** What the browser holds: `<name>=<id>.<signature>`. The signature covers the name, so that no cookie stands in for another. */
+/** What the browser holds: `<name>=<token>.<signature>`. The signature covers the name, so that no cookie stands in for another. */
 export class SessionCookie {
   readonly name: string
   readonly #options: CookieOptions
@@ -95,7 +95,7 @@ export class SessionCookie {
       const cookie = this.#verify(next.value)
       if (cookie === 'malformed') continue
       candidates++
-      if (cookie !== 'forged' && !verified.some(({ id }) => id === cookie.id)) verified.push(cookie)
+      if (cookie !== 'forged' && !verified.some(({ token }) => token === cookie.token)) verified.push(cookie)
     }
     return verified
   }
@@ -115,27 +115,27 @@ export class SessionCookie {
 
   #verify(value: string): Verified | 'malformed' | 'forged' {
     // Whatever has not the length and alphabet of ours costs no crypto, and is not worth a word.
-    if (value.length !== this.#valueLength || value[ID_LENGTH] !== '.') return 'malformed'
+    if (value.length !== this.#valueLength || value[TOKEN_LENGTH] !== '.') return 'malformed'
     const known = this.#verified.get(value) // nothing is there if the keys are not fixed
     if (known) return known
-    const id = value.slice(0, ID_LENGTH)
-    const signature = value.slice(ID_LENGTH + 1)
-    if (!isToken(id) || !SIGNATURE.test(signature)) return 'malformed'
-    const keyIndex = this.#keys.indexOf(`${this.name}=${id}`, signature)
+    const token = value.slice(0, TOKEN_LENGTH)
+    const signature = value.slice(TOKEN_LENGTH + 1)
+    if (!isToken(token) || !SIGNATURE.test(signature)) return 'malformed'
+    const keyIndex = this.#keys.indexOf(`${this.name}=${token}`, signature)
     if (keyIndex === -1) {
       this.#diagnostics.stats.suspicious++
       this.#diagnostics.report('suspicious', { reason: 'signature' })
       return 'forged'
     }
     // Copies, because a part of a string keeps the whole of it in memory: here, all cookies that the browser sent.
-    const cookie = { id: copyOf(id), key: keyOf(id), keyIndex }
+    const cookie = { token: copyOf(token), key: keyOf(token), keyIndex }
     if (this.#keys.isFixed) this.#verified.set(copyOf(value), cookie)
     return cookie
   }
 
   /** The whole header value. `until`: a persistent cookie's end; absent: the cookie ends with the browser. */
-  write(id: string, isSecure: boolean, until?: Instant): string {
-    const value = `${id}.${this.#keys.sign(`${this.name}=${id}`)}`
+  write(token: string, isSecure: boolean, until?: Instant): string {
+    const value = `${token}.${this.#keys.sign(`${this.name}=${token}`)}`
     if (until === undefined) return this.#assignment + value + this.#attributes(isSecure)
     const seconds = Math.max(0, Math.floor((until - Date.now()) / 1000))
     return `${this.#assignment}${value}; Max-Age=${seconds}; Expires=${new Date(until).toUTCString()}${this.#attributes(isSecure)}`
@@ -160,7 +160,7 @@ function copyOf(text: string): string {
 }
 
 function lengthOfValues(keyring: Keyring): number {
-  return ID_LENGTH + 1 + keyring.sign('').length
+  return TOKEN_LENGTH + 1 + keyring.sign('').length
 }
 
 function capitalized(word: string): string {

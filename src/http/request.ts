@@ -26,7 +26,7 @@ export class RequestSession implements Holder, SessionHost {
   /** Why the session could not be loaded. */
   #failure: unknown
   /** Made when the session is first touched. */
-  #state: WorkingCopy | undefined
+  #copy: WorkingCopy | undefined
   /** Sessions that `ctx.session = null` ended, until the end of the request. */
   #toDestroy: WorkingCopy[] | undefined
   /** Whether the visitor's cookie is not the one that the session needs. */
@@ -69,16 +69,18 @@ export class RequestSession implements Holder, SessionHost {
 
   /** The public id of the session that came or that was used. */
   get id(): Key | undefined {
-    return this.#state?.key ?? this.#cookie?.key
+    return this.#copy?.key ?? this.#cookie?.key
   }
 
   #use(): WorkingCopy {
-    if (this.#state) return this.#state
+    if (this.#copy) return this.#copy
     const { lifecycle, onStoreError } = this.#services
     if (this.#failure && onStoreError === 'throw') throw this.#failure
-    this.#state =
-      this.#found && this.#cookie ? lifecycle.open(this, this.#cookie.key, this.#found, this.#cookie.id) : this.#new()
-    return this.#state
+    this.#copy =
+      this.#found && this.#cookie
+        ? lifecycle.open(this, this.#cookie.key, this.#found, this.#cookie.token)
+        : this.#new()
+    return this.#copy
   }
 
   #new(): WorkingCopy {
@@ -87,24 +89,24 @@ export class RequestSession implements Holder, SessionHost {
 
   /** `ctx.session = …`: null ends the session, an object becomes its data. */
   replace(data: unknown): void {
-    const state = this.#use()
+    const copy = this.#use()
     if (data === null || data === undefined) {
-      if (state.phase !== 'open') return
-      this.#toDestroy = [...(this.#toDestroy ?? []), state]
-      state.phase = 'destroyed'
+      if (copy.phase !== 'open') return
+      this.#toDestroy = [...(this.#toDestroy ?? []), copy]
+      copy.phase = 'destroyed'
       return
     }
     if (typeof data !== 'object' || Array.isArray(data)) {
       throw new TypeError('ctx.session must be set to an object with the data, or to null to end the session.')
     }
-    if (state.phase === 'destroyed') this.#state = this.#new()
-    replaceData(this.#state as WorkingCopy, data)
+    if (copy.phase === 'destroyed') this.#copy = this.#new()
+    replaceData(this.#copy as WorkingCopy, data)
   }
 
   /** After the handlers: commits, and completes the response's headers. Rejects with what the commit rejects with. */
   finish(): Awaitable<void> {
     if (this.#toDestroy) return this.#endThenFinish()
-    const outcome = this.#state ? this.#commit(this.#state) : 'unchanged'
+    const outcome = this.#copy ? this.#commit(this.#copy) : 'unchanged'
     if (outcome === 'unchanged' && this.#mustSend) return this.#confirm().then((confirmed) => this.#finished(confirmed))
     return isPromise(outcome) ? outcome.then((late) => this.#finished(late)) : this.#finished(outcome)
   }
@@ -115,7 +117,7 @@ export class RequestSession implements Holder, SessionHost {
    */
   async #confirm(): Promise<CommitOutcome> {
     const key = this.id
-    if (key === undefined || (this.#state && this.#state.phase !== 'open')) return 'unchanged'
+    if (key === undefined || (this.#copy && this.#copy.phase !== 'open')) return 'unchanged'
     try {
       return (await this.#services.lifecycle.load(key)) ? 'unchanged' : 'gone'
     } catch {
@@ -125,34 +127,34 @@ export class RequestSession implements Holder, SessionHost {
   }
 
   async #endThenFinish(): Promise<void> {
-    const ending = this.#toDestroy ?? []
+    const toDestroy = this.#toDestroy ?? []
     this.#toDestroy = undefined
-    for (const state of ending) {
-      state.phase = 'open'
-      await this.destroy(state)
+    for (const copy of toDestroy) {
+      copy.phase = 'open'
+      await this.destroy(copy)
     }
     await this.finish()
   }
 
-  #commit(state: WorkingCopy): Awaitable<CommitOutcome> {
+  #commit(copy: WorkingCopy): Awaitable<CommitOutcome> {
     const { headersSent } = this.#ctx.res
-    if ((this.#failure || (headersSent && !state.found)) && state.phase === 'open' && state.changes()) {
+    if ((this.#failure || (headersSent && !copy.found)) && copy.phase === 'open' && copy.changes()) {
       // The store could not say who this is: a new session would take the place of the visitor's own.
       if (this.#failure) throw this.#failure
       this.#lostToHeaders()
       return 'unchanged'
     }
-    const outcome = this.#services.lifecycle.commit(state)
+    const outcome = this.#services.lifecycle.commit(copy)
     if (headersSent && outcome !== 'unchanged')
       this.#services.diagnostics.report('error', { reason: 'committed after the headers' })
-    return isPromise(outcome) ? this.#noticingTerms(state, outcome) : outcome
+    return isPromise(outcome) ? this.#noticingTerms(copy, outcome) : outcome
   }
 
   /** Whether the cookie has to change with what was committed. */
-  #noticingTerms(state: WorkingCopy, outcome: Promise<CommitOutcome>): Promise<CommitOutcome> {
-    const { found, record } = state
+  #noticingTerms(copy: WorkingCopy, outcome: Promise<CommitOutcome>): Promise<CommitOutcome> {
+    const { found, record } = copy
     return outcome.then((settled) => {
-      if (settled === 'saved' && (!found || endOfCookie(record) !== endOfCookie(state.record))) this.#mustSend = true
+      if (settled === 'saved' && (!found || endOfCookie(record) !== endOfCookie(copy.record))) this.#mustSend = true
       return settled
     })
   }
@@ -169,36 +171,36 @@ export class RequestSession implements Holder, SessionHost {
 
   #finished(outcome: CommitOutcome): void {
     this.#isFinished = true
-    const state = this.#state
+    const copy = this.#copy
     if (outcome === 'unchanged') this.#touch()
     if (outcome === 'gone') this.#response?.withdraw()
     else this.#sendCookieIfDue()
-    if (state && !this.#ctx.res.headersSent) varyByCookie(this.#ctx.res)
+    if (copy && !this.#ctx.res.headersSent) varyByCookie(this.#ctx.res)
   }
 
   #touch(): void {
-    const state = this.#state
-    const found = state ? state.found : this.#found
+    const copy = this.#copy
+    const found = copy ? copy.found : this.#found
     // Without a record there is nothing to extend, and asking for the key would make an id for nobody.
-    if (!found || (state && state.phase !== 'open')) return
-    const key = state?.key ?? this.#cookie?.key
+    if (!found || (copy && copy.phase !== 'open')) return
+    const key = copy?.key ?? this.#cookie?.key
     if (key !== undefined) this.#services.lifecycle.touch(key, found)
   }
 
   #sendCookieIfDue(): void {
     if (!this.#mustSend) return
-    const state = this.#state
-    if (!state) this.#send((this.#cookie as Verified).id, recordOf(this.#found as Found))
-    else if (state.phase === 'open' && state.found) this.#send(state.id, state.record)
+    const copy = this.#copy
+    if (!copy) this.#send((this.#cookie as Verified).token, recordOf(this.#found as Found))
+    else if (copy.phase === 'open' && copy.found) this.#send(copy.token, copy.record)
   }
 
-  #send(id: string, record: SessionRecord): void {
+  #send(token: string, record: SessionRecord): void {
     this.#mustSend = false
-    if (this.#cookie?.id === id && this.#cookie.keyIndex > 0) {
+    if (this.#cookie?.token === token && this.#cookie.keyIndex > 0) {
       const { resigned } = this.#services.diagnostics.stats
       resigned[this.#cookie.keyIndex] = (resigned[this.#cookie.keyIndex] ?? 0) + 1
     }
-    this.#responseCookie().send(id, endOfCookie(record))
+    this.#responseCookie().send(token, endOfCookie(record))
   }
 
   /**
@@ -214,15 +216,15 @@ export class RequestSession implements Holder, SessionHost {
       }
     } else {
       this.#isFinished = true
-      if (this.#state?.phase === 'open') this.#state.reset()
+      if (this.#copy?.phase === 'open') this.#copy.reset()
       this.#touch()
     }
-    if (this.#state) varyByCookieLater(this.#ctx.res)
+    if (this.#copy) varyByCookieLater(this.#ctx.res)
   }
 
-  async save(state: WorkingCopy): Promise<void> {
-    if (this.#ctx.res.headersSent && !state.found && state.changes()) throw headersSent('save')
-    const outcome = await this.#commit(state)
+  async save(copy: WorkingCopy): Promise<void> {
+    if (this.#ctx.res.headersSent && !copy.found && copy.changes()) throw headersSent('save')
+    const outcome = await this.#commit(copy)
     if (outcome === 'gone') {
       this.#response?.withdraw()
       throw gone()
@@ -230,44 +232,44 @@ export class RequestSession implements Holder, SessionHost {
     this.#sendCookieIfDue()
   }
 
-  async reload(state: WorkingCopy): Promise<void> {
+  async reload(copy: WorkingCopy): Promise<void> {
     if (this.#failure) throw this.#failure
-    await this.#services.lifecycle.reload(state)
+    await this.#services.lifecycle.reload(copy)
   }
 
-  async update<Result>(state: WorkingCopy, change: (session: Session) => Result): Promise<Result> {
-    if (this.#ctx.res.headersSent && !state.found) throw headersSent('update')
+  async update<Result>(copy: WorkingCopy, change: (session: Session) => Result): Promise<Result> {
+    if (this.#ctx.res.headersSent && !copy.found) throw headersSent('update')
     if (this.#failure) throw this.#failure
-    const { found } = state
-    const result = await this.#services.lifecycle.update(state, change)
+    const { found } = copy
+    const result = await this.#services.lifecycle.update(copy, change)
     if (!found) this.#mustSend = true
     this.#sendCookieIfDue()
     return result
   }
 
-  async regenerate(state: WorkingCopy, options: RegenerateOptions): Promise<void> {
+  async regenerate(copy: WorkingCopy, options: RegenerateOptions): Promise<void> {
     if (this.#ctx.res.headersSent) throw headersSent('regenerate')
     if (this.#failure) throw this.#failure
-    const next = await this.#services.lifecycle.regenerate(state, options, this)
-    this.#state = next
+    const next = await this.#services.lifecycle.regenerate(copy, options, this)
+    this.#copy = next
     this.#mustSend = true
     this.#sendCookieIfDue()
   }
 
-  async destroy(state: WorkingCopy): Promise<void> {
+  async destroy(copy: WorkingCopy): Promise<void> {
     // The visitor's own session may live on: to clear the cookie now would only look like a logout.
     if (this.#failure) throw this.#failure
-    await this.#services.lifecycle.destroy(state)
+    await this.#services.lifecycle.destroy(copy)
     this.#mustSend = false
     this.#responseCookie().clear()
   }
 
-  signalOf(state: WorkingCopy): AbortSignal {
-    return this.#services.lifecycle.signalOf(state)
+  signalOf(copy: WorkingCopy): AbortSignal {
+    return this.#services.lifecycle.signalOf(copy)
   }
 
-  sealedBy(state: WorkingCopy): 'ERR_SESSION_COMMITTED' | 'ERR_SESSION_HEADERS_SENT' | undefined {
-    if (this.#ctx.res.headersSent) return state.found ? 'ERR_SESSION_COMMITTED' : 'ERR_SESSION_HEADERS_SENT'
+  sealedBy(copy: WorkingCopy): 'ERR_SESSION_COMMITTED' | 'ERR_SESSION_HEADERS_SENT' | undefined {
+    if (this.#ctx.res.headersSent) return copy.found ? 'ERR_SESSION_COMMITTED' : 'ERR_SESSION_HEADERS_SENT'
     return this.#isFinished ? 'ERR_SESSION_COMMITTED' : undefined
   }
 }

@@ -26,8 +26,8 @@ export class ResponseCookie {
   }
 
   /** Sets the cookie of this session. `until`: see `SessionCookie.write`. Nothing happens once the headers have left. */
-  send(id: string, until: Instant | undefined): void {
-    if (!this.#ctx.res.headersSent) this.#put(this.#cookie.write(id, this.#isSecure(), until))
+  send(token: string, until: Instant | undefined): void {
+    if (!this.#ctx.res.headersSent) this.#put(this.#cookie.write(token, this.#isSecure(), until))
   }
 
   /** Makes the browser forget the cookie, if it may have one. */

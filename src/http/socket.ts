@@ -34,18 +34,18 @@ class SocketHost implements SessionHost {
     this.owner = owner
   }
 
-  async save(state: WorkingCopy): Promise<void> {
-    if ((await this.#lifecycle.commit(state)) === 'gone') throw gone()
+  async save(copy: WorkingCopy): Promise<void> {
+    if ((await this.#lifecycle.commit(copy)) === 'gone') throw gone()
   }
 
   /** A use, like a request: an active socket keeps its session alive. */
-  async reload(state: WorkingCopy): Promise<void> {
-    await this.#lifecycle.reload(state)
-    if (state.found) this.#lifecycle.touch(state.key, state.found)
+  async reload(copy: WorkingCopy): Promise<void> {
+    await this.#lifecycle.reload(copy)
+    if (copy.found) this.#lifecycle.touch(copy.key, copy.found)
   }
 
-  async update<Result>(state: WorkingCopy, change: (session: Session) => Result): Promise<Result> {
-    return this.#lifecycle.update(state, change)
+  async update<Result>(copy: WorkingCopy, change: (session: Session) => Result): Promise<Result> {
+    return this.#lifecycle.update(copy, change)
   }
 
   async regenerate(): Promise<void> {
@@ -56,12 +56,12 @@ class SocketHost implements SessionHost {
     )
   }
 
-  async destroy(state: WorkingCopy): Promise<void> {
-    await this.#lifecycle.destroy(state)
+  async destroy(copy: WorkingCopy): Promise<void> {
+    await this.#lifecycle.destroy(copy)
   }
 
-  signalOf(state: WorkingCopy): AbortSignal {
-    return this.#lifecycle.signalOf(state)
+  signalOf(copy: WorkingCopy): AbortSignal {
+    return this.#lifecycle.signalOf(copy)
   }
 
   sealedBy(): undefined {

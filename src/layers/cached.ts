@@ -1,86 +1,79 @@
 import { LRUCache } from 'lru-cache'
 import type { Diagnostics } from '../diagnostics.ts'
-import type { Found, Link, Store } from '../store.ts'
+import type { Found, Link, Saved, Store } from '../store.ts'
 import { isPromise, type Awaitable, type Instant, type Key, type Milliseconds, type Version } from '../units.ts'
+import { Questions, type Question } from './cached/questions.ts'
 import { Subscription } from './cached/subscription.ts'
 
 /** The bounds of the cache in this process. */
 export interface CacheOptions {
-  /** Sessions. Default 10 000. */
+  /** How many sessions the cache holds at most. Default 10 000. */
   max?: number
-  /** Estimated bytes of memory. Default 32 MiB. */
+  /** How many bytes of memory the cache takes at most; an estimate. Default 32 MiB. */
   maxBytes?: number
-  /** How long an entry may be served before it is read again, whatever the store says. Default 60 s. */
+  /** How long a cached session is served before it is read again, in milliseconds. Default 60 000. */
   maxAge?: Milliseconds
   /**
-   * Whether a hit may be as old as `maxAge` where the store has no way to say that it is current (memcached,
-   * express-session's stores): a logout on another node is then served for that long. Default `false`: no hits there.
+   * Whether a cached session may be served if the store cannot say that it is current (memcached, stores of
+   * express-session). With `true`, a logout on another node goes unnoticed for up to `maxAge`. Default `false`: with
+   * such a store, the cache serves nothing.
    */
   allowStale?: boolean
 }
 
-/** One record as it was last seen, and under which word of its link. */
+/** One record as it was last seen, and the link that vouched for it then. */
 interface Cached {
   found: Found
+  /** The newest version that was heard of: a record that is older is served to nobody. */
+  heardOf: Version
   readonly readAt: Instant
   readonly link: Link
   readonly generation: number
 }
 
-/** A question to the store under way, and what was heard of its key meanwhile: an older answer is not kept. */
-interface Token {
-  minVersion: Version
-  readonly link: Link
-  readonly generation: number
-}
-
-/** A load that others may wait for too. */
+/** A load that several callers may wait for. */
 interface Fill {
-  readonly token: Token
+  readonly question: Question
   readonly startedAt: Instant
   readonly answer: Promise<Found | undefined>
 }
 
-/** The decoded values beside the text take about twice as much again; the rest is the entry itself. */
+/** The decoded values take about twice as much again as the text; the rest is the entry itself. */
 const BYTES_PER_CHARACTER = 3
 const BYTES_PER_ENTRY = 600
-/** A load that is older than this may hand out what is no longer so; whoever comes later asks for itself. */
+/** The answer of a load that is older than this may be outdated, so a later caller asks for itself. */
 const MAX_SHARED_FILL: Milliseconds = 1000
 
-/** No version reaches it: the answer is not kept at all. */
-const NEVER: Version = Infinity
-
 /**
- * A store in front of a store: an LRU in this process that answers only while the store vouches for what it holds. The
- * one place that knows of coherence (see "Many machines" in the README for the bound).
+ * A store in front of a store: an LRU cache in this process that answers only while the store vouches for what it holds.
+ * The one place that knows of coherence (for the bound, see "Many machines" in the README).
  *
- * An entry is believed if its link vouches for it and is of the same generation, if `isCurrent` agrees where the store
- * has it, and if it is neither past `maxAge` nor past its own end. A load that was under way while its key was written
- * answers its caller and is not kept.
+ * An entry is served if its link vouches for it and is of the same generation, if `isCurrent` agrees (on stores that
+ * have it), and if the entry is neither older than `maxAge` nor past its own end. A load that was under way while its
+ * key was written answers its caller and is not kept.
  */
 export function cached(store: Store, options: Required<CacheOptions>, diagnostics: Diagnostics): Store {
   const { stats } = diagnostics
   const { maxAge } = options
   const fills = new Map<Key, Fill>()
-  const tokens = new Map<Key, Set<Token>>()
+  const questions = new Questions()
   const entries = new LRUCache<Key, Cached>({
     max: options.max,
     maxSize: options.maxBytes,
     sizeCalculation: ({ found }) => BYTES_PER_ENTRY + found.text.length * BYTES_PER_CHARACTER,
   })
-  const watching = new Subscription(
+  const subscription = new Subscription(
     store,
     {
-      saved(key, version) {
-        heard(key, version)
-        const entry = entries.peek(key)
-        if (entry && entry.found.version < version) drop(key)
+      saved,
+      deleted(key) {
+        questions.overtake(key)
+        invalidate(key)
       },
-      deleted: forget,
       isOwn: (key, version) =>
-        tokens.has(key) || (version !== undefined && entries.peek(key)?.found.version === version),
+        questions.has(key) || (version !== undefined && entries.peek(key)?.found.version === version),
       deaf() {
-        for (const key of tokens.keys()) heard(key, NEVER)
+        questions.overtakeAll()
         entries.clear()
         measure()
       },
@@ -89,63 +82,30 @@ export function cached(store: Store, options: Required<CacheOptions>, diagnostic
     stats,
   )
 
-  function drop(key: Key): void {
-    if (!entries.delete(key)) return
-    diagnostics.report('invalidate')
-    measure()
+  function saved(key: Key, version: Version): void {
+    const isSaving = questions.hear(key, version)
+    const entry = entries.peek(key)
+    if (!entry || entry.found.version >= version) return
+    // The message may be the echo of this process's own save, and come before the answer. From here on the entry is
+    // not served; whether another process wrote is known, and told, once the answer is there.
+    if (isSaving) entry.heardOf = Math.max(entry.heardOf, version)
+    else invalidate(key)
   }
 
-  /** Nothing that was asked before now may be kept. */
-  function forget(key: Key): void {
-    heard(key, NEVER)
-    drop(key)
+  function drop(key: Key): boolean {
+    const existed = entries.delete(key)
+    if (existed) measure()
+    return existed
   }
 
-  function heard(key: Key, version: Version): void {
-    for (const token of tokens.get(key) ?? []) if (token.minVersion < version) token.minVersion = version
+  /** Drops what another process has changed, and says so. */
+  function invalidate(key: Key): void {
+    if (drop(key)) diagnostics.report('invalidate')
   }
 
-  function newToken(key: Key): Token {
-    const link = watching.linkOf(key)
-    return { minVersion: 0, link, generation: link.generation }
-  }
-
-  /** Asks the store, while the token hears what happens to the key. */
-  function ask<Answer>(
-    key: Key,
-    token: Token,
-    question: () => Awaitable<Answer>,
-    answered: (answer: Answer) => Answer,
-    failed: () => void = () => {},
-  ): Awaitable<Answer> {
-    let answer: Awaitable<Answer>
-    try {
-      answer = question()
-    } catch (error) {
-      failed()
-      throw error
-    }
-    if (!isPromise(answer)) return answered(answer)
-    const listening = tokens.get(key)
-    if (listening) listening.add(token)
-    else tokens.set(key, new Set([token]))
-    return answer.then(
-      (value) => {
-        release(key, token)
-        return answered(value)
-      },
-      (error: unknown) => {
-        release(key, token)
-        failed()
-        throw error
-      },
-    )
-  }
-
-  function release(key: Key, token: Token): void {
-    const listening = tokens.get(key)
-    listening?.delete(token)
-    if (listening?.size === 0) tokens.delete(key)
+  function newQuestion(key: Key, isSave = false): Question {
+    const link = subscription.linkOf(key)
+    return { minVersion: 0, isSave, link, generation: link.generation }
   }
 
   function measure(): void {
@@ -153,10 +113,10 @@ export function cached(store: Store, options: Required<CacheOptions>, diagnostic
     stats.cacheBytes = entries.calculatedSize
   }
 
-  /** Whether it may be kept. */
-  function keep(key: Key, found: Found, { minVersion, link, generation }: Token): boolean {
+  /** Keeps the answer if the question allows it; `false` if not. */
+  function keep(key: Key, found: Found, { minVersion, link, generation }: Question): boolean {
     if (found.version < minVersion || link.generation !== generation) return false
-    entries.set(key, { found, readAt: Date.now(), link, generation })
+    entries.set(key, { found, heardOf: found.version, readAt: Date.now(), link, generation })
     measure()
     return true
   }
@@ -167,30 +127,32 @@ export function cached(store: Store, options: Required<CacheOptions>, diagnostic
     const { found, link, generation, readAt } = entry
     const now = Date.now()
     if (link.generation !== generation) {
-      drop(key)
+      invalidate(key)
       return undefined
     }
     if (!link.vouches()) {
       stats.bypasses++
       return undefined
     }
-    // Expired here may have been touched elsewhere; and a clock that was set back must not make an entry immortal.
+    if (found.version < entry.heardOf) return undefined
+    // What has expired here may have been touched elsewhere. And a clock that was set back must not make an entry
+    // immortal.
     if (found.expiresAt <= now || now - readAt > maxAge || now < readAt) return undefined
     if (store.isCurrent && !store.isCurrent(key, found)) {
-      drop(key)
+      invalidate(key)
       return undefined
     }
     stats.hits++
     return found
   }
 
-  /** An unchanged record keeps what was already made of its text. */
-  function filled(key: Key, found: Found | undefined, token: Token): Found | undefined {
-    if (!found) drop(key)
+  /** A record that has not changed keeps what was already made of its text. */
+  function filled(key: Key, found: Found | undefined, question: Question): Found | undefined {
+    if (!found) invalidate(key)
     else {
       const known = entries.peek(key)?.found
       if (known?.version === found.version && known.text === found.text) found.parsed = known.parsed
-      keep(key, found, token)
+      keep(key, found, question)
     }
     return found
   }
@@ -198,17 +160,17 @@ export function cached(store: Store, options: Required<CacheOptions>, diagnostic
   function fill(key: Key): Awaitable<Found | undefined> {
     const shared = fills.get(key)
     if (shared && isShareable(shared)) return shared.answer
-    const token = newToken(key)
+    const question = newQuestion(key)
     const startedAt = Date.now()
-    const answer = ask(
+    const answer = questions.ask(
       key,
-      token,
+      question,
       () => store.load(key),
-      (found) => filled(key, found, token),
+      (found) => filled(key, found, question),
     )
     if (!isPromise(answer)) return answer
     const current: Fill = {
-      token,
+      question,
       startedAt,
       answer: answer.finally(() => fills.get(key) === current && fills.delete(key)),
     }
@@ -217,10 +179,31 @@ export function cached(store: Store, options: Required<CacheOptions>, diagnostic
   }
 
   /** Whether the answer, which may be older than the question, is one that a hit could have given too. */
-  function isShareable({ token, startedAt }: Fill): boolean {
-    const { minVersion, link, generation } = token
+  function isShareable({ question, startedAt }: Fill): boolean {
+    const { minVersion, link, generation } = question
     if (store.isCurrent || !link.vouches() || link.generation !== generation) return false
     return minVersion === 0 && Date.now() - startedAt < MAX_SHARED_FILL
+  }
+
+  /** The outcome of a save becomes the entry, unless something newer is known. */
+  function written(key: Key, result: Saved, question: Question): Saved {
+    if (result.gone) {
+      questions.overtake(key)
+      invalidate(key)
+      return result
+    }
+    const found = result.saved ?? result.conflict
+    questions.hear(key, found.version)
+    const entry = entries.peek(key)
+    const isByOthers = entry !== undefined && entry.heardOf > entry.found.version && entry.heardOf !== found.version
+    // Replaced in place, because a delete and a set cost twice as much, and lru-cache empties all its tables when its
+    // only entry goes.
+    const isNewest = !entry || entry.found.version <= found.version
+    const isKept = isNewest && keep(key, found, question)
+    if (entry && !isKept && entry.found.version < Math.max(entry.heardOf, found.version)) drop(key)
+    if (entry && (isByOthers || (result.conflict && entry.found.version < found.version)))
+      diagnostics.report('invalidate')
+    return result
   }
 
   return {
@@ -228,53 +211,49 @@ export function cached(store: Store, options: Required<CacheOptions>, diagnostic
     load: (key) => hit(key) ?? fill(key),
 
     save(key, text, expiresAt, expected) {
-      const token = newToken(key)
-      return ask(
+      const question = newQuestion(key, true)
+      return questions.ask(
         key,
-        token,
+        question,
         () => store.save(key, text, expiresAt, expected),
-        (result) => {
-          if (result.gone) forget(key)
-          else {
-            const found = result.saved ?? result.conflict
-            heard(key, found.version)
-            const known = entries.peek(key)?.found
-            if (!known || known.version <= found.version) {
-              // What is older goes in any case. Replaced in place where that may be, because a delete and a set cost
-              // twice as much, and lru-cache empties all its tables when its only entry goes.
-              if (!keep(key, found, token) && known && known.version < found.version) drop(key)
-            }
-          }
-          return result
+        (result) => written(key, result, question),
+        () => {
+          questions.overtake(key) // it may be stored or not: only the store knows
+          drop(key)
         },
-        () => forget(key), // it may be stored or not: only the store knows
       )
     },
 
     touch: (key, expiresAt) =>
-      ask(
+      questions.ask(
         key,
-        newToken(key),
+        newQuestion(key),
         () => store.touch(key, expiresAt),
         (isAlive) => {
           const entry = entries.peek(key)
-          if (!isAlive) forget(key)
-          else if (entry && entry.found.expiresAt < expiresAt) entry.found = { ...entry.found, expiresAt }
+          if (!isAlive) {
+            questions.overtake(key)
+            invalidate(key)
+          } else if (entry && entry.found.expiresAt < expiresAt) entry.found = { ...entry.found, expiresAt }
           return isAlive
         },
       ),
 
     delete(key, expected) {
-      forget(key) // before it is sent, so that nobody is served while it travels
-      return ask(
+      const dropped = (): void => {
+        questions.overtake(key)
+        drop(key)
+      }
+      dropped() // before it is sent, so that nobody is served while it travels
+      return questions.ask(
         key,
-        newToken(key),
+        newQuestion(key),
         () => store.delete(key, expected),
         (deleted) => {
-          forget(key)
+          dropped()
           return deleted
         },
-        () => forget(key),
+        dropped,
       )
     },
 
@@ -283,7 +262,7 @@ export function cached(store: Store, options: Required<CacheOptions>, diagnostic
       entries.clear()
       fills.clear()
       measure()
-      await watching.close()
+      await subscription.close()
     },
   }
 }

@@ -8,9 +8,9 @@ import type { Found, Link, Store, Watch } from '../store.ts'
 import { isPromise, type Awaitable, type Instant, type Key, type Milliseconds, type Version } from '../units.ts'
 
 /** How often the store is asked about a session where nobody tells of what other processes do. */
-const PAUSE: Milliseconds = 1000
+const CHECK_INTERVAL: Milliseconds = 1000
 /** The same where somebody does: for what is never told, such as an eviction or a DEL by hand. */
-const LONG_PAUSE: Milliseconds = 60_000
+const LONG_CHECK_INTERVAL: Milliseconds = 60_000
 /** A check for each millisecond at the most, whatever number of sessions there is: then the pauses grow. */
 const TIME_OF_CHECK: Milliseconds = 1
 /** Checks at once. */
@@ -34,7 +34,7 @@ export class EndWatcher {
   readonly #store: Store
   readonly #diagnostics: Diagnostics
   readonly #watched = new Map<Key, Watched>()
-  readonly #agenda = new DueQueue<Watched>()
+  readonly #dueQueue = new DueQueue<Watched>()
   readonly #forgotten = new FinalizationRegistry<() => void>((forget) => forget())
   #watch: Watch | undefined
   /** Under which of its generations each link has vouched for what is watched; `undefined` while it does not vouch. */
@@ -81,13 +81,13 @@ export class EndWatcher {
   }
 
   /** Aborts this signal when the session of this key ends; the session has a record, so others can end it. */
-  watch(key: Key, ending: EndSignal): void {
+  watch(key: Key, endSignal: EndSignal): void {
     if (this.#isClosed) return
     this.#listen()
     const watched = this.#watched.get(key) ?? this.#begin(key)
-    const { hold } = ending
+    const { hold } = endSignal
     watched.holds.add(hold)
-    this.#forgotten.register(ending, () => {
+    this.#forgotten.register(endSignal, () => {
       watched.holds.delete(hold)
       if (watched.holds.size === 0 && this.#watched.get(key) === watched) this.#remove(watched)
     })
@@ -100,14 +100,14 @@ export class EndWatcher {
     const link = this.#watch?.linkOf(key)
     if (link && !this.#links.has(link)) this.#links.set(link, undefined)
     // At once, because it may have ended between its load and the first message that would be heard.
-    this.#agenda.put(watched, Date.now())
+    this.#dueQueue.put(watched, Date.now())
     this.#schedule()
     return watched
   }
 
   #remove(watched: Watched): void {
     this.#watched.delete(watched.key)
-    this.#agenda.remove(watched)
+    this.#dueQueue.remove(watched)
     this.#diagnostics.stats.signals = this.#watched.size
     if (this.#watched.size === 0) this.#rest()
   }
@@ -116,14 +116,14 @@ export class EndWatcher {
     const watched = this.#watched.get(key)
     if (!watched) return
     this.#remove(watched)
-    for (const { ending } of watched.holds) ending.deref()?.end()
+    for (const { endSignal } of watched.holds) endSignal.deref()?.end()
   }
 
   /** The end is only looked at again if it has come nearer; a later one is met when the known one has come. */
   #endsAt(key: Key, expiresAt: Instant): void {
     const watched = this.#watched.get(key)
     if (!watched || watched.due <= expiresAt) return
-    this.#agenda.put(watched, expiresAt)
+    this.#dueQueue.put(watched, expiresAt)
     this.#schedule()
   }
 
@@ -135,7 +135,7 @@ export class EndWatcher {
   #rest(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
-    this.#agenda.clear()
+    this.#dueQueue.clear()
     this.#links.clear()
     const watch = this.#watch
     this.#watch = undefined
@@ -147,7 +147,7 @@ export class EndWatcher {
     if (this.#isChecking || this.#watched.size === 0) return
     const now = Date.now()
     // Once a second at the least: the links are looked at, and a clock that was set back is noticed.
-    const at = now + Math.min(PAUSE, Math.max(0, this.#agenda.next - now, this.#restsUntil - now))
+    const at = now + Math.min(CHECK_INTERVAL, Math.max(0, this.#dueQueue.next - now, this.#restsUntil - now))
     if (this.#timer && this.#wakesAt <= at) return
     clearTimeout(this.#timer)
     this.#wakesAt = at
@@ -161,10 +161,10 @@ export class EndWatcher {
     if (this.#haveLinksChanged() || now < this.#ranAt) this.#doAllAgain(now)
     this.#ranAt = now
     // While the store fails, one session is enough to see whether it still does.
-    const batch = this.#agenda.take(now, this.#isFailing ? 1 : BATCH)
+    const batch = this.#dueQueue.take(now, this.#isFailing ? 1 : BATCH)
     const answers = await Promise.all(batch.map((watched) => this.#check(watched)))
     if (batch.length > 0) this.#isFailing = answers.includes(false)
-    this.#restsUntil = now + (this.#isFailing ? PAUSE : batch.length * TIME_OF_CHECK)
+    this.#restsUntil = now + (this.#isFailing ? CHECK_INTERVAL : batch.length * TIME_OF_CHECK)
     this.#isChecking = false
     this.#schedule()
   }
@@ -182,8 +182,8 @@ export class EndWatcher {
   }
 
   #doAllAgain(now: Instant): void {
-    this.#agenda.clear()
-    for (const watched of this.#watched.values()) this.#agenda.put(watched, now)
+    this.#dueQueue.clear()
+    for (const watched of this.#watched.values()) this.#dueQueue.put(watched, now)
   }
 
   /** Looks whether the session still lives; `false` if the store cannot say. */
@@ -201,7 +201,7 @@ export class EndWatcher {
     } catch (error) {
       // To requests, a record that cannot be read is as good as none.
       if (!isSessionError(error, 'ERR_SESSION_UNREADABLE')) {
-        this.#again(watched, Date.now() + PAUSE)
+        this.#again(watched, Date.now() + CHECK_INTERVAL)
         return false
       }
       found = undefined
@@ -209,13 +209,13 @@ export class EndWatcher {
     const now = Date.now()
     const end = found ? Math.min(found.expiresAt, watched.lastEnd) : now
     if (end <= now) this.#end(key)
-    else this.#again(watched, Math.min(end, now + (isTold ? LONG_PAUSE : PAUSE)))
+    else this.#again(watched, Math.min(end, now + (isTold ? LONG_CHECK_INTERVAL : CHECK_INTERVAL)))
     return true
   }
 
   #again(watched: Watched, due: Instant): void {
     // Not if it has ended or nobody waits for it any more; nor later than what was learned meanwhile.
-    if (this.#watched.get(watched.key) === watched && !(watched.due <= due)) this.#agenda.put(watched, due)
+    if (this.#watched.get(watched.key) === watched && !(watched.due <= due)) this.#dueQueue.put(watched, due)
   }
 
   /** Whether what others do to this session is certainly told. */

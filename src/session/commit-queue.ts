@@ -25,7 +25,7 @@ export interface Write {
 /** How a write ended: the record as it now stands, or `undefined` if the session was ended meanwhile. */
 export type Committed = { readonly found: Found; readonly record: SessionRecord } | undefined
 
-interface Waiting {
+interface PendingWrite {
   readonly write: Write
   readonly resolve: (outcome: Committed) => void
   readonly reject: (error: unknown) => void
@@ -36,7 +36,7 @@ interface Applied {
   readonly record: SessionRecord
   /** Absent if nothing was changed. */
   readonly text?: string
-  readonly members: Waiting[]
+  readonly members: PendingWrite[]
 }
 
 /**
@@ -48,7 +48,7 @@ export class CommitQueue {
   readonly #source: Pick<Store, 'load'>
   readonly #maxRecordBytes: number
   readonly #diagnostics: Diagnostics
-  readonly #queues = new Map<Key, Waiting[]>()
+  readonly #queues = new Map<Key, PendingWrite[]>()
 
   /** `source`: where the newest state comes from, past all caches; a hit may be a little old. */
   constructor(store: Store, source: Pick<Store, 'load'>, maxRecordBytes: number, diagnostics: Diagnostics) {
@@ -61,19 +61,19 @@ export class CommitQueue {
   /** Rejects with what `apply` threw, `ERR_SESSION_TOO_LARGE`, `ERR_SESSION_BUSY` or what the store's failure became. */
   commit(key: Key, write: Write): Promise<Committed> {
     return new Promise((resolve, reject) => {
-      const waiting: Waiting = { write, resolve, reject }
+      const pending: PendingWrite = { write, resolve, reject }
       const queue = this.#queues.get(key)
       if (queue) {
         this.#diagnostics.stats.merges++
-        queue.push(waiting)
+        queue.push(pending)
       } else {
         this.#queues.set(key, [])
-        void this.#drain(key, [waiting])
+        void this.#drain(key, [pending])
       }
     })
   }
 
-  async #drain(key: Key, first: Waiting[]): Promise<void> {
+  async #drain(key: Key, first: PendingWrite[]): Promise<void> {
     let group = first
     let newest: Found | undefined
     while (group.length > 0) {
@@ -90,7 +90,7 @@ export class CommitQueue {
   }
 
   /** Settles every write of the group, except by throwing what fails them all. */
-  async #commitGroup(key: Key, group: Waiting[], known: Found | undefined): Promise<Found | undefined> {
+  async #commitGroup(key: Key, group: PendingWrite[], known: Found | undefined): Promise<Found | undefined> {
     let base = newestOf(known, group)
     let isNewest = false
     if (group.some(({ write }) => write.mustRead)) {
@@ -145,8 +145,8 @@ export class CommitQueue {
   }
 
   /** All writes one after the other; one that fails takes no other with it. */
-  #apply(before: SessionRecord, group: Waiting[]): Applied {
-    const members: Waiting[] = []
+  #apply(before: SessionRecord, group: PendingWrite[]): Applied {
+    const members: PendingWrite[] = []
     let record = before
     for (const member of group) {
       try {
@@ -166,9 +166,9 @@ export class CommitQueue {
   }
 
   /** Finds out which writes made the record too large: each is tried on what the accepted ones before it made. */
-  #applySingly(before: SessionRecord, group: Waiting[]): Applied {
+  #applySingly(before: SessionRecord, group: PendingWrite[]): Applied {
     let accepted: Applied = { record: before, members: [] }
-    const members: Waiting[] = []
+    const members: PendingWrite[] = []
     for (const member of group) {
       const tried = this.#apply(accepted.record, [member])
       if (tried.members.length === 0) continue
@@ -191,7 +191,7 @@ export class CommitQueue {
   }
 }
 
-function newestOf(known: Found | undefined, group: Waiting[]): Found | undefined {
+function newestOf(known: Found | undefined, group: PendingWrite[]): Found | undefined {
   let newest = known
   for (const { write } of group)
     if (write.found && (!newest || write.found.version > newest.version)) newest = write.found

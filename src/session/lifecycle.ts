@@ -3,7 +3,7 @@ import type { Diagnostics } from '../diagnostics.ts'
 import { SessionError, ended, gone, isSessionError } from '../errors.ts'
 import { endOf, merge, newRecord, type Changes, type SessionRecord, type Terms } from '../record/record.ts'
 import { format, recordOf } from '../record/format.ts'
-import { carryOn } from './regenerate.ts'
+import { moveToNewToken } from './regenerate.ts'
 import { applyUpdate } from './object.ts'
 import { EndSignal } from '../layers/ends/end-signal.ts'
 import type { StoreStack } from '../layers/stack.ts'
@@ -84,125 +84,125 @@ export class Lifecycle {
   }
 
   /** A session that is not stored before something is put into it. */
-  create(actions: SessionHost, terms?: Partial<Terms>, previous?: WorkingCopy): WorkingCopy {
+  create(host: SessionHost, terms?: Partial<Terms>, previous?: WorkingCopy): WorkingCopy {
     const { idleTimeout, absoluteTimeout, persistent, codec } = this.#options
     // Spread only where there is something to spread: it costs more than all the rest of an empty session.
     const own = { idleTimeout, absoluteTimeout, persistent }
-    return new WorkingCopy(newRecord(Date.now(), terms ? { ...own, ...terms } : own), codec, actions, previous)
+    return new WorkingCopy(newRecord(Date.now(), terms ? { ...own, ...terms } : own), codec, host, previous)
   }
 
   /** A session over what was loaded. */
-  open(actions: SessionHost, key: Key, found: Found, id?: string): WorkingCopy {
-    return new WorkingCopy(recordOf(found), this.#options.codec, actions, { id, key, found })
+  open(host: SessionHost, key: Key, found: Found, token?: string): WorkingCopy {
+    return new WorkingCopy(recordOf(found), this.#options.codec, host, { token, key, found })
   }
 
   /** See `SessionMembers.signal`. A session that was never saved is watched from its first save on. */
-  signalOf(state: WorkingCopy): AbortSignal {
-    if (!state.ending) {
-      state.ending = new EndSignal()
-      if (state.phase !== 'open') state.ending.end()
-      else if (state.found) this.#ends.watch(state.key, state.ending)
+  signalOf(copy: WorkingCopy): AbortSignal {
+    if (!copy.endSignal) {
+      copy.endSignal = new EndSignal()
+      if (copy.phase !== 'open') copy.endSignal.end()
+      else if (copy.found) this.#ends.watch(copy.key, copy.endSignal)
     }
-    return state.ending.signal
+    return copy.endSignal.signal
   }
 
   /**
    * Stores what this request changed: `unchanged` if there is nothing to store, `gone` if the session was ended
    * elsewhere, in which case the changes are dropped and the session reads as destroyed.
    */
-  commit(state: WorkingCopy): Awaitable<CommitOutcome> {
+  commit(copy: WorkingCopy): Awaitable<CommitOutcome> {
     // Not an async function: most requests change nothing, and should not pay for a promise.
-    if (state.writing) return state.writing.then(() => this.commit(state))
-    const changes = state.phase === 'open' ? state.changes() : undefined
-    return changes ? this.#alone(state, () => this.#commit(state, changes)) : 'unchanged'
+    if (copy.writing) return copy.writing.then(() => this.commit(copy))
+    const changes = copy.phase === 'open' ? copy.changes() : undefined
+    return changes ? this.#alone(copy, () => this.#commit(copy, changes)) : 'unchanged'
   }
 
   /**
    * While one write carries the changes of a request, its others wait: a change that two of them carried would be made
    * twice, and the second time undo what came in between.
    */
-  #alone<Outcome>(state: WorkingCopy, write: () => Promise<Outcome>): Promise<Outcome> {
+  #alone<Outcome>(copy: WorkingCopy, write: () => Promise<Outcome>): Promise<Outcome> {
     const written = write()
     const done = (): void => {
-      state.writing = undefined
+      copy.writing = undefined
     }
-    state.writing = written.then(done, done)
+    copy.writing = written.then(done, done)
     return written
   }
 
-  #commit(state: WorkingCopy, changes: Changes): Promise<CommitOutcome> {
-    return this.#write(state, changes, (record) => merge(record, changes)).then((committed) => {
+  #commit(copy: WorkingCopy, changes: Changes): Promise<CommitOutcome> {
+    return this.#write(copy, changes, (record) => merge(record, changes)).then((committed) => {
       if (!committed) return 'gone'
-      state.committed(committed.found, committed.record, changes)
+      copy.committed(committed.found, committed.record, changes)
       return 'saved'
     })
   }
 
   /** See `SessionMembers.update`. */
-  async update<Result>(state: WorkingCopy, change: (session: Session) => Result): Promise<Result> {
-    while (state.writing) await state.writing
-    if (state.phase !== 'open') throw ended()
-    const changes = state.changes()
-    const write = (): Promise<Result> => this.#update(state, changes, change)
-    return changes || !state.found ? this.#alone(state, write) : write()
+  async update<Result>(copy: WorkingCopy, change: (session: Session) => Result): Promise<Result> {
+    while (copy.writing) await copy.writing
+    if (copy.phase !== 'open') throw ended()
+    const changes = copy.changes()
+    const write = (): Promise<Result> => this.#update(copy, changes, change)
+    return changes || !copy.found ? this.#alone(copy, write) : write()
   }
 
   async #update<Result>(
-    state: WorkingCopy,
+    copy: WorkingCopy,
     changes: Changes | undefined,
     change: (session: Session) => Result,
   ): Promise<Result> {
     let outcome: { result: Result; names: Iterable<string> } | undefined
     const apply = (record: SessionRecord): SessionRecord => {
-      const { record: next, ...rest } = applyUpdate(state, changes ? merge(record, changes) : record, change)
+      const { record: next, ...rest } = applyUpdate(copy, changes ? merge(record, changes) : record, change)
       outcome = rest
       return next
     }
-    const committed = await this.#write(state, changes, apply, true)
+    const committed = await this.#write(copy, changes, apply, true)
     if (!committed || !outcome) throw gone()
-    state.committed(committed.found, committed.record, changes)
-    state.refresh(outcome.names)
+    copy.committed(committed.found, committed.record, changes)
+    copy.refresh(outcome.names)
     return outcome.result
   }
 
   #write(
-    state: WorkingCopy,
+    copy: WorkingCopy,
     changes: Changes | undefined,
     apply: (record: SessionRecord) => SessionRecord,
     isExact = false,
   ): Promise<Committed> {
-    const { found, mustRead, key, record } = state
+    const { found, mustRead, key, record } = copy
     const write = (): Promise<Committed> =>
       this.#commits.commit(key, { found, mustRead, initial: found ? undefined : record, apply, isExact })
-    const isNews = !found || state.mustCreate || changes?.terms
+    const isNews = !found || copy.mustCreate || changes?.terms
     const written = isNews ? this.subjects.noting({ ...record, ...changes?.terms }, key, write) : write()
     return written.then(
       (committed) => {
         if (!committed) {
-          state.phase = 'destroyed'
+          copy.phase = 'destroyed'
           this.#diagnostics.report('conflict', { reason: 'gone' })
-        } else if (!found && state.ending) this.#ends.watch(key, state.ending)
+        } else if (!found && copy.endSignal) this.#ends.watch(key, copy.endSignal)
         return committed
       },
       (error: unknown) => {
-        if (isSessionError(error, 'ERR_SESSION_STORE_UNAVAILABLE')) state.mustRead = true
+        if (isSessionError(error, 'ERR_SESSION_STORE_UNAVAILABLE')) copy.mustRead = true
         throw error
       },
     )
   }
 
   /** Reads again; what this request changed is dropped. */
-  async reload(state: WorkingCopy): Promise<void> {
-    if (state.phase !== 'open') throw ended()
-    if (!state.found) return state.reset()
-    const found = await this.load(state.key)
+  async reload(copy: WorkingCopy): Promise<void> {
+    if (copy.phase !== 'open') throw ended()
+    if (!copy.found) return copy.reset()
+    const found = await this.load(copy.key)
     if (!found) {
-      state.phase = 'destroyed'
+      copy.phase = 'destroyed'
       throw gone()
     }
     // A save of this very session may have been faster than the answer.
-    const newest = found.version < state.found.version ? state.found : found
-    state.reset({ found: newest, record: recordOf(newest) })
+    const newest = found.version < copy.found.version ? copy.found : found
+    copy.reset({ found: newest, record: recordOf(newest) })
   }
 
   /**
@@ -229,62 +229,62 @@ export class Lifecycle {
   }
 
   /**
-   * The session under a new id; see `carryOn`. If the old one was gone already, the session has ended.
+   * The session under a new id; see `moveToNewToken`. If the old one was gone already, the session has ended.
    */
-  async regenerate(state: WorkingCopy, options: RegenerateOptions, actions: SessionHost): Promise<WorkingCopy> {
-    if (state.phase !== 'open') throw ended()
+  async regenerate(copy: WorkingCopy, options: RegenerateOptions, host: SessionHost): Promise<WorkingCopy> {
+    if (copy.phase !== 'open') throw ended()
     const { keep } = options
     if (keep !== undefined && typeof keep !== 'boolean' && !Array.isArray(keep)) {
       throw new SessionError('ERR_SESSION_OPTION', 'session.regenerate: keep must be true, false or a list of keys.')
     }
     this.#diagnostics.stats.regenerates++
-    return this.#diagnostics.trace('regenerate', () => this.#regenerate(state, keep, actions))
+    return this.#diagnostics.trace('regenerate', () => this.#regenerate(copy, keep, host))
   }
 
-  async #regenerate(state: WorkingCopy, keep: RegenerateOptions['keep'], actions: SessionHost): Promise<WorkingCopy> {
+  async #regenerate(copy: WorkingCopy, keep: RegenerateOptions['keep'], host: SessionHost): Promise<WorkingCopy> {
     // A record that is only just being made must be there before it can be deleted.
-    if (!state.found) await state.writing
-    if (state.phase !== 'open') throw ended()
-    const next = await carryOn(state, keep, {
+    if (!copy.found) await copy.writing
+    if (copy.phase !== 'open') throw ended()
+    const next = await moveToNewToken(copy, keep, {
       store: this.#store,
-      create: (previous) => this.create(actions, keep === true ? state.terms : undefined, previous),
+      create: (previous) => this.create(host, keep === true ? copy.terms : undefined, previous),
       put: (successor) => this.#put(successor),
     })
     if (!next) {
-      state.phase = 'destroyed'
+      copy.phase = 'destroyed'
       throw gone()
     }
-    state.phase = 'replaced'
-    state.ending?.end()
-    await this.subjects.forget(state.record, state.key)
+    copy.phase = 'replaced'
+    copy.endSignal?.end()
+    await this.subjects.forget(copy.record, copy.key)
     return next
   }
 
   /** Stores a session that nobody else knows of: as it is, whatever of it is stored already. */
-  async #put(state: WorkingCopy): Promise<boolean> {
-    const changes = state.changes()
-    const whole = changes ? merge(state.record, changes) : state.record
+  async #put(copy: WorkingCopy): Promise<boolean> {
+    const changes = copy.changes()
+    const whole = changes ? merge(copy.record, changes) : copy.record
     const isStored = (record: SessionRecord): boolean => format(record) === format(whole)
-    const committed = await this.#write(state, changes, (record) => (isStored(record) ? record : whole))
-    if (committed) state.committed(committed.found, committed.record, changes)
+    const committed = await this.#write(copy, changes, (record) => (isStored(record) ? record : whole))
+    if (committed) copy.committed(committed.found, committed.record, changes)
     return committed !== undefined
   }
 
   /** Ends the session. A session that was never saved needs no store for that. */
-  async destroy(state: WorkingCopy): Promise<void> {
-    const { phase } = state
+  async destroy(copy: WorkingCopy): Promise<void> {
+    const { phase } = copy
     if (phase === 'replaced') throw ended()
-    state.phase = 'destroyed'
+    copy.phase = 'destroyed'
     if (phase === 'destroyed') return
     // A delete that overtook the record's creation would leave it behind.
-    if (!state.found) await state.writing
-    if (!state.found && !state.mustRead) return state.ending?.end()
+    if (!copy.found) await copy.writing
+    if (!copy.found && !copy.mustRead) return copy.endSignal?.end()
     try {
-      await this.#store.delete(state.key)
-      state.ending?.end()
-      await this.subjects.forget(state.record, state.key)
+      await this.#store.delete(copy.key)
+      copy.endSignal?.end()
+      await this.subjects.forget(copy.record, copy.key)
     } catch (error) {
-      state.phase = phase // it may live on: nobody is told otherwise
+      copy.phase = phase // it may live on: nobody is told otherwise
       throw error
     }
   }

@@ -4,12 +4,12 @@ import { endOf, merge, type SessionRecord } from '../record/record.ts'
 import { WorkingCopy, type SessionHost } from './working-copy.ts'
 import type { RegenerateOptions, RememberOptions, Session, SessionCallback, SessionMembers } from './types.ts'
 
-/** The object that handlers touch: always the same one for the same state. */
-export function sessionOf(state: WorkingCopy): Session {
-  return (state.view ??= new Proxy(state, HANDLER) as unknown as Session)
+/** The object that handlers touch: always the same one for the same working copy. */
+export function sessionOf(copy: WorkingCopy): Session {
+  return (copy.view ??= new Proxy(copy, HANDLER) as unknown as Session)
 }
 
-// console.log looks behind a Proxy, at the state (which a Proxy is no instance of); what it shows must be the data.
+// console.log looks behind a Proxy, at the working copy (which a Proxy is no instance of); what it shows must be the data.
 Object.defineProperty(WorkingCopy.prototype, inspect.custom, {
   value(this: object): object {
     return { ...(this instanceof WorkingCopy ? sessionOf(this) : this) }
@@ -17,11 +17,11 @@ Object.defineProperty(WorkingCopy.prototype, inspect.custom, {
 })
 
 /** Makes `data` the whole of the session's data. */
-export function replaceData(state: WorkingCopy, data: object): void {
+export function replaceData(copy: WorkingCopy, data: object): void {
   const values = Object.entries(data) // before anything is removed, because `data` may be this very session
   for (const [name] of values) assertNotReserved(name)
-  for (const name of state.names()) state.write(name, undefined)
-  for (const [name, value] of values) state.write(name, value)
+  for (const name of copy.names()) copy.write(name, undefined)
+  for (const [name, value] of values) copy.write(name, value)
 }
 
 /** The newest state with `mine` on top, and what `change` makes of it: one step of an update. */
@@ -61,41 +61,41 @@ const NOT_IN_UPDATE: SessionHost = {
 type Members = Required<SessionMembers> & { then: undefined }
 
 /** The names that are not data. */
-const MEMBERS: { [Name in keyof Members]: (state: WorkingCopy) => unknown } = {
-  id: (state) => state.key,
-  isNew: (state) => state.found === undefined,
-  createdAt: (state) => state.record.createdAt,
-  expiresAt: (state) => state.found?.expiresAt ?? endOf(state.record, Date.now()),
-  signal: (state) => state.actions.signalOf(state),
-  save: (state) => (callback?: SessionCallback) => settle(() => state.actions.save(state), callback),
-  reload: (state) => (callback?: SessionCallback) => settle(() => state.actions.reload(state), callback),
-  update: (state) => (change: (session: Session) => unknown) => state.actions.update(state, change),
-  regenerate: (state) => (options?: RegenerateOptions | SessionCallback) =>
+const MEMBERS: { [Name in keyof Members]: (copy: WorkingCopy) => unknown } = {
+  id: (copy) => copy.key,
+  isNew: (copy) => copy.found === undefined,
+  createdAt: (copy) => copy.record.createdAt,
+  expiresAt: (copy) => copy.found?.expiresAt ?? endOf(copy.record, Date.now()),
+  signal: (copy) => copy.host.signalOf(copy),
+  save: (copy) => (callback?: SessionCallback) => withCallback(() => copy.host.save(copy), callback),
+  reload: (copy) => (callback?: SessionCallback) => withCallback(() => copy.host.reload(copy), callback),
+  update: (copy) => (change: (session: Session) => unknown) => copy.host.update(copy, change),
+  regenerate: (copy) => (options?: RegenerateOptions | SessionCallback) =>
     typeof options === 'function'
-      ? settle(() => state.actions.regenerate(state, {}), options)
-      : state.actions.regenerate(state, options ?? {}),
-  destroy: (state) => (callback?: SessionCallback) => settle(() => state.actions.destroy(state), callback),
-  remember: (state) => (options?: RememberOptions) => state.remember(options ?? {}),
-  identify: (state) => (subject: string, label?: string) => state.identify(subject, label),
+      ? withCallback(() => copy.host.regenerate(copy, {}), options)
+      : copy.host.regenerate(copy, options ?? {}),
+  destroy: (copy) => (callback?: SessionCallback) => withCallback(() => copy.host.destroy(copy), callback),
+  remember: (copy) => (options?: RememberOptions) => copy.remember(options ?? {}),
+  identify: (copy) => (subject: string, label?: string) => copy.identify(subject, label),
   flash:
-    (state) =>
+    (copy) =>
     (key: string, ...value: [] | [unknown]) =>
-      state.flash(key, ...value),
+      copy.flash(key, ...value),
   // So that a session may be returned from an async function.
   then: () => undefined,
 }
-const STATE = Symbol('koa-server-session.state')
-const MEMBER_OF = new Map<PropertyKey, (state: WorkingCopy) => unknown>([
+const WORKING_COPY = Symbol('koa-server-session.working-copy')
+const MEMBER_OF = new Map<PropertyKey, (copy: WorkingCopy) => unknown>([
   ...Object.entries(MEMBERS),
-  [STATE, (state) => state],
+  [WORKING_COPY, (copy) => copy],
 ])
 
 /** The middleware whose session this is; `undefined` for an object that only stands in for a session. */
 export function ownerOf(session: Session): object | undefined {
-  return (session as { [STATE]?: WorkingCopy })[STATE]?.actions.owner
+  return (session as { [WORKING_COPY]?: WorkingCopy })[WORKING_COPY]?.host.owner
 }
 
-function settle(work: () => Promise<void>, callback: SessionCallback | undefined): Promise<void> | undefined {
+function withCallback(work: () => Promise<void>, callback: SessionCallback | undefined): Promise<void> | undefined {
   if (typeof callback !== 'function') return work()
   // In a tick of its own, so that what the callback throws is not taken for a failure of the session.
   work().then(
@@ -119,42 +119,42 @@ function assertString(name: PropertyKey): asserts name is string {
 }
 
 const HANDLER: ProxyHandler<WorkingCopy> = {
-  get(state, name) {
+  get(copy, name) {
     const member = MEMBER_OF.get(name)
-    if (member) return member(state)
-    const value = typeof name === 'string' ? state.read(name) : undefined
+    if (member) return member(copy)
+    const value = typeof name === 'string' ? copy.read(name) : undefined
     if (value !== undefined || name === '__proto__') return value
     return Reflect.get(Object.prototype, name)
   },
-  set(state, name, value) {
+  set(copy, name, value) {
     assertString(name)
     assertNotReserved(name)
-    state.write(name, value)
+    copy.write(name, value)
     return true
   },
-  has(state, name) {
-    if (typeof name === 'string' && state.has(name)) return true
+  has(copy, name) {
+    if (typeof name === 'string' && copy.has(name)) return true
     return MEMBER_OF.has(name) || (name !== '__proto__' && Reflect.has(Object.prototype, name))
   },
-  deleteProperty(state, name) {
+  deleteProperty(copy, name) {
     assertString(name)
     assertNotReserved(name)
-    if (state.has(name)) state.write(name, undefined)
+    if (copy.has(name)) copy.write(name, undefined)
     return true
   },
-  ownKeys: (state) => state.names(),
-  getOwnPropertyDescriptor(state, name) {
-    if (typeof name !== 'string' || MEMBER_OF.has(name) || !state.has(name)) return undefined
-    return { value: state.read(name), writable: true, enumerable: true, configurable: true }
+  ownKeys: (copy) => copy.names(),
+  getOwnPropertyDescriptor(copy, name) {
+    if (typeof name !== 'string' || MEMBER_OF.has(name) || !copy.has(name)) return undefined
+    return { value: copy.read(name), writable: true, enumerable: true, configurable: true }
   },
-  defineProperty(state, name, descriptor) {
+  defineProperty(copy, name, descriptor) {
     assertString(name)
     assertNotReserved(name)
     if (!('value' in descriptor)) {
       throw new SessionError('ERR_SESSION_VALUE', `session.${name} cannot be an accessor: only values can be stored.`)
     }
     if (descriptor.configurable === false) return false // a session's values can always be changed
-    state.write(name, descriptor.value)
+    copy.write(name, descriptor.value)
     return true
   },
   getPrototypeOf: () => Object.prototype,

@@ -15,7 +15,7 @@ export interface Steps {
   /** An empty session with a new id, or with the id and the record of `previous`. */
   readonly create: (previous: WorkingCopy | undefined) => WorkingCopy
   /** Stores the session as it is; `false`: its record was ended meanwhile. */
-  readonly put: (state: WorkingCopy) => Promise<boolean>
+  readonly put: (copy: WorkingCopy) => Promise<boolean>
 }
 
 /**
@@ -28,8 +28,8 @@ export interface Steps {
  * knows by whom: a logout may have come first, and nothing may outlive that. So the new one goes too, and the failure
  * is passed on.
  */
-export async function carryOn(
-  state: WorkingCopy,
+export async function moveToNewToken(
+  copy: WorkingCopy,
   keep: RegenerateOptions['keep'],
   { store, create, put }: Steps,
 ): Promise<WorkingCopy | undefined> {
@@ -37,25 +37,25 @@ export async function carryOn(
     const next = create(previous)
     next.mustCreate = true
     if (previous) next.record = { ...next.record, createdAt: previous.record.createdAt }
-    state.handOver(next, keep)
+    copy.handOver(next, keep)
     return next
   }
 
   let next = successor()
-  if (!state.found) return next
+  if (!copy.found) return next
   const keepsData = Array.isArray(keep) ? keep.length > 0 : keep === true
   const startedAt = Date.now()
   try {
     for (;;) {
       if (!(await put(next))) return undefined
-      const deleted = await deleteVersion(store, state.key, keepsData ? state.found : undefined)
+      const deleted = await deleteVersion(store, copy.key, keepsData ? copy.found : undefined)
       if (deleted === true) return next
       if (deleted === false) {
         await discard(store, next)
         return undefined
       }
       if (Date.now() - startedAt > MAX_CONFLICT_TIME) throw tooBusy()
-      state.catchUp(deleted, recordOf(deleted), keep)
+      copy.catchUp(deleted, recordOf(deleted), keep)
       next = successor(next)
     }
   } catch (error) {
@@ -76,10 +76,10 @@ async function deleteVersion(store: Store, key: Key, expected: Found | undefined
   }
 }
 
-async function discard(store: Store, state: WorkingCopy): Promise<void> {
-  state.phase = 'destroyed'
+async function discard(store: Store, copy: WorkingCopy): Promise<void> {
+  copy.phase = 'destroyed'
   try {
-    await store.delete(state.key)
+    await store.delete(copy.key)
   } catch {} // reported by the guard; nobody has its id, and it ends by itself
 }
 

@@ -1,11 +1,11 @@
 import { hash, randomFillSync } from 'node:crypto'
 import type { Key } from '../units.ts'
 
-const ID_BYTES = 32
-const POOLED_IDS = 128
+const TOKEN_BYTES = 32
+const POOLED_TOKENS = 128
 const WELL_FORMED = /^[A-Za-z0-9_-]{43}$/
 
-const pool = Buffer.allocUnsafeSlow(ID_BYTES * POOLED_IDS)
+const pool = Buffer.allocUnsafeSlow(TOKEN_BYTES * POOLED_TOKENS)
 let used = pool.length
 
 /**
@@ -18,23 +18,18 @@ export function newToken(): string {
     randomFillSync(pool)
     used = 0
   }
-  const bytes = pool.subarray(used, (used += ID_BYTES))
-  const id = bytes.toString('base64url')
+  const bytes = pool.subarray(used, (used += TOKEN_BYTES))
+  const token = bytes.toString('base64url')
   bytes.fill(0)
-  return id
+  return token
 }
 
 /** The length and the alphabet of an id; says nothing about who issued it. */
-export function isToken(id: string): boolean {
-  return WELL_FORMED.test(id)
-}
-
-/** Whether this has the form of a key. */
-export function isKey(key: unknown): key is Key {
-  return typeof key === 'string' && /^[0-9a-f]{64}$/.test(key)
+export function isToken(token: string): boolean {
+  return WELL_FORMED.test(token)
 }
 
 /** Where the record of this id is kept. One way, so that who reads the store cannot make a cookie of what is there. */
-export function keyOf(id: string): Key {
-  return hash('sha256', id, 'hex')
+export function keyOf(token: string): Key {
+  return hash('sha256', token, 'hex')
 }

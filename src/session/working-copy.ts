@@ -15,15 +15,15 @@ export interface SessionHost {
   readonly owner?: object
   /** Whether a commit leaves flash values that nobody has read here, for whoever does. Default: it drops them all. */
   readonly keepsUnreadFlash?: boolean
-  save(state: WorkingCopy): Promise<void>
-  reload(state: WorkingCopy): Promise<void>
-  update<Result>(state: WorkingCopy, change: (session: Session) => Result): Promise<Result>
-  regenerate(state: WorkingCopy, options: RegenerateOptions): Promise<void>
-  destroy(state: WorkingCopy): Promise<void>
-  signalOf(state: WorkingCopy): AbortSignal
+  save(copy: WorkingCopy): Promise<void>
+  reload(copy: WorkingCopy): Promise<void>
+  update<Result>(copy: WorkingCopy, change: (session: Session) => Result): Promise<Result>
+  regenerate(copy: WorkingCopy, options: RegenerateOptions): Promise<void>
+  destroy(copy: WorkingCopy): Promise<void>
+  signalOf(copy: WorkingCopy): AbortSignal
   /** Why nothing can be changed any more, or `undefined` while it can. */
   sealedBy(
-    state: WorkingCopy,
+    copy: WorkingCopy,
   ): Extract<SessionErrorCode, 'ERR_SESSION_COMMITTED' | 'ERR_SESSION_HEADERS_SENT'> | undefined
 }
 
@@ -51,12 +51,12 @@ export class WorkingCopy {
   /** Whether a record is made even if there is no data. */
   mustCreate = false
   readonly codec: Codec
-  readonly actions: SessionHost
+  readonly host: SessionHost
   /** Its signal, once somebody has asked for it. */
-  ending: EndSignal | undefined
+  endSignal: EndSignal | undefined
   /** The object that handlers touch, once there is one: see `sessionOf`. */
   view: Session | undefined
-  #id: string | undefined
+  #token: string | undefined
   #key: Key | undefined
   /** Made when first needed, like the flash values: most requests read a string or two and change nothing. */
   #slots: Map<string, Slot> | undefined
@@ -71,26 +71,26 @@ export class WorkingCopy {
   constructor(
     record: SessionRecord,
     codec: Codec,
-    actions: SessionHost,
-    stored?: { readonly id?: string | undefined; readonly key: Key; readonly found: Found | undefined },
+    host: SessionHost,
+    stored?: { readonly token?: string | undefined; readonly key: Key; readonly found: Found | undefined },
   ) {
     this.record = record
     this.codec = codec
-    this.actions = actions
+    this.host = host
     this.found = stored?.found
-    this.#id = stored?.id
+    this.#token = stored?.token
     this.#key = stored?.key
     this.#received = record.flash
-    this.#undropped = actions.keepsUnreadFlash ? undefined : record.flash
+    this.#undropped = host.keepsUnreadFlash ? undefined : record.flash
   }
 
   /** The secret for the cookie: made when it is first needed. */
-  get id(): string {
-    return (this.#id ??= newToken())
+  get token(): string {
+    return (this.#token ??= newToken())
   }
 
   get key(): Key {
-    return (this.#key ??= keyOf(this.id))
+    return (this.#key ??= keyOf(this.token))
   }
 
   read(name: string): unknown {
@@ -170,7 +170,7 @@ export class WorkingCopy {
   #readFlash(key: string): unknown {
     const entry = this.phase === 'destroyed' ? undefined : this.#received.get(key)
     // Not once more after a commit has dropped it: the same may have been left anew since.
-    if (entry && this.actions.keepsUnreadFlash && this.record.flash.get(key)?.text === entry.text) {
+    if (entry && this.host.keepsUnreadFlash && this.record.flash.get(key)?.text === entry.text) {
       this.#undropped = new Map(this.#undropped).set(key, entry)
     }
     return entry?.read(this.codec)
@@ -261,7 +261,7 @@ export class WorkingCopy {
     if (!stored) return
     this.committed(stored.found, stored.record)
     this.#received = stored.record.flash
-    this.#undropped = this.actions.keepsUnreadFlash ? undefined : stored.record.flash
+    this.#undropped = this.host.keepsUnreadFlash ? undefined : stored.record.flash
   }
 
   /** What is agreed about this session now, for one that carries it on. */
@@ -298,7 +298,7 @@ export class WorkingCopy {
         `session.${name} cannot be set: this session was ${how}. Take the current one from getSession() or ctx.session.`,
       )
     }
-    const code = this.actions.sealedBy(this)
+    const code = this.host.sealedBy(this)
     if (code) throw new SessionError(code, `session.${name} cannot be set: ${WHY_SEALED[code]}`)
   }
 }

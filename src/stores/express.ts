@@ -1,6 +1,7 @@
 import { SessionError } from '../errors.ts'
 import type { Deleted, Found, Saved, Store } from '../store.ts'
 import type { Instant, Key, Milliseconds } from '../units.ts'
+import { firstVersion } from './envelope.ts'
 import { ask, type Until } from './express/ask.ts'
 import { formatSession, parseSession } from './express/session.ts'
 import { sharedOf } from './express/shared.ts'
@@ -100,7 +101,7 @@ export function fromExpressStore(store: ExpressSessionStore, options: ExpressSto
   async function create(key: Key, text: string, expiresAt: Instant, until: Until): Promise<Saved> {
     const there = await read(key, until)
     if (there && there.expiresAt > Date.now() && !shared.isBuried(key)) return { conflict: there }
-    const version = Math.max(shared.firstVersion(), (there?.version ?? 0) + 1)
+    const version = Math.max(firstVersion(), (there?.version ?? 0) + 1)
     const created = { text, version, expiresAt }
     shared.unbury(key)
     await write(key, created, until)

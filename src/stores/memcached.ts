@@ -1,10 +1,11 @@
 import type { Deleted, Found, Saved, Store } from '../store.ts'
 import type { Instant, Key, Milliseconds, Version } from '../units.ts'
+import { firstVersion, formatValue, keptInstant, parseValue } from './envelope.ts'
 import { parseAddress, wrong } from './memcached/address.ts'
 import { loadDriver, makerFromClient } from './memcached/driver.ts'
 import { placement } from './memcached/placement.ts'
 import { Server, type Mark, type Until } from './memcached/server.ts'
-import { expiryForServer, firstVersion, formatValue, keptInstant, parseValue } from './memcached/value.ts'
+import { expiryForServer } from './memcached/expiry.ts'
 
 /** A client of memcache-client 1. */
 export interface MemcachedClient {

@@ -1,6 +1,7 @@
 import { SessionError } from '../errors.ts'
 import type { Deleted, Found, Listener, Saved, Store, Watch } from '../store.ts'
 import type { Instant, Key, Milliseconds } from '../units.ts'
+import { keptInstant, notOurs, parseValue, thirteenDigits } from './envelope.ts'
 import { parseAddress } from './redis/address.ts'
 import { makerFromAddress, makerFromClient, type Maker } from './redis/client.ts'
 import { Connection, isAnswer } from './redis/connection.ts'
@@ -8,7 +9,6 @@ import { keysUnder } from './redis/keys.ts'
 import { RedisLink } from './redis/link.ts'
 import { DELETE, SAVE, TOUCH, runScript, type Script } from './redis/scripts.ts'
 import { redisSubjects } from './redis/subjects.ts'
-import { parseValue, thirteenDigits, unreadable } from './redis/value.ts'
 
 /** A client of ioredis 6: a `Redis`, also one for Sentinel, or a `Cluster`. */
 export interface RedisClient {
@@ -74,7 +74,7 @@ export function redisStore(urlOrClient: string | RedisClient, options: RedisStor
     return connection
       .run((client) => runScript(client, script, prefix + key, [Date.now(), publishTo, key, ...args]))
       .then((reply) => {
-        if (Array.isArray(reply) && reply[0] === 'unreadable') throw unreadable()
+        if (Array.isArray(reply) && reply[0] === 'unreadable') throw notOurs()
         return read(reply)
       })
   }
@@ -85,7 +85,7 @@ export function redisStore(urlOrClient: string | RedisClient, options: RedisStor
       try {
         value = await connection.run((client) => client.get(prefix + key))
       } catch (error) {
-        throw isAnswer(error) && error.message.startsWith('WRONGTYPE') ? unreadable(error) : error
+        throw isAnswer(error) && error.message.startsWith('WRONGTYPE') ? notOurs(error) : error
       }
       if (value === null) return undefined
       const found = parseValue(value)
@@ -93,7 +93,7 @@ export function redisStore(urlOrClient: string | RedisClient, options: RedisStor
     },
 
     save(key: Key, text: string, expiresAt: Instant, expected: Found | undefined): Promise<Saved> {
-      const end = thirteenDigits(expiresAt)
+      const end = thirteenDigits(keptInstant(expiresAt))
       return write(SAVE, key, [expected?.version ?? '', end, lengthUntil(end), text], (reply): Saved => {
         if (typeof reply === 'string') return { saved: { text, version: Number(reply), expiresAt: Number(end) } }
         const [outcome, value] = reply as [outcome: string, value: string]
@@ -102,7 +102,7 @@ export function redisStore(urlOrClient: string | RedisClient, options: RedisStor
     },
 
     touch(key: Key, expiresAt: Instant): Promise<boolean> {
-      const end = thirteenDigits(expiresAt)
+      const end = thirteenDigits(keptInstant(expiresAt))
       return write(TOUCH, key, [end, lengthUntil(end)], (reply) => reply === 1)
     },
 

@@ -27,6 +27,8 @@ const OPENERS: ReadonlyMap<string, Opener> = new Map<string, Opener>([
 
 const SCHEME = /^([a-z][a-z0-9+.-]{0,31}):/i
 const DEFAULT_DIRECTORY = '.sessions'
+/** Where sessions are if nobody says otherwise. */
+export const DEFAULT_STORE: string = `file:${DEFAULT_DIRECTORY}`
 
 /**
  * The store that a URL names, so that one environment variable can choose it.

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { describe, it, type TestContext } from 'node:test'
-import { privateRedis, startProcesses } from '../support/processes/deployments.ts'
+import { privateRedis, startHere, startProcesses } from '../support/processes/deployments.ts'
 import { Agent } from '../support/sites/http.ts'
 import { type RedisServer } from '../support/servers/redis-server.ts'
 import { until } from '../support/servers/server-process.ts'
@@ -146,4 +147,30 @@ describe('G5: with Redis and a bound of 0', () => {
       assert.equal(await valueAt(here.at(other)), String(n))
     }
   })
+})
+
+describe('G5: what a process writes itself', () => {
+  for (const [protocol, query] of [
+    ['RESP3', ''],
+    ['RESP2', '&protocol=2'],
+  ] as const) {
+    it(`stays in its cache over ${protocol}, and is not told as another one's change`, async (test) => {
+      const redis = await privateRedis(test)
+      const store = `${redis.url}?bound=${BOUND}${query}`
+      const told: unknown[] = []
+      const onMessage = (message: unknown): void => void told.push(message)
+      subscribe('koa-server-session:invalidate', onMessage)
+      test.after(() => unsubscribe('koa-server-session:invalidate', onMessage))
+      const here = new Agent(await startHere(test, { store }))
+      await here.get('/write?key=n&value=0')
+      await warm(here)
+      told.length = 0
+      for (let n = 1; n <= 20; n++) await here.get(`/write?key=n&value=${n}`)
+      assert.deepEqual(told, [])
+      const [there] = (await startProcesses(test, 1, { store })) as [number]
+      await here.at(there).get('/write?key=n&value=theirs')
+      await until(() => told.length === 1)
+      assert.equal(await valueAt(here), 'theirs')
+    })
+  }
 })

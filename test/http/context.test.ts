@@ -109,6 +109,65 @@ describe('bindSession(fn)', () => {
   })
 })
 
+describe('what requests share', () => {
+  const [ada, bob] = [aSession(), aSession()]
+
+  it('calls listeners in the session of whoever emits, unless they are bound', () => {
+    const shared = new EventEmitter()
+    const heard: unknown[] = []
+    runWithSession(ada, () => {
+      shared.on('event', () => heard.push(getSession()))
+      shared.on(
+        'event',
+        bindSession(() => heard.push(getSession())),
+      )
+    })
+    runWithSession(bob, () => shared.emit('event'))
+    assert.equal(heard[0], bob)
+    assert.equal(heard[1], ada)
+  })
+
+  it('does all jobs of a queue in the session of whoever started its worker, unless they are bound', async () => {
+    const jobs: (() => void)[] = []
+    let worker: Promise<void> | undefined
+    async function work(): Promise<void> {
+      for (let job = jobs.shift(); job; job = jobs.shift()) {
+        await new Promise(setImmediate)
+        job()
+      }
+    }
+    const put = (job: () => void): void => {
+      jobs.push(job)
+      worker ??= work()
+    }
+    const seen: unknown[] = []
+    runWithSession(ada, () => put(() => seen.push(getSession())))
+    runWithSession(bob, () => put(() => seen.push(getSession())))
+    runWithSession(bob, () => put(bindSession(() => seen.push(getSession()))))
+    await worker
+    assert.equal(seen[0], ada)
+    assert.equal(seen[1], ada)
+    assert.equal(seen[2], bob)
+  })
+
+  it('loads a batch in the session of whoever asked first', async () => {
+    let asked: string[] | undefined
+    let batch: Promise<unknown> | undefined
+    const load = (id: string): Promise<unknown> => {
+      if (asked) asked.push(id)
+      else {
+        asked = [id]
+        batch = new Promise((resolve) => process.nextTick(() => resolve(getSession())))
+      }
+      return batch as Promise<unknown>
+    }
+    const answers = await Promise.all([runWithSession(ada, () => load('a')), runWithSession(bob, () => load('b'))])
+    assert.deepEqual(asked, ['a', 'b'])
+    assert.equal(answers[0], ada)
+    assert.equal(answers[1], ada)
+  })
+})
+
 describe('holderOf(ctx, owner)', () => {
   it('finds the innermost, or the one of this owner', () => {
     const ctx = {} as Koa.Context

@@ -20,22 +20,22 @@ function cookieWith({ keys = [KEY], ...options }: CookieOptions & { keys?: Keys 
   return { cookie, diagnostics }
 }
 
-/** `<id>.<signature>`, as Keygrip makes it. */
-function valueOf(id: string, { key = KEY, name = 'sid' } = {}): string {
-  return `${id}.${new Keygrip([key], 'sha256').sign(`${name}=${id}`)}`
+/** `<token>.<signature>`, as Keygrip makes it. */
+function valueOf(token: string, { key = KEY, name = 'sid' } = {}): string {
+  return `${token}.${new Keygrip([key], 'sha256').sign(`${name}=${token}`)}`
 }
 
 describe('SessionCookie.read(header)', () => {
-  const id = newToken()
-  const value = valueOf(id)
+  const token = newToken()
+  const value = valueOf(token)
 
-  it('finds what we signed: the id, its key in the store, and which key signed', () => {
+  it('finds what we signed: the token, its key in the store, and which key signed', () => {
     const { cookie } = cookieWith({ keys: [KEY, OLD] })
-    assert.deepEqual(cookie.read(`sid=${value}`), [{ id, key: keyOf(id), keyIndex: 0 }])
-    assert.deepEqual(cookie.read(`sid=${valueOf(id, { key: OLD })}`), [{ id, key: keyOf(id), keyIndex: 1 }])
+    assert.deepEqual(cookie.read(`sid=${value}`), [{ token, key: keyOf(token), keyIndex: 0 }])
+    assert.deepEqual(cookie.read(`sid=${valueOf(token, { key: OLD })}`), [{ token, key: keyOf(token), keyIndex: 1 }])
     assert.deepEqual(
       cookie.read(`sid=${value}`),
-      [{ id, key: keyOf(id), keyIndex: 0 }],
+      [{ token, key: keyOf(token), keyIndex: 0 }],
       'also when it is known already',
     )
   })
@@ -56,7 +56,7 @@ describe('SessionCookie.read(header)', () => {
       `a="sid=x"; sid=${value}`,
       `${'x=y; '.repeat(2000)}sid=${value}`,
     ]) {
-      assert.equal(cookie.read(header)[0]?.id, id, header.slice(-100))
+      assert.equal(cookie.read(header)[0]?.token, token, header.slice(-100))
       assert.equal(cookie.isIn(header), true)
     }
   })
@@ -92,8 +92,8 @@ describe('SessionCookie.read(header)', () => {
     const signature = value.slice(44)
     for (const wrong of [
       '',
-      id,
-      `${id}.`,
+      token,
+      `${token}.`,
       `.${signature}`,
       value.slice(1),
       value.slice(0, -1),
@@ -111,7 +111,7 @@ describe('SessionCookie.read(header)', () => {
       `${value.slice(0, -1)}\u0000`,
       `${value},`,
       'x'.repeat(10_000),
-      `${id.repeat(100)}.${signature}`,
+      `${token.repeat(100)}.${signature}`,
     ]) {
       assert.deepEqual(cookie.read(`sid=${wrong}`), [], wrong.slice(0, 100))
     }
@@ -124,12 +124,12 @@ describe('SessionCookie.read(header)', () => {
   it('refuses a wrong signature, and counts it as suspicious', () => {
     const { cookie, diagnostics } = cookieWith()
     const forged = [
-      valueOf(id, { key: OTHER }),
-      valueOf(id, { name: 'admin' }),
-      valueOf(id, { name: '' }),
+      valueOf(token, { key: OTHER }),
+      valueOf(token, { name: 'admin' }),
+      valueOf(token, { name: '' }),
       `${newToken()}${value.slice(43)}`,
-      `${id}.${new Keygrip([KEY], 'sha256').sign(id)}`,
-      `${id}.${'A'.repeat(43)}`,
+      `${token}.${new Keygrip([KEY], 'sha256').sign(token)}`,
+      `${token}.${'A'.repeat(43)}`,
     ]
     for (const value of forged) assert.deepEqual(cookie.read(`sid=${value}`), [])
     assert.equal(diagnostics.stats.suspicious, forged.length)
@@ -137,16 +137,16 @@ describe('SessionCookie.read(header)', () => {
 
   it('looks at four cookies of its name and no more, in the order of the browser', () => {
     const { cookie } = cookieWith()
-    const ids = Array.from({ length: 6 }, newToken)
-    const header = ids.map((id) => `sid=${valueOf(id)}`).join('; ')
+    const tokens = Array.from({ length: 6 }, newToken)
+    const header = tokens.map((token) => `sid=${valueOf(token)}`).join('; ')
     assert.deepEqual(
-      cookie.read(header).map((found) => found.id),
-      ids.slice(0, 4),
+      cookie.read(header).map((found) => found.token),
+      tokens.slice(0, 4),
     )
     const forged = Array.from({ length: 3 }, () => `sid=${valueOf(newToken(), { key: OTHER })}`).join('; ')
     assert.deepEqual(
-      cookie.read(`${forged}; ${header}`).map((found) => found.id),
-      ids.slice(0, 1),
+      cookie.read(`${forged}; ${header}`).map((found) => found.token),
+      tokens.slice(0, 1),
     )
     assert.deepEqual(cookie.read(`${forged}; ${forged}; ${header}`), [])
   })
@@ -162,8 +162,8 @@ describe('SessionCookie.read(header)', () => {
     ]
     const header = [...others, ...others, value].map((other) => `sid=${other}`).join('; ')
     assert.deepEqual(
-      cookie.read(header).map((found) => found.id),
-      [id],
+      cookie.read(header).map((found) => found.token),
+      [token],
     )
     assert.equal(diagnostics.stats.suspicious, 0)
   })
@@ -174,7 +174,7 @@ describe('SessionCookie.read(header)', () => {
 
   it('reads names that mean something to regular expressions', () => {
     const { cookie } = cookieWith({ name: '__Host-a.b*c' })
-    const value = valueOf(id, { name: '__Host-a.b*c' })
+    const value = valueOf(token, { name: '__Host-a.b*c' })
     assert.equal(cookie.read(`__Host-axbbc=${value}; __Host-a.b*c=${value}`).length, 1)
     assert.equal(cookie.read(`__Host-axbbc=${value}`).length, 0)
   })
@@ -195,15 +195,15 @@ describe('SessionCookie.read(header)', () => {
 })
 
 describe('SessionCookie.rotate(keys)', () => {
-  const id = newToken()
+  const token = newToken()
 
   it('accepts the keys that are still there and forgets what it knew of the others', () => {
     const { cookie } = cookieWith({ keys: [OLD] })
-    const header = `sid=${valueOf(id, { key: OLD })}`
+    const header = `sid=${valueOf(token, { key: OLD })}`
     assert.equal(cookie.read(header)[0]?.keyIndex, 0)
     cookie.useKeys(keyringOf([KEY, OLD]))
     assert.equal(cookie.read(header)[0]?.keyIndex, 1)
-    assert.equal(cookie.read(cookie.write(id, false).split(';')[0])[0]?.keyIndex, 0)
+    assert.equal(cookie.read(cookie.write(token, false).split(';')[0])[0]?.keyIndex, 0)
     cookie.useKeys(keyringOf([KEY]))
     assert.deepEqual(cookie.read(header), [])
   })
@@ -211,27 +211,27 @@ describe('SessionCookie.rotate(keys)', () => {
   it('may change the length of signatures', () => {
     const { cookie } = cookieWith()
     cookie.useKeys(keyringOf(new Keygrip([KEY], 'sha512')))
-    assert.equal(cookie.read(cookie.write(id, false).split(';')[0]).length, 1)
+    assert.equal(cookie.read(cookie.write(token, false).split(';')[0]).length, 1)
   })
 
   it('is not needed for a Keygrip whose own keys change: a retired key is refused at once', () => {
     const secrets = [KEY, OLD]
     const { cookie } = cookieWith({ keys: new Keygrip(secrets, 'sha256') })
-    const header = `sid=${valueOf(id, { key: OLD })}`
+    const header = `sid=${valueOf(token, { key: OLD })}`
     assert.equal(cookie.read(header)[0]?.keyIndex, 1)
     secrets.pop()
     assert.deepEqual(cookie.read(header), [])
   })
 })
 
-describe('SessionCookie.write(id, isSecure, until)', () => {
-  const id = newToken()
-  const pair = `sid=${valueOf(id)}`
+describe('SessionCookie.write(token, isSecure, until)', () => {
+  const token = newToken()
+  const pair = `sid=${valueOf(token)}`
 
   it('writes what Keygrip verifies, and no more attributes than asked for', () => {
     const { cookie } = cookieWith()
-    assert.equal(cookie.write(id, false), `${pair}; Path=/; HttpOnly; SameSite=Lax`)
-    assert.equal(cookie.write(id, true), `${pair}; Path=/; HttpOnly; Secure; SameSite=Lax`)
+    assert.equal(cookie.write(token, false), `${pair}; Path=/; HttpOnly; SameSite=Lax`)
+    assert.equal(cookie.write(token, true), `${pair}; Path=/; HttpOnly; Secure; SameSite=Lax`)
   })
 
   it('writes every attribute', () => {
@@ -243,11 +243,11 @@ describe('SessionCookie.write(id, isSecure, until)', () => {
       priority: 'high',
     })
     assert.equal(
-      cookie.write(id, true),
+      cookie.write(token, true),
       `${pair}; Path=/app; Domain=example.com; HttpOnly; Secure; SameSite=None; Partitioned; Priority=High`,
     )
     assert.equal(
-      cookieWith({ sameSite: 'strict' }).cookie.write(id, false),
+      cookieWith({ sameSite: 'strict' }).cookie.write(token, false),
       `${pair}; Path=/; HttpOnly; SameSite=Strict`,
     )
   })
@@ -257,10 +257,10 @@ describe('SessionCookie.write(id, isSecure, until)', () => {
     const { cookie } = cookieWith()
     const until = Date.parse('2026-01-02T04:04:05.000Z')
     assert.equal(
-      cookie.write(id, false, until),
+      cookie.write(token, false, until),
       `${pair}; Max-Age=3599; Expires=Fri, 02 Jan 2026 04:04:05 GMT; Path=/; HttpOnly; SameSite=Lax`,
     )
-    assert.match(cookie.write(id, false, 5), /Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT/)
+    assert.match(cookie.write(token, false, 5), /Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT/)
   })
 
   it('clears with the same attributes, so that the browser knows which one', () => {

@@ -15,7 +15,7 @@ async function reception(options: RecordingOptions = {}) {
   const { lifecycle, diagnostics, stranger } = visits({ store })
   const cookie = new SessionCookie({ name: 'sid' }, diagnostics)
   cookie.useKeys(keyringOf([KEY]))
-  const header = (id: string): string => cookie.write(id, false).split(';')[0] as string
+  const header = (token: string): string => cookie.write(token, false).split(';')[0] as string
   const visit = stranger()
   visit.session['user'] = 'ada'
   await visit.end()
@@ -23,49 +23,49 @@ async function reception(options: RecordingOptions = {}) {
   return {
     store,
     diagnostics,
-    live: header(visit.state.id),
-    liveId: visit.state.id,
+    live: header(visit.copy.token),
+    liveToken: visit.copy.token,
     dead: () => header(newToken()),
-    receive: (cookies: string | undefined) => lookUp({ lifecycle, cookie, diagnostics }, cookies),
+    look: (cookies: string | undefined) => lookUp({ lifecycle, cookie, diagnostics }, cookies),
   }
 }
 
-describe('receive(reception, header)', () => {
+describe('lookUp(services, header)', () => {
   it('asks no store where no cookie is ours', async () => {
-    const { receive, store, diagnostics } = await reception()
-    for (const header of [undefined, '', 'a=b', 'sid=short']) assert.equal(receive(header), undefined)
+    const { look, store, diagnostics } = await reception()
+    for (const header of [undefined, '', 'a=b', 'sid=short']) assert.equal(look(header), undefined)
     assert.deepEqual([store.calls, diagnostics.stats.suspicious], [[], 0])
   })
 
   it('answers at once where the store does', async () => {
-    const { receive, live, liveId } = await reception({ isSynchronous: true })
-    const arrival = receive(live)
-    assert.ok(arrival && !isPromise(arrival))
-    assert.deepEqual([arrival.cookie.id, arrival.cookie.key], [liveId, keyOf(liveId)])
+    const { look, live, liveToken } = await reception({ isSynchronous: true })
+    const visit = look(live)
+    assert.ok(visit && !isPromise(visit))
+    assert.deepEqual([visit.cookie.token, visit.cookie.key], [liveToken, keyOf(liveToken)])
   })
 
   for (const isSynchronous of [true, false]) {
     it(`tries the cookies one after the other until one is live (answers ${isSynchronous ? 'at once' : 'late'})`, async () => {
-      const { receive, live, liveId, dead, store, diagnostics } = await reception({ isSynchronous })
-      const arrival = await receive(`${dead()}; ${dead()}; ${live}; ${dead()}`)
-      assert.equal(arrival?.cookie.id, liveId)
+      const { look, live, liveToken, dead, store, diagnostics } = await reception({ isSynchronous })
+      const visit = await look(`${dead()}; ${dead()}; ${live}; ${dead()}`)
+      assert.equal(visit?.cookie.token, liveToken)
       assert.deepEqual([store.count('load'), diagnostics.stats.suspicious], [3, 0])
     })
   }
 
   it('counts a visitor of whose cookies none is live once', async () => {
-    const { receive, dead, diagnostics } = await reception()
-    assert.equal(await receive(`${dead()}; ${dead()}`), undefined)
+    const { look, dead, diagnostics } = await reception()
+    assert.equal(await look(`${dead()}; ${dead()}`), undefined)
     assert.equal(diagnostics.stats.suspicious, 1)
   })
 
   it('passes on a failure of the store', async () => {
-    const { receive, live, dead, store } = await reception()
+    const { look, live, dead, store } = await reception()
     const failure = new Error('down')
     store.fail('load', failure)
-    await assert.rejects(async () => receive(live), failure)
+    await assert.rejects(async () => look(live), failure)
     const held = store.hold('load')
-    const answer = receive(`${dead()}; ${live}`)
+    const answer = look(`${dead()}; ${live}`)
     await held.arrived
     store.fail('load', failure)
     held.release()

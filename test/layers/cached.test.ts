@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { describe, it, type TestContext } from 'node:test'
 import { cached, type CacheOptions } from '../../src/layers/cached.ts'
 import { Diagnostics, type SessionStats } from '../../src/diagnostics.ts'
@@ -494,6 +495,100 @@ describe('a key that is in the cache', () => {
     before.parsed = 'what was decoded'
     t.mock.timers.tick(2000)
     assert.equal((await cache.load(KEY))?.parsed, 'what was decoded')
+  })
+})
+
+describe('the echo of an own save that comes before its answer', () => {
+  /** A cached session, an own save of it that the store has done and not yet answered, and what is told of dropping. */
+  async function saving(test: TestContext): Promise<Cached & { answer(): Promise<void>; told: unknown[] }> {
+    const made = cachedStore()
+    const found = await made.cache.load(KEY)
+    const told: unknown[] = []
+    const onMessage = (message: unknown): void => void told.push(message)
+    subscribe('koa-server-session:invalidate', onMessage)
+    test.after(() => unsubscribe('koa-server-session:invalidate', onMessage))
+    const held = made.store.hold('save', 'after')
+    const saved = made.cache.save(KEY, 'mine', Date.now() + HOUR, found)
+    await held.arrived
+    return {
+      ...made,
+      told,
+      async answer() {
+        held.release()
+        await saved
+      },
+    }
+  }
+
+  function echo({ store }: Cached): void {
+    const { version } = store.elsewhere.load(KEY) as Found
+    for (const listener of store.listeners) listener.saved(KEY, version)
+  }
+
+  it('drops nothing, so that the answer replaces the entry in place', async (t) => {
+    const made = await saving(t)
+    echo(made)
+    assert.equal(made.stats.cacheSize, 1)
+    await made.answer()
+    assert.equal(await made.isHit(), true)
+    assert.equal((await made.cache.load(KEY))?.text, 'mine')
+    assert.deepEqual(made.told, [])
+  })
+
+  it('ends at once what the older entry may be served for: it may be the message of another process', async (t) => {
+    const made = await saving(t)
+    echo(made)
+    assert.equal(await made.isHit(), false)
+    await made.answer()
+  })
+
+  it('is told from what another process wrote', async (t) => {
+    const made = await saving(t)
+    echo(made)
+    const theirs = made.writeElsewhere()
+    await made.answer()
+    assert.equal(made.told.length, 1)
+    assert.equal(await made.isHit(), false)
+    assert.equal((await made.cache.load(KEY))?.text, theirs.text)
+  })
+
+  it('is none if the save lost its race: what the other process wrote is told, once, and is then in the cache', async (t) => {
+    const made = cachedStore()
+    const found = await made.cache.load(KEY)
+    const told: unknown[] = []
+    const onMessage = (message: unknown): void => void told.push(message)
+    subscribe('koa-server-session:invalidate', onMessage)
+    t.after(() => unsubscribe('koa-server-session:invalidate', onMessage))
+    const held = made.store.hold('save')
+    const saved = made.cache.save(KEY, 'mine', Date.now() + HOUR, found)
+    await held.arrived
+    const theirs = made.writeElsewhere()
+    held.release()
+    assert.ok((await saved).conflict)
+    assert.equal(told.length, 1)
+    assert.equal(await made.isHit(), true)
+    assert.equal((await made.cache.load(KEY))?.text, theirs.text)
+  })
+})
+
+describe('what this process changes itself', () => {
+  it('is not told as what another process has changed', async (t) => {
+    const { cache, store } = cachedStore()
+    const told: unknown[] = []
+    const onMessage = (message: unknown): void => void told.push(message)
+    subscribe('koa-server-session:invalidate', onMessage)
+    t.after(() => unsubscribe('koa-server-session:invalidate', onMessage))
+    const found = await cache.load(KEY)
+    store.fail('save', new Error('cut'))
+    await assert.rejects(async () => cache.save(KEY, 'mine', Date.now() + HOUR, found))
+    await cache.load(KEY)
+    const held = store.hold('delete', 'after')
+    const deleted = cache.delete(KEY)
+    await held.arrived
+    for (const listener of store.listeners) listener.deleted(KEY)
+    held.release()
+    assert.equal(await deleted, true)
+    assert.deepEqual(told, [])
   })
 })
 

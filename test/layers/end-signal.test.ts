@@ -7,27 +7,27 @@ import { EndSignal } from '../../src/layers/ends/end-signal.ts'
 import { collectedAll } from '../support/processes/garbage.ts'
 import { discreet } from '../support/secrecy.ts'
 
-describe('the signal of an ending', () => {
+describe('the signal of a session’s end', () => {
   it('is aborted once, with ERR_SESSION_ENDED as the reason', async () => {
-    const ending = new EndSignal()
+    const endSignal = new EndSignal()
     let count = 0
-    ending.signal.addEventListener('abort', () => count++)
-    assert.equal(ending.signal.aborted, false)
-    ending.end()
-    ending.end()
-    assert.deepEqual([ending.signal.aborted, count], [true, 1])
-    assert.ok(discreet('ERR_SESSION_ENDED')(ending.signal.reason))
-    assert.throws(() => ending.signal.throwIfAborted(), discreet('ERR_SESSION_ENDED'))
+    endSignal.signal.addEventListener('abort', () => count++)
+    assert.equal(endSignal.signal.aborted, false)
+    endSignal.end()
+    endSignal.end()
+    assert.deepEqual([endSignal.signal.aborted, count], [true, 1])
+    assert.ok(discreet('ERR_SESSION_ENDED')(endSignal.signal.reason))
+    assert.throws(() => endSignal.signal.throwIfAborted(), discreet('ERR_SESSION_ENDED'))
   })
 
   it('works with all that Node does with signals', async () => {
-    const ending = new EndSignal()
-    const heard = once(ending.signal, 'abort')
-    const slept = after(60_000, undefined, { signal: ending.signal, ref: false })
-    const either = AbortSignal.any([ending.signal, new AbortController().signal])
+    const endSignal = new EndSignal()
+    const heard = once(endSignal.signal, 'abort')
+    const slept = after(60_000, undefined, { signal: endSignal.signal, ref: false })
+    const either = AbortSignal.any([endSignal.signal, new AbortController().signal])
     let byProperty = false
-    ending.signal.onabort = () => (byProperty = true)
-    ending.end()
+    endSignal.signal.onabort = () => (byProperty = true)
+    endSignal.end()
     await heard
     await assert.rejects(slept, { name: 'AbortError' })
     assert.deepEqual([either.aborted, byProperty], [true, true])
@@ -35,15 +35,15 @@ describe('the signal of an ending', () => {
 
   it('tells its listeners in the place where it was asked for, whoever ends the session', () => {
     const place = new AsyncLocalStorage<string>()
-    const ending = place.run('the listener’s request', () => new EndSignal())
+    const endSignal = place.run('the listener’s request', () => new EndSignal())
     const seen: unknown[] = []
-    ending.signal.addEventListener('abort', () => seen.push(place.getStore()))
-    place.run('the request of an administrator', () => ending.end())
+    endSignal.signal.addEventListener('abort', () => seen.push(place.getStore()))
+    place.run('the request of an administrator', () => endSignal.end())
     assert.deepEqual(seen, ['the listener’s request'])
   })
 })
 
-describe('the hold on an ending', () => {
+describe('the hold on an end signal', () => {
   it('is firm while anybody listens, however that is done, and loose when the last has gone', () => {
     const { signal, hold } = new EndSignal()
     const isFirm = (): boolean => hold.listenedTo !== undefined
@@ -81,12 +81,12 @@ describe('the hold on an ending', () => {
       return hold
     })
     await collectedAll()
-    assert.equal(holds[0]?.ending.deref(), undefined)
-    holds[1]?.ending.deref()?.end()
+    assert.equal(holds[0]?.endSignal.deref(), undefined)
+    holds[1]?.endSignal.deref()?.end()
     assert.deepEqual(heard, [1])
     await collectedAll()
     assert.deepEqual(
-      holds.map(({ ending }) => ending.deref() === undefined),
+      holds.map(({ endSignal }) => endSignal.deref() === undefined),
       [true, true, false],
     )
   })
@@ -94,7 +94,7 @@ describe('the hold on an ending', () => {
   it('does not let go while somebody has the signal alone', async () => {
     const { signal, hold } = new EndSignal()
     await collectedAll()
-    hold.ending.deref()?.end()
+    hold.endSignal.deref()?.end()
     assert.equal(signal.aborted, true)
   })
 })

@@ -130,7 +130,7 @@ describe('session.signal', () => {
     await visit.end()
     assert.equal(diagnostics.stats.signals, 1)
     await pass(SECOND)
-    await store.elsewhere.delete(visit.state.key)
+    await store.elsewhere.delete(visit.copy.key)
     await pass(SECOND)
     assert.equal(signal.aborted, true)
   })
@@ -225,7 +225,7 @@ describe('on a store that tells of writes', () => {
   it('notices what was deleted between the load and the first message that is heard', async (test) => {
     const { stored, returning, store, pass } = site(test, 'watch')
     const visit = await returning(await stored({ a: 1 }))
-    await store.elsewhere.delete(visit.state.key)
+    await store.elsewhere.delete(visit.copy.key)
     assert.equal(visit.session.signal.aborted, false)
     await pass(1, 1)
     assert.equal(visit.session.signal.aborted, true)

@@ -45,11 +45,11 @@ function watch(
   test: TestContext,
   store: Store,
   allowStale = false,
-): { watching: Subscription; stats: Diagnostics['stats'] } {
+): { subscription: Subscription; stats: Diagnostics['stats'] } {
   test.mock.timers.enable({ apis: ['Date'], now: 1_000_000 })
   const { stats } = new Diagnostics('sid')
   return {
-    watching: new Subscription(
+    subscription: new Subscription(
       store,
       { saved() {}, deleted() {}, deaf() {}, isOwn: (_, version) => version === OWN },
       allowStale,
@@ -62,8 +62,8 @@ function watch(
 describe('the cache’s ear at its store', () => {
   it('stops listening when a minute brought fewer hits than half the messages, and says so', (test) => {
     const { store, say, isHeard } = audibleStore()
-    const { watching, stats } = watch(test, store)
-    assert.ok(watching.linkOf(KEY).vouches())
+    const { subscription, stats } = watch(test, store)
+    assert.ok(subscription.linkOf(KEY).vouches())
     stats.hits += 99
     say(199)
     test.mock.timers.tick(MINUTE)
@@ -71,19 +71,19 @@ describe('the cache’s ear at its store', () => {
     say(1)
     assert.equal(stats.cachePaused, true)
     assert.equal(isHeard(), false)
-    assert.equal(watching.linkOf(KEY).vouches(), false)
+    assert.equal(subscription.linkOf(KEY).vouches(), false)
   })
 
   it('listens again after five minutes', (test) => {
     const { store, say, isHeard } = audibleStore()
-    const { watching, stats } = watch(test, store)
+    const { subscription, stats } = watch(test, store)
     say(200)
     test.mock.timers.tick(MINUTE)
     say(1)
     test.mock.timers.tick(5 * MINUTE - 1)
-    assert.equal(watching.linkOf(KEY).vouches(), false)
+    assert.equal(subscription.linkOf(KEY).vouches(), false)
     test.mock.timers.tick(1)
-    assert.equal(watching.linkOf(KEY).vouches(), true)
+    assert.equal(subscription.linkOf(KEY).vouches(), true)
     assert.equal(stats.cachePaused, false)
     assert.equal(isHeard(), true)
   })
@@ -123,22 +123,22 @@ describe('the cache’s ear at its store', () => {
     const mute: Store = { load, save, touch, delete: remove }
     assert.equal(
       watch(test, memoryStore({ pruneInterval: 0 }))
-        .watching.linkOf(KEY)
+        .subscription.linkOf(KEY)
         .vouches(),
       true,
     )
     test.mock.timers.reset()
-    assert.equal(watch(test, mute).watching.linkOf(KEY).vouches(), false)
+    assert.equal(watch(test, mute).subscription.linkOf(KEY).vouches(), false)
     test.mock.timers.reset()
-    assert.equal(watch(test, mute, true).watching.linkOf(KEY).vouches(), true)
+    assert.equal(watch(test, mute, true).subscription.linkOf(KEY).vouches(), true)
   })
 
   it('allows no staleness on account of a pause', (test) => {
     const { store, say } = audibleStore()
-    const { watching } = watch(test, store, true)
+    const { subscription } = watch(test, store, true)
     say(200)
     test.mock.timers.tick(MINUTE)
     say(1)
-    assert.equal(watching.linkOf(KEY).vouches(), false)
+    assert.equal(subscription.linkOf(KEY).vouches(), false)
   })
 })

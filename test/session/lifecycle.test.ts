@@ -54,7 +54,7 @@ describe('a new session', () => {
       await use(visit.session)
       await visit.end()
       assert.equal(store.count('save'), 1)
-      assert.equal((await returning(visit.state.key)).session.isNew, false)
+      assert.equal((await returning(visit.copy.key)).session.isNew, false)
     })
   }
 
@@ -83,9 +83,9 @@ describe('a new session', () => {
   it('may begin with a cookie that outlives the browser, also after regenerate', async () => {
     const { stranger } = visits({ persistent: true })
     const visit = stranger()
-    assert.equal(visit.state.record.persistent, true)
+    assert.equal(visit.copy.record.persistent, true)
     await visit.session.regenerate()
-    assert.equal(visit.state.record.persistent, true)
+    assert.equal(visit.copy.record.persistent, true)
   })
 })
 
@@ -222,7 +222,7 @@ describe('a commit', () => {
     held.release()
     assert.equal(await second, 'saved')
     await first
-    assert.deepEqual({ ...(await returning(visit.state.key)).session }, { a: 1, b: 2 })
+    assert.deepEqual({ ...(await returning(visit.copy.key)).session }, { a: 1, b: 2 })
   })
 
   it('of which nobody knows the outcome is read before it is tried again', async () => {
@@ -247,7 +247,7 @@ describe('a commit', () => {
       await assert.rejects(visit.session.save(), discreet('ERR_SESSION_STORE_UNAVAILABLE'))
       await visit.session.save()
       assert.equal(visit.session.isNew, false)
-      assert.deepEqual({ ...(await returning(visit.state.key)).session }, { a: 1 })
+      assert.deepEqual({ ...(await returning(visit.copy.key)).session }, { a: 1 })
     }
   })
 })
@@ -276,7 +276,7 @@ describe('update(change)', () => {
       await Promise.all(
         Array.from({ length: 10 }, () => visit.session.update((session) => void (session['count'] += 1))),
       )
-      assert.equal((await returning(visit.state.key)).session['count'], 10)
+      assert.equal((await returning(visit.copy.key)).session['count'], 10)
       assert.equal(visit.session['count'], 10)
     }
   })
@@ -288,7 +288,7 @@ describe('update(change)', () => {
     const increment = (): Promise<unknown> => visit.session.update((session) => (session['count'] += 1))
     await Promise.all([visit.session.save(), increment(), increment(), visit.session.save(), increment()])
     await visit.end()
-    assert.equal((await returning(visit.state.key)).session['count'], 3)
+    assert.equal((await returning(visit.copy.key)).session['count'], 3)
   })
 
   it('keeps what was set while it was under way', async () => {
@@ -302,7 +302,7 @@ describe('update(change)', () => {
     await updating
     assert.equal(visit.session['a'], 3)
     await visit.end()
-    assert.equal((await returning(visit.state.key)).session['a'], 3)
+    assert.equal((await returning(visit.copy.key)).session['a'], 3)
   })
 
   it('shows this request what it did, also to objects that had been read', async () => {
@@ -386,7 +386,7 @@ describe('update(change)', () => {
     visit.seal = 'ERR_SESSION_COMMITTED'
     assert.throws(() => (visit.session['a'] = 2), discreet('ERR_SESSION_COMMITTED'))
     await visit.session.update((session) => void (session['a'] = 2))
-    assert.equal((await returning(visit.state.key)).session['a'], 2)
+    assert.equal((await returning(visit.copy.key)).session['a'], 2)
   })
 })
 
@@ -461,12 +461,12 @@ describe('regenerate({ keep })', () => {
   it('keeps the age and what was remembered with everything, and begins anew without', async (t) => {
     const kept = (await regenerated(true, t)).visit
     assert.equal(kept.session.createdAt, Date.now() - 1000)
-    assert.deepEqual([kept.state.record.persistent, kept.state.record.idleTimeout], [true, 2 * MINUTE])
+    assert.deepEqual([kept.copy.record.persistent, kept.copy.record.idleTimeout], [true, 2 * MINUTE])
     for (const keep of [undefined, ['user']]) {
       t.mock.timers.reset()
-      const { session, state } = (await regenerated(keep, t)).visit
+      const { session, copy } = (await regenerated(keep, t)).visit
       assert.equal(session.createdAt, Date.now())
-      assert.deepEqual([state.record.persistent, state.record.idleTimeout], [false, MINUTE])
+      assert.deepEqual([copy.record.persistent, copy.record.idleTimeout], [false, MINUTE])
     }
   })
 
@@ -583,7 +583,7 @@ describe('destroy()', () => {
       updater.session.update((session) => void (session['a'] = 1)),
       discreet('ERR_SESSION_GONE'),
     )
-    const { found } = leaver.state
+    const { found } = leaver.copy
     assert.ok(found)
     t.mock.timers.tick(MINUTE / 2)
     lifecycle.touch(key, found)
@@ -607,7 +607,7 @@ describe('destroy()', () => {
     const destroying = visit.session.destroy()
     held.release()
     await Promise.all([saving, destroying])
-    assert.equal(await store.elsewhere.load(visit.state.key), undefined)
+    assert.equal(await store.elsewhere.load(visit.copy.key), undefined)
   })
 
   it('that failed tells nobody that the session has ended', async () => {
@@ -627,7 +627,7 @@ describe('destroy()', () => {
     recording.fail('save', new Error('cut'), 'after')
     await assert.rejects(visit.session.save())
     await visit.session.destroy()
-    assert.equal(await recording.elsewhere.load(visit.state.key), undefined)
+    assert.equal(await recording.elsewhere.load(visit.copy.key), undefined)
   })
 })
 
@@ -636,7 +636,7 @@ describe('the idle timeout', () => {
     mockDate(t)
     const { stored, returning, store, lifecycle } = recorded()
     const key = await stored({ user: 'ann' })
-    const { found } = (await returning(key)).state
+    const { found } = (await returning(key)).copy
     assert.ok(found)
     t.mock.timers.tick(MINUTE / 10 - 1)
     lifecycle.touch(key, found)
@@ -672,7 +672,7 @@ describe('the idle timeout', () => {
     mockDate(t)
     const { stored, returning, recording, lifecycle } = guardedVisits()
     const key = await stored({ user: 'ann' })
-    const { found } = (await returning(key)).state
+    const { found } = (await returning(key)).copy
     assert.ok(found)
     t.mock.timers.tick(MINUTE / 2)
     recording.fail('touch', new Error('down'))
@@ -694,7 +694,7 @@ describe('the idle timeout', () => {
     mockDate(t)
     const { stored, returning, store, lifecycle } = recorded()
     const visit = await returning(await stored({ user: 'ann' }))
-    const { key, found } = visit.state
+    const { key, found } = visit.copy
     assert.ok(found)
     t.mock.timers.tick(MINUTE / 2)
     const touch = store.hold('touch')
@@ -714,7 +714,7 @@ describe('the idle timeout', () => {
     visit.session.remember({ idleTimeout: 30 * MINUTE, absoluteTimeout: 60 * MINUTE })
     await visit.end()
     t.mock.timers.tick(29 * MINUTE)
-    assert.equal((await returning(visit.state.key)).session['user'], 'ann')
+    assert.equal((await returning(visit.copy.key)).session['user'], 'ann')
     assert.equal(visit.session.expiresAt, visit.session.createdAt + 30 * MINUTE)
   })
 })
@@ -725,12 +725,12 @@ describe('flash', () => {
     const first = stranger()
     first.session.flash('note', 'hello')
     await first.end()
-    const unused = await returning(first.state.key)
+    const unused = await returning(first.copy.key)
     assert.ok(unused)
-    const second = await returning(first.state.key)
+    const second = await returning(first.copy.key)
     assert.equal(second.session.flash('note'), 'hello')
     assert.equal(await second.end(), 'saved')
-    assert.equal((await returning(first.state.key)).session.flash('note'), undefined)
+    assert.equal((await returning(first.copy.key)).session.flash('note'), undefined)
   })
 
   it('survives a save, an update and a reload of the request that sets it', async () => {

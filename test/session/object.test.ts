@@ -174,7 +174,7 @@ describe('a session, as an object', () => {
     assert.deepEqual(Object.getOwnPropertySymbols(session), [])
   })
 
-  it('is the same object for the same state', () => {
+  it('is the same object for the same working copy', () => {
     const visit = visits().stranger()
     assert.equal(visit.session, visit.session)
   })
@@ -205,10 +205,10 @@ describe('the members of a session', () => {
   it('tell the facts', async (t) => {
     t.mock.timers.enable({ apis: ['Date'], now: 1_700_000_000_000 })
     const all = visits()
-    const { session, state } = all.stranger()
+    const { session, copy } = all.stranger()
     assert.deepEqual([session.isNew, session.createdAt, session.expiresAt], [true, Date.now(), Date.now() + 60_000])
     assert.match(session.id, /^[0-9a-f]{64}$/)
-    assert.notEqual(session.id, state.id)
+    assert.notEqual(session.id, copy.token)
     const key = await all.stored({ a: 1 })
     t.mock.timers.tick(1000)
     const again = (await all.returning(key)).session
@@ -228,7 +228,7 @@ describe('the members of a session', () => {
 
 describe('what is printed of a session', () => {
   it('is its data, and never the secret of its id', async () => {
-    const { session, state } = visits().stranger()
+    const { session, copy } = visits().stranger()
     Object.assign(session, { user: 'ann', cart: { items: [1] }, inspect: 1 })
     for (const options of [
       {},
@@ -239,11 +239,11 @@ describe('what is printed of a session', () => {
       { showProxy: true, customInspect: false, depth: Infinity },
     ]) {
       const shown = inspect(session, options)
-      assert.ok(!shown.includes(state.id), shown)
+      assert.ok(!shown.includes(copy.token), shown)
       if (options.customInspect !== false) assert.match(shown, /user: 'ann'/)
     }
     assert.equal(inspect(session), inspect({ user: 'ann', cart: { items: [1] }, inspect: 1 }))
-    assertHides([session, state, { session }, new Error('with it', { cause: session })], state.id)
+    assertHides([session, copy, { session }, new Error('with it', { cause: session })], copy.token)
     assert.ok(types.isProxy(session))
   })
 
@@ -281,28 +281,28 @@ describe('what is read from a session', () => {
     const cart = { items: ['pen'] }
     first.session['cart'] = cart
     await first.end()
-    const second = await all.returning(first.state.key)
+    const second = await all.returning(first.copy.key)
     cart.items.push('ink')
     assert.deepEqual(second.session['cart'], { items: ['pen'] })
   })
 })
 
-describe('replaceData(state, data)', () => {
+describe('replaceData(copy, data)', () => {
   it('makes it the whole of the data', async () => {
-    const { state, session } = visits().stranger()
+    const { copy, session } = visits().stranger()
     Object.assign(session, { a: 1, b: 2 })
-    replaceData(state, { b: 3, c: 4 })
+    replaceData(copy, { b: 3, c: 4 })
     assert.deepEqual({ ...session }, { b: 3, c: 4 })
-    replaceData(state, session)
+    replaceData(copy, session)
     assert.deepEqual({ ...session }, { b: 3, c: 4 })
-    replaceData(state, {})
+    replaceData(copy, {})
     assert.deepEqual({ ...session }, {})
   })
 
   it('changes nothing if one of the names is reserved', () => {
-    const { state, session } = visits().stranger()
+    const { copy, session } = visits().stranger()
     session['a'] = 1
-    assert.throws(() => replaceData(state, { b: SECRET, save: SECRET }), discreet('ERR_SESSION_RESERVED_KEY', SECRET))
+    assert.throws(() => replaceData(copy, { b: SECRET, save: SECRET }), discreet('ERR_SESSION_RESERVED_KEY', SECRET))
     assert.deepEqual({ ...session }, { a: 1 })
   })
 })
@@ -342,12 +342,12 @@ describe('the forms with a callback', () => {
   })
 })
 
-describe('applyUpdate(state, record, change)', () => {
+describe('applyUpdate(copy, record, change)', () => {
   const record = newRecord(Date.now(), { idleTimeout: 1000, absoluteTimeout: 1000, persistent: false })
-  const state = (): WorkingCopy => visits().stranger().state
+  const workingCopy = (): WorkingCopy => visits().stranger().copy
 
   it('gives the new record, what the function returned, and the names it changed', () => {
-    const outcome = applyUpdate(state(), record, (session) => {
+    const outcome = applyUpdate(workingCopy(), record, (session) => {
       ;(session as AnySession)['count'] = 1
       return 'result'
     })
@@ -357,25 +357,25 @@ describe('applyUpdate(state, record, change)', () => {
   })
 
   it('gives the very record if nothing was changed', () => {
-    assert.equal(applyUpdate(state(), record, () => {}).record, record)
+    assert.equal(applyUpdate(workingCopy(), record, () => {}).record, record)
   })
 
   it('shows the function the facts of the session', async () => {
     const all = visits()
-    const { state } = await all.returning(await all.stored({ a: 1 }))
-    const { result } = applyUpdate(state, state.record, ({ id, isNew, createdAt }) => ({ id, isNew, createdAt }))
-    assert.deepEqual(result, { id: state.key, isNew: false, createdAt: state.record.createdAt })
+    const { copy } = await all.returning(await all.stored({ a: 1 }))
+    const { result } = applyUpdate(copy, copy.record, ({ id, isNew, createdAt }) => ({ id, isNew, createdAt }))
+    assert.deepEqual(result, { id: copy.key, isNew: false, createdAt: copy.record.createdAt })
     const stranger = all.stranger()
-    assert.deepEqual(applyUpdate(stranger.state, record, ({ id, isNew }) => ({ id, isNew })).result, {
+    assert.deepEqual(applyUpdate(stranger.copy, record, ({ id, isNew }) => ({ id, isNew })).result, {
       id: stranger.session.id,
       isNew: true,
     })
   })
 
   it('refuses a promise, and members that talk to the store', async () => {
-    assert.throws(() => applyUpdate(state(), record, async () => SECRET), discreet('ERR_SESSION_OPTION', SECRET))
+    assert.throws(() => applyUpdate(workingCopy(), record, async () => SECRET), discreet('ERR_SESSION_OPTION', SECRET))
     const refusals: Promise<unknown>[] = []
-    applyUpdate(state(), record, (session) => {
+    applyUpdate(workingCopy(), record, (session) => {
       for (const method of ['save', 'reload', 'destroy', 'regenerate'] as const) refusals.push(session[method]())
       refusals.push(session.update(() => {}))
     })
@@ -385,14 +385,14 @@ describe('applyUpdate(state, record, change)', () => {
   it('lets the function write where the session itself is sealed', () => {
     const visit = visits().stranger()
     visit.seal = 'ERR_SESSION_COMMITTED'
-    assert.equal(applyUpdate(visit.state, record, (session) => ((session as AnySession)['a'] = 1)).result, 1)
+    assert.equal(applyUpdate(visit.copy, record, (session) => ((session as AnySession)['a'] = 1)).result, 1)
   })
 })
 
-describe('sessionOf(state)', () => {
+describe('sessionOf(copy)', () => {
   it('needs no request: a record and a codec are enough', () => {
     const never = (): never => assert.fail()
-    const actions = {
+    const host = {
       save: never,
       reload: never,
       update: never,
@@ -401,13 +401,13 @@ describe('sessionOf(state)', () => {
       signalOf: never,
       sealedBy: () => undefined,
     }
-    const state = new WorkingCopy(
+    const copy = new WorkingCopy(
       newRecord(5, { idleTimeout: 1, absoluteTimeout: 1, persistent: false }),
       new Codec(),
-      actions,
+      host,
     )
-    const session = sessionOf(state) as AnySession
+    const session = sessionOf(copy) as AnySession
     session['a'] = 1
-    assert.equal(state.read('a'), 1)
+    assert.equal(copy.read('a'), 1)
   })
 })

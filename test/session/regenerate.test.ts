@@ -43,7 +43,7 @@ async function during(
 }
 
 async function dataOf({ visit, returning }: { visit: Visit; returning: Visits['returning'] }): Promise<object> {
-  return { ...(await returning(visit.state.key)).session }
+  return { ...(await returning(visit.copy.key)).session }
 }
 
 describe('regenerate({ keep }), while others write the old session', () => {
@@ -120,9 +120,9 @@ describe('regenerate({ keep }), while others write the old session', () => {
     held.release()
     await regenerating
     await visit.end()
-    const next = await returning(visit.state.key)
+    const next = await returning(visit.copy.key)
     assert.deepEqual([next.session.flash('seen'), next.session.flash('left')], [undefined, 'by the other'])
-    assert.deepEqual([next.state.record.idleTimeout, next.state.record.persistent], [5 * MINUTE, true])
+    assert.deepEqual([next.copy.record.idleTimeout, next.copy.record.persistent], [5 * MINUTE, true])
   })
 
   it('keeps a flash that was saved before it', async () => {
@@ -132,7 +132,7 @@ describe('regenerate({ keep }), while others write the old session', () => {
     await visit.session.save()
     await visit.session.regenerate({ keep: true })
     await visit.end()
-    assert.equal((await returning(visit.state.key)).session.flash('note'), 'hello')
+    assert.equal((await returning(visit.copy.key)).session.flash('note'), 'hello')
   })
 
   it('does not wait for them if nothing is kept', async () => {

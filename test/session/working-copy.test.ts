@@ -16,11 +16,11 @@ function entriesOf(values: object): Map<string, Entry> {
   return new Map(Object.entries(values).map(([name, value]) => [name, new Entry(codec.encode(value, name))]))
 }
 
-/** A state over a record with this data; `seal` closes it. */
-function stateWith(data: object = {}, { flash = {}, record = empty }: { flash?: object; record?: SessionRecord } = {}) {
+/** A working copy over a record with this data; `seal` closes it. */
+function copyWith(data: object = {}, { flash = {}, record = empty }: { flash?: object; record?: SessionRecord } = {}) {
   let seal: ReturnType<SessionHost['sealedBy']>
   const never = (): never => assert.fail('no I/O here')
-  const actions: SessionHost = {
+  const host: SessionHost = {
     save: never,
     reload: never,
     update: never,
@@ -30,8 +30,8 @@ function stateWith(data: object = {}, { flash = {}, record = empty }: { flash?: 
     sealedBy: () => seal,
   }
   const loaded = { ...record, entries: entriesOf(data), flash: entriesOf(flash) }
-  const state = new WorkingCopy(loaded, codec, actions, { key: 'a'.repeat(64), found: foundOf(loaded) })
-  return { state, seal: (code: typeof seal) => (seal = code) }
+  const copy = new WorkingCopy(loaded, codec, host, { key: 'a'.repeat(64), found: foundOf(loaded) })
+  return { copy, seal: (code: typeof seal) => (seal = code) }
 }
 
 function foundOf(parsed: SessionRecord): Found {
@@ -48,40 +48,40 @@ function flashOf(record: SessionRecord): Record<string, unknown> {
 }
 
 /** What a commit does, without the store. */
-function commit(state: WorkingCopy): Changes | undefined {
-  const changes = state.changes()
+function commit(copy: WorkingCopy): Changes | undefined {
+  const changes = copy.changes()
   if (changes) {
-    const record = merge(state.record, changes)
-    state.committed(foundOf(record), record, changes)
+    const record = merge(copy.record, changes)
+    copy.committed(foundOf(record), record, changes)
   }
   return changes
 }
 
 describe('WorkingCopy.changes()', () => {
   it('is nothing where all was only read', () => {
-    const { state } = stateWith({
+    const { copy } = copyWith({
       a: 1,
       b: { c: [1] },
       when: new Date(0),
       many: Object.fromEntries(Array.from({ length: 100 }, (_, index) => [index, {}])),
     })
-    for (const name of state.names()) state.read(name)
-    assert.equal(state.changes(), undefined)
+    for (const name of copy.names()) copy.read(name)
+    assert.equal(copy.changes(), undefined)
   })
 
   it('is nothing where what was set is what was there', () => {
-    const { state } = stateWith({ a: 1, b: { c: 1 }, when: new Date(0) })
-    state.write('a', 1)
-    state.write('b', { c: 1 })
-    state.write('when', new Date(0))
-    state.write('new', 1)
-    state.write('new', undefined)
-    state.write('never was', undefined)
-    assert.equal(state.changes(), undefined)
+    const { copy } = copyWith({ a: 1, b: { c: 1 }, when: new Date(0) })
+    copy.write('a', 1)
+    copy.write('b', { c: 1 })
+    copy.write('when', new Date(0))
+    copy.write('new', 1)
+    copy.write('new', undefined)
+    copy.write('never was', undefined)
+    assert.equal(copy.changes(), undefined)
   })
 
   it('has what was set, deleted, or changed inside, and nothing else', () => {
-    const { state } = stateWith({
+    const { copy } = copyWith({
       same: { a: 1 },
       deep: { a: { b: [1] } },
       gone: 1,
@@ -89,14 +89,14 @@ describe('WorkingCopy.changes()', () => {
       when: new Date(0),
       tags: new Set(['a']),
     })
-    state.read('same')
-    ;(state.read('deep') as { a: { b: unknown[] } }).a.b.push(2)
-    ;(state.read('when') as Date).setTime(5)
-    ;(state.read('tags') as Set<string>).add('b')
-    state.write('gone', undefined)
-    state.write('set', { a: 1 })
-    state.write('null', null)
-    assert.deepEqual(changed(state.changes()), {
+    copy.read('same')
+    ;(copy.read('deep') as { a: { b: unknown[] } }).a.b.push(2)
+    ;(copy.read('when') as Date).setTime(5)
+    ;(copy.read('tags') as Set<string>).add('b')
+    copy.write('gone', undefined)
+    copy.write('set', { a: 1 })
+    copy.write('null', null)
+    assert.deepEqual(changed(copy.changes()), {
       deep: { a: { b: [1, 2] } },
       when: new Date(5),
       tags: new Set(['a', 'b']),
@@ -107,18 +107,18 @@ describe('WorkingCopy.changes()', () => {
   })
 
   it('has a value as it is when it is asked for, not as it was when it was set', () => {
-    const { state } = stateWith()
+    const { copy } = copyWith()
     const cart = { items: [] as string[] }
-    state.write('cart', cart)
+    copy.write('cart', cart)
     cart.items.push('pen')
-    assert.deepEqual(changed(state.changes()), { cart: { items: ['pen'] } })
+    assert.deepEqual(changed(copy.changes()), { cart: { items: ['pen'] } })
   })
 
   it('names the place of what cannot be stored', () => {
-    const { state } = stateWith()
-    state.write('cart', { items: [{ price: SECRET, total: () => SECRET }] })
+    const { copy } = copyWith()
+    copy.write('cart', { items: [{ price: SECRET, total: () => SECRET }] })
     assert.throws(
-      () => state.changes(),
+      () => copy.changes(),
       (error: Error) =>
         discreet('ERR_SESSION_VALUE', SECRET)(error) &&
         error.message.startsWith('session.cart.items[0].total cannot be stored'),
@@ -126,42 +126,42 @@ describe('WorkingCopy.changes()', () => {
   })
 
   it('is not nothing where a record must be made', () => {
-    const { state } = stateWith()
-    state.mustCreate = true
-    assert.deepEqual(changed(state.changes()), {})
+    const { copy } = copyWith()
+    copy.mustCreate = true
+    assert.deepEqual(changed(copy.changes()), {})
   })
 })
 
 describe('WorkingCopy.committed(found, record, changes)', () => {
   it('leaves nothing to be committed again', () => {
-    const { state } = stateWith({ a: 1, b: { c: 1 }, d: 1 })
-    state.write('a', 2)
-    ;(state.read('b') as { c: number }).c = 2
-    state.write('d', undefined)
-    state.flash('note', 1)
-    state.remember({})
-    state.mustCreate = state.mustRead = true
-    assert.ok(commit(state))
-    assert.equal(state.changes(), undefined)
-    assert.equal(state.mustRead, false)
-    assert.deepEqual(state.names(), ['a', 'b'])
+    const { copy } = copyWith({ a: 1, b: { c: 1 }, d: 1 })
+    copy.write('a', 2)
+    ;(copy.read('b') as { c: number }).c = 2
+    copy.write('d', undefined)
+    copy.flash('note', 1)
+    copy.remember({})
+    copy.mustCreate = copy.mustRead = true
+    assert.ok(commit(copy))
+    assert.equal(copy.changes(), undefined)
+    assert.equal(copy.mustRead, false)
+    assert.deepEqual(copy.names(), ['a', 'b'])
   })
 
   it('leaves what was changed while the commit was under way', () => {
-    const { state } = stateWith({ a: 1, b: { c: 1 } })
-    state.write('a', 2)
-    state.read('b')
-    state.flash('note', 1)
-    state.remember({ idleTimeout: 5 })
-    const changes = state.changes() as Changes
-    state.write('a', 3)
-    ;(state.read('b') as { c: number }).c = 2
-    state.flash('another note', 2)
-    state.flash('note', 3)
-    state.remember({ absoluteTimeout: 7 })
-    const record = merge(state.record, changes)
-    state.committed(foundOf(record), record, changes)
-    const rest = state.changes() as Changes
+    const { copy } = copyWith({ a: 1, b: { c: 1 } })
+    copy.write('a', 2)
+    copy.read('b')
+    copy.flash('note', 1)
+    copy.remember({ idleTimeout: 5 })
+    const changes = copy.changes() as Changes
+    copy.write('a', 3)
+    ;(copy.read('b') as { c: number }).c = 2
+    copy.flash('another note', 2)
+    copy.flash('note', 3)
+    copy.remember({ absoluteTimeout: 7 })
+    const record = merge(copy.record, changes)
+    copy.committed(foundOf(record), record, changes)
+    const rest = copy.changes() as Changes
     assert.deepEqual(changed(rest), { a: 3, b: { c: 2 } })
     const next = merge(record, rest)
     assert.deepEqual(flashOf(next), { note: 3, 'another note': 2 })
@@ -169,134 +169,134 @@ describe('WorkingCopy.committed(found, record, changes)', () => {
   })
 
   it('leaves a flash that was left while the commit of another was under way', () => {
-    const { state } = stateWith()
-    state.flash('note', 1)
-    const changes = state.changes() as Changes
-    state.flash('another note', 2)
-    const record = merge(state.record, changes)
-    state.committed(foundOf(record), record, changes)
-    const rest = state.changes() as Changes
+    const { copy } = copyWith()
+    copy.flash('note', 1)
+    const changes = copy.changes() as Changes
+    copy.flash('another note', 2)
+    const record = merge(copy.record, changes)
+    copy.committed(foundOf(record), record, changes)
+    const rest = copy.changes() as Changes
     assert.deepEqual([...(rest.flash?.keys() ?? [])], ['another note'])
     assert.deepEqual(flashOf(merge(record, rest)), { note: 1, 'another note': 2 })
   })
 
   it('notices a change and its undoing, each against what was stored last', () => {
-    const { state } = stateWith({ a: { b: 1 } })
-    const value = state.read('a') as { b: number }
+    const { copy } = copyWith({ a: { b: 1 } })
+    const value = copy.read('a') as { b: number }
     value.b = 2
-    assert.deepEqual(changed(commit(state)), { a: { b: 2 } })
+    assert.deepEqual(changed(commit(copy)), { a: { b: 2 } })
     value.b = 1
-    assert.deepEqual(changed(commit(state)), { a: { b: 1 } })
-    state.write('new', 1)
-    commit(state)
-    state.write('new', undefined)
-    assert.deepEqual(changed(commit(state)), { new: undefined })
-    assert.equal(state.changes(), undefined)
+    assert.deepEqual(changed(commit(copy)), { a: { b: 1 } })
+    copy.write('new', 1)
+    commit(copy)
+    copy.write('new', undefined)
+    assert.deepEqual(changed(commit(copy)), { new: undefined })
+    assert.equal(copy.changes(), undefined)
   })
 
   it('shows what others have stored meanwhile, where this request has nothing of its own', () => {
-    const { state } = stateWith({ a: 1 })
-    state.write('mine', 1)
-    const changes = state.changes() as Changes
-    const record = { ...merge(state.record, changes), entries: new Map(entriesOf({ a: 2, theirs: 3, mine: 1 })) }
-    state.committed(foundOf(record), record, changes)
-    assert.deepEqual([state.read('a'), state.read('theirs'), state.read('mine')], [2, 3, 1])
+    const { copy } = copyWith({ a: 1 })
+    copy.write('mine', 1)
+    const changes = copy.changes() as Changes
+    const record = { ...merge(copy.record, changes), entries: new Map(entriesOf({ a: 2, theirs: 3, mine: 1 })) }
+    copy.committed(foundOf(record), record, changes)
+    assert.deepEqual([copy.read('a'), copy.read('theirs'), copy.read('mine')], [2, 3, 1])
   })
 })
 
 describe('WorkingCopy.refresh(names)', () => {
   it('reads anew what this request has not changed, and keeps what it has', () => {
-    const { state } = stateWith({ list: [1], mine: [1], count: 1 })
-    state.read('list')
-    ;(state.read('mine') as number[]).push(2)
-    state.write('count', 1)
-    state.record = { ...state.record, entries: entriesOf({ list: [5], mine: [5], count: 5 }) }
-    state.refresh(['list', 'mine', 'count', 'never was'])
-    assert.deepEqual([state.read('list'), state.read('mine'), state.read('count')], [[5], [1, 2], 5])
+    const { copy } = copyWith({ list: [1], mine: [1], count: 1 })
+    copy.read('list')
+    ;(copy.read('mine') as number[]).push(2)
+    copy.write('count', 1)
+    copy.record = { ...copy.record, entries: entriesOf({ list: [5], mine: [5], count: 5 }) }
+    copy.refresh(['list', 'mine', 'count', 'never was'])
+    assert.deepEqual([copy.read('list'), copy.read('mine'), copy.read('count')], [[5], [1, 2], 5])
   })
 })
 
 describe('WorkingCopy.reset(stored)', () => {
   it('drops all that was done', () => {
-    const { state } = stateWith({ a: { b: 1 } }, { flash: { note: 1 } })
-    ;(state.read('a') as { b: number }).b = 2
-    state.write('new', 1)
-    state.flash('for the next', 1)
-    state.remember({})
-    const record = { ...state.record, entries: entriesOf({ a: { b: 3 } }), flash: entriesOf({ fresh: 1 }) }
-    state.reset({ found: foundOf(record), record })
-    assert.deepEqual(state.read('a'), { b: 3 })
-    assert.deepEqual(state.names(), ['a'])
-    assert.deepEqual([state.flash('note'), state.flash('fresh')], [undefined, 1])
-    const changes = state.changes() as Changes
+    const { copy } = copyWith({ a: { b: 1 } }, { flash: { note: 1 } })
+    ;(copy.read('a') as { b: number }).b = 2
+    copy.write('new', 1)
+    copy.flash('for the next', 1)
+    copy.remember({})
+    const record = { ...copy.record, entries: entriesOf({ a: { b: 3 } }), flash: entriesOf({ fresh: 1 }) }
+    copy.reset({ found: foundOf(record), record })
+    assert.deepEqual(copy.read('a'), { b: 3 })
+    assert.deepEqual(copy.names(), ['a'])
+    assert.deepEqual([copy.flash('note'), copy.flash('fresh')], [undefined, 1])
+    const changes = copy.changes() as Changes
     assert.deepEqual([changes.entries.size, changes.flash, changes.terms], [0, undefined, undefined])
   })
 })
 
 describe('WorkingCopy.flash(key, value)', () => {
   it('is for the next request and not for this one, whatever this one commits in between', () => {
-    const { state } = stateWith()
-    state.flash('note', { a: 1 })
-    assert.equal(state.flash('note'), undefined)
-    commit(state)
-    assert.equal(state.flash('note'), undefined)
-    state.write('a', 1)
-    commit(state)
-    assert.deepEqual(flashOf(state.record), { note: { a: 1 } })
-    assert.equal(state.changes(), undefined)
+    const { copy } = copyWith()
+    copy.flash('note', { a: 1 })
+    assert.equal(copy.flash('note'), undefined)
+    commit(copy)
+    assert.equal(copy.flash('note'), undefined)
+    copy.write('a', 1)
+    commit(copy)
+    assert.deepEqual(flashOf(copy.record), { note: { a: 1 } })
+    assert.equal(copy.changes(), undefined)
   })
 
   it('shows what an earlier request left until the end, and drops it with the first commit', () => {
-    const { state } = stateWith({}, { flash: { note: { a: 1 }, other: 2 } })
-    assert.deepEqual(state.flash('note'), { a: 1 })
-    assert.ok(state.changes(), 'also if it was only looked at')
-    commit(state)
-    assert.deepEqual(flashOf(state.record), {})
-    assert.deepEqual([state.flash('note'), state.flash('other')], [{ a: 1 }, 2])
-    assert.equal(state.changes(), undefined)
+    const { copy } = copyWith({}, { flash: { note: { a: 1 }, other: 2 } })
+    assert.deepEqual(copy.flash('note'), { a: 1 })
+    assert.ok(copy.changes(), 'also if it was only looked at')
+    commit(copy)
+    assert.deepEqual(flashOf(copy.record), {})
+    assert.deepEqual([copy.flash('note'), copy.flash('other')], [{ a: 1 }, 2])
+    assert.equal(copy.changes(), undefined)
   })
 
   it('may leave under the same key what was found there', () => {
-    const { state } = stateWith({}, { flash: { note: 'same' } })
-    state.flash('note', 'same')
-    commit(state)
-    state.write('a', 1)
-    commit(state)
-    assert.deepEqual(flashOf(state.record), { note: 'same' })
+    const { copy } = copyWith({}, { flash: { note: 'same' } })
+    copy.flash('note', 'same')
+    commit(copy)
+    copy.write('a', 1)
+    commit(copy)
+    assert.deepEqual(flashOf(copy.record), { note: 'same' })
   })
 
   it('is a copy for each who reads, and stores what was in the value at the end', () => {
-    const { state } = stateWith({}, { flash: { list: [1] } })
-    ;(state.flash('list') as number[]).push(2)
-    assert.deepEqual(state.flash('list'), [1])
+    const { copy } = copyWith({}, { flash: { list: [1] } })
+    ;(copy.flash('list') as number[]).push(2)
+    assert.deepEqual(copy.flash('list'), [1])
     const list = ['a']
-    state.flash('mine', list)
+    copy.flash('mine', list)
     list.push('b')
-    commit(state)
-    assert.deepEqual(flashOf(state.record), { mine: ['a', 'b'] })
+    commit(copy)
+    assert.deepEqual(flashOf(copy.record), { mine: ['a', 'b'] })
   })
 
   it('has no name among the data', () => {
-    const { state } = stateWith({ a: 1 }, { flash: { note: 1 } })
-    state.flash('for the next', 1)
-    assert.deepEqual(state.names(), ['a'])
-    assert.equal(state.has('note'), false)
+    const { copy } = copyWith({ a: 1 }, { flash: { note: 1 } })
+    copy.flash('for the next', 1)
+    assert.deepEqual(copy.names(), ['a'])
+    assert.equal(copy.has('note'), false)
   })
 
   it('takes nothing but text as a key, because a record knows nothing else', () => {
-    const { state } = stateWith()
+    const { copy } = copyWith()
     for (const key of [undefined, null, 5, Symbol(SECRET), {}]) {
-      assert.throws(() => state.flash(key as string, SECRET), discreet('ERR_SESSION_VALUE', SECRET))
-      assert.throws(() => state.flash(key as string), discreet('ERR_SESSION_VALUE', SECRET))
+      assert.throws(() => copy.flash(key as string, SECRET), discreet('ERR_SESSION_VALUE', SECRET))
+      assert.throws(() => copy.flash(key as string), discreet('ERR_SESSION_VALUE', SECRET))
     }
-    assert.equal(state.changes(), undefined)
+    assert.equal(copy.changes(), undefined)
   })
 
   it('names the place of what cannot be stored', () => {
-    const { state } = stateWith()
-    state.flash('note', { inner: () => SECRET })
+    const { copy } = copyWith()
+    copy.flash('note', { inner: () => SECRET })
     assert.throws(
-      () => state.changes(),
+      () => copy.changes(),
       (error: Error) =>
         discreet('ERR_SESSION_VALUE', SECRET)(error) && /session\.flash\.note\.inner/.test(error.message),
     )
@@ -305,46 +305,46 @@ describe('WorkingCopy.flash(key, value)', () => {
 
 describe('WorkingCopy.remember(options)', () => {
   it('makes the cookie persistent, and changes the timeouts that are given', () => {
-    const { state } = stateWith()
-    state.remember({ idleTimeout: 5 })
-    assert.deepEqual(state.changes()?.terms, { persistent: true, idleTimeout: 5 })
-    state.remember({ absoluteTimeout: 7 })
-    assert.deepEqual(state.terms, { persistent: true, idleTimeout: 5, absoluteTimeout: 7 })
-    commit(state)
-    assert.equal(state.record.absoluteTimeout, 7)
+    const { copy } = copyWith()
+    copy.remember({ idleTimeout: 5 })
+    assert.deepEqual(copy.changes()?.terms, { persistent: true, idleTimeout: 5 })
+    copy.remember({ absoluteTimeout: 7 })
+    assert.deepEqual(copy.terms, { persistent: true, idleTimeout: 5, absoluteTimeout: 7 })
+    commit(copy)
+    assert.equal(copy.record.absoluteTimeout, 7)
   })
 
   it('refuses what is no length of time', () => {
-    const { state } = stateWith()
+    const { copy } = copyWith()
     for (const wrong of [0, -1, NaN, Infinity, '5', null, MAX_TIMEOUT + 1]) {
-      assert.throws(() => state.remember({ idleTimeout: wrong as number }), discreet('ERR_SESSION_OPTION'))
-      assert.throws(() => state.remember({ absoluteTimeout: wrong as number }), discreet('ERR_SESSION_OPTION'))
+      assert.throws(() => copy.remember({ idleTimeout: wrong as number }), discreet('ERR_SESSION_OPTION'))
+      assert.throws(() => copy.remember({ absoluteTimeout: wrong as number }), discreet('ERR_SESSION_OPTION'))
     }
-    assert.equal(state.changes(), undefined)
+    assert.equal(copy.changes(), undefined)
   })
 })
 
 describe('a session that can no longer be changed', () => {
-  const writes: [name: string, write: (state: WorkingCopy) => void][] = [
-    ['a value', (state) => state.write('user', SECRET)],
-    ['a flash', (state) => state.flash('note', SECRET)],
-    ['its terms', (state) => state.remember({})],
+  const writes: [name: string, write: (copy: WorkingCopy) => void][] = [
+    ['a value', (copy) => copy.write('user', SECRET)],
+    ['a flash', (copy) => copy.flash('note', SECRET)],
+    ['its terms', (copy) => copy.remember({})],
   ]
   for (const [what, write] of writes) {
     it(`says so, and what to do, when somebody sets ${what}`, () => {
       for (const code of ['ERR_SESSION_COMMITTED', 'ERR_SESSION_HEADERS_SENT'] as const) {
-        const { state, seal } = stateWith()
+        const { copy, seal } = copyWith()
         seal(code)
         assert.throws(
-          () => write(state),
+          () => write(copy),
           (error: Error) => discreet(code, SECRET)(error) && /await.*session\.(?:update|save)/.test(error.message),
         )
       }
       for (const phase of ['destroyed', 'replaced'] as const) {
-        const { state } = stateWith()
-        state.phase = phase
+        const { copy } = copyWith()
+        copy.phase = phase
         assert.throws(
-          () => write(state),
+          () => write(copy),
           (error: Error) => discreet('ERR_SESSION_ENDED', SECRET)(error) && /getSession\(\)/.test(error.message),
         )
       }
@@ -352,14 +352,14 @@ describe('a session that can no longer be changed', () => {
   }
 
   it('can still be read, unless it was destroyed', () => {
-    const { state, seal } = stateWith({ a: 1 }, { flash: { note: 1 } })
+    const { copy, seal } = copyWith({ a: 1 }, { flash: { note: 1 } })
     seal('ERR_SESSION_COMMITTED')
-    assert.deepEqual([state.read('a'), state.flash('note')], [1, 1])
-    state.phase = 'replaced'
-    assert.deepEqual([state.read('a'), state.has('a'), state.names()], [1, true, ['a']])
-    state.phase = 'destroyed'
+    assert.deepEqual([copy.read('a'), copy.flash('note')], [1, 1])
+    copy.phase = 'replaced'
+    assert.deepEqual([copy.read('a'), copy.has('a'), copy.names()], [1, true, ['a']])
+    copy.phase = 'destroyed'
     assert.deepEqual(
-      [state.read('a'), state.has('a'), state.names(), state.flash('note')],
+      [copy.read('a'), copy.has('a'), copy.names(), copy.flash('note')],
       [undefined, false, [], undefined],
     )
   })
@@ -367,12 +367,12 @@ describe('a session that can no longer be changed', () => {
 
 describe('WorkingCopy.handOver(next, keep)', () => {
   function handedOver(keep: boolean | string[] | undefined): { next: WorkingCopy; data: object } {
-    const { state } = stateWith({ a: 1, b: { c: 1 } }, { flash: { received: 1 } })
-    state.write('d', 4)
-    state.write('a', undefined)
-    state.flash('left', 2)
-    const { state: next } = stateWith()
-    state.handOver(next, keep as never)
+    const { copy } = copyWith({ a: 1, b: { c: 1 } }, { flash: { received: 1 } })
+    copy.write('d', 4)
+    copy.write('a', undefined)
+    copy.flash('left', 2)
+    const { copy: next } = copyWith()
+    copy.handOver(next, keep as never)
     return { next, data: Object.fromEntries(next.names().map((name) => [name, next.read(name)])) }
   }
 
@@ -395,13 +395,13 @@ describe('WorkingCopy.handOver(next, keep)', () => {
   })
 })
 
-describe('WorkingCopy.id', () => {
+describe('WorkingCopy.token', () => {
   it('is made when it is first needed, and is then always the same', () => {
-    const { state } = stateWith()
-    assert.equal(state.key, 'a'.repeat(64))
-    const fresh = new WorkingCopy(empty, codec, state.actions)
-    assert.equal(fresh.id, fresh.id)
+    const { copy } = copyWith()
+    assert.equal(copy.key, 'a'.repeat(64))
+    const fresh = new WorkingCopy(empty, codec, copy.host)
+    assert.equal(fresh.token, fresh.token)
     assert.equal(fresh.key, fresh.key)
-    assert.notEqual(fresh.id, new WorkingCopy(empty, codec, state.actions).id)
+    assert.notEqual(fresh.token, new WorkingCopy(empty, codec, copy.host).token)
   })
 })

@@ -16,7 +16,7 @@ export type AnySession = Session<Record<string, any>>
 
 /** What a request does with its session, without the request. */
 export interface Visit {
-  state: WorkingCopy
+  copy: WorkingCopy
   readonly session: AnySession
   /** What the end of a request does. */
   end(): Promise<CommitOutcome>
@@ -49,26 +49,26 @@ export function visits(options: Partial<LifecycleOptions> & { store?: Store; sou
     diagnostics,
   )
 
-  function visit(open: (actions: SessionHost) => WorkingCopy): Visit {
-    const actions: SessionHost = {
-      async save(state) {
-        if ((await lifecycle.commit(state)) === 'gone') throw gone()
+  function visit(open: (host: SessionHost) => WorkingCopy): Visit {
+    const host: SessionHost = {
+      async save(copy) {
+        if ((await lifecycle.commit(copy)) === 'gone') throw gone()
       },
-      reload: (state) => lifecycle.reload(state),
-      update: (state, change) => lifecycle.update(state, change),
-      async regenerate(state, how) {
-        made.state = await lifecycle.regenerate(state, how, actions)
+      reload: (copy) => lifecycle.reload(copy),
+      update: (copy, change) => lifecycle.update(copy, change),
+      async regenerate(copy, how) {
+        made.copy = await lifecycle.regenerate(copy, how, host)
       },
-      destroy: (state) => lifecycle.destroy(state),
-      signalOf: (state) => lifecycle.signalOf(state),
+      destroy: (copy) => lifecycle.destroy(copy),
+      signalOf: (copy) => lifecycle.signalOf(copy),
       sealedBy: () => made.seal,
     }
     const made: Visit = {
-      state: open(actions),
+      copy: open(host),
       get session() {
-        return sessionOf(made.state) as AnySession
+        return sessionOf(made.copy) as AnySession
       },
-      end: async () => lifecycle.commit(made.state),
+      end: async () => lifecycle.commit(made.copy),
       seal: undefined,
     }
     return made
@@ -79,18 +79,18 @@ export function visits(options: Partial<LifecycleOptions> & { store?: Store; sou
     diagnostics,
     signals,
     store,
-    stranger: () => visit((actions) => lifecycle.create(actions)),
+    stranger: () => visit((host) => lifecycle.create(host)),
     async returning(key) {
       const found = await lifecycle.load(key)
       if (!found) throw new Error('There is no such session.')
-      return visit((actions) => lifecycle.open(actions, key, found))
+      return visit((host) => lifecycle.open(host, key, found))
     },
     async stored(data) {
       const visit = made.stranger()
-      visit.state.mustCreate = true
+      visit.copy.mustCreate = true
       Object.assign(visit.session, data)
       await visit.end()
-      return visit.state.key
+      return visit.copy.key
     },
   }
   return made

@@ -7,7 +7,7 @@ const WINDOW: Milliseconds = 60_000
 /** A handful of messages costs nothing, whatever it brings. */
 const FEW_MESSAGES = 100
 /** When to look again whether listening pays. */
-const PAUSE: Milliseconds = 300_000
+const RETRY_AFTER: Milliseconds = 300_000
 
 /** A store whose `isCurrent` answers for each entry needs no messages, and a user may do without: it always vouches. */
 const OWN_WORD: Link = { generation: 0, vouches: () => true }
@@ -95,7 +95,7 @@ export class Subscription {
 
   #pause(now: Instant): void {
     this.#stats.cachePaused = true
-    this.#resumesAt = now + PAUSE
+    this.#resumesAt = now + RETRY_AFTER
     // The store's link may go on for others who listen to it, and vouch.
     this.#ear.deaf()
     // A connection that does not end well is the store's to report.

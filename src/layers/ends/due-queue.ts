@@ -2,19 +2,19 @@ import type { Instant } from '../../units.ts'
 
 /** Something that is to be done at an instant. */
 export interface Task {
-  /** Kept by the agenda. */
+  /** Kept by the queue. */
   due: Instant
 }
 
-interface Entry<Item> {
+interface HeapNode<Item> {
   readonly item: Item
   readonly due: Instant
 }
 
 /** What is to be done when, soonest first: a binary heap, so that one timer serves any number of tasks. */
 export class DueQueue<Item extends Task> {
-  /** Each entry is due no later than its two children. One whose task has moved since is skipped when its turn comes. */
-  #heap: Entry<Item>[] = []
+  /** Each node is due no later than its two children. One whose task has moved since is skipped when its turn comes. */
+  #heap: HeapNode<Item>[] = []
 
   /** When the next task may be due; `Infinity` if there is none. */
   get next(): Instant {
@@ -25,15 +25,15 @@ export class DueQueue<Item extends Task> {
   put(item: Item, due: Instant): void {
     item.due = due
     const heap = this.#heap
-    const entry = { item, due }
-    let at = heap.push(entry) - 1
+    const node = { item, due }
+    let at = heap.push(node) - 1
     while (at > 0) {
       const parent = (at - 1) >> 1
       if (heap[parent]!.due <= due) break
       heap[at] = heap[parent]!
       at = parent
     }
-    heap[at] = entry
+    heap[at] = node
   }
 
   /** Takes a task out. */
@@ -57,7 +57,7 @@ export class DueQueue<Item extends Task> {
     this.#heap = []
   }
 
-  #shift(): Entry<Item> {
+  #shift(): HeapNode<Item> {
     const heap = this.#heap
     const first = heap[0]!
     const last = heap.pop()!

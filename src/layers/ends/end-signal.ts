@@ -2,9 +2,9 @@ import { AsyncResource } from 'node:async_hooks'
 import { getEventListeners } from 'node:events'
 import { SessionError } from '../../errors.ts'
 
-/** How an ending is held by whoever watches for it: not at all by itself, and for good while somebody listens. */
+/** How an end signal is held by whoever watches for it: not at all by itself, and for good while somebody listens. */
 export interface Hold {
-  readonly ending: WeakRef<EndSignal>
+  readonly endSignal: WeakRef<EndSignal>
   listenedTo: EndSignal | undefined
 }
 
@@ -14,14 +14,14 @@ export interface Hold {
  * the days of a server.
  */
 export class EndSignal {
-  readonly hold: Hold = { ending: new WeakRef(this), listenedTo: undefined }
+  readonly hold: Hold = { endSignal: new WeakRef(this), listenedTo: undefined }
   readonly #controller = new AbortController()
   // What ends the session is often another visitor's request; the listeners belong to the one that asked for the signal.
   readonly #place = new AsyncResource('SessionSignal')
 
   constructor() {
     const { signal } = this
-    // The methods hold this ending, so whoever has the signal keeps it too.
+    // The methods hold this object, so whoever has the signal keeps it too.
     for (const name of ['addEventListener', 'removeEventListener'] as const) {
       const method = signal[name] as (...args: unknown[]) => void
       const noticing = (...args: unknown[]): void => {

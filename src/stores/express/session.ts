@@ -1,6 +1,6 @@
-import { SessionError } from '../../errors.ts'
 import type { Found } from '../../store.ts'
 import type { Instant, Milliseconds } from '../../units.ts'
+import { notOurs } from '../envelope.ts'
 
 /** Some stores cut off parts of a second, and would end a session early. */
 const MARGIN: Milliseconds = 1000
@@ -39,11 +39,7 @@ export function formatSession({ text, version, expiresAt }: Found): ExpressSessi
 export function parseSession(session: unknown): Found {
   const { record, version, expiresAt } = session as Partial<Record<string, unknown>>
   if (typeof record !== 'string' || !Number.isSafeInteger(version) || !Number.isFinite(expiresAt)) {
-    throw new SessionError(
-      'ERR_SESSION_UNREADABLE',
-      'fromExpressStore: the store holds a session under this key that is not of this library; it was left alone. ' +
-        'Give the store a prefix, a table or a directory of its own',
-    )
+    throw notOurs()
   }
   return { text: record, version: version as number, expiresAt: expiresAt as number }
 }

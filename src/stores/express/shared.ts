@@ -1,4 +1,4 @@
-import type { Instant, Key, Milliseconds, Version } from '../../units.ts'
+import type { Instant, Key, Milliseconds } from '../../units.ts'
 
 /** How long a destroyed key is remembered: longer than any save that was on its way when it was destroyed. */
 const REMEMBERED: Milliseconds = 10 * 60_000
@@ -10,7 +10,6 @@ const REMEMBERED: Milliseconds = 10 * 60_000
 export class Shared {
   readonly #turns = new Map<Key, Promise<void>>()
   readonly #destroyed = new Map<Key, Instant>()
-  #lastFirst: Version = 0
 
   /** Runs the step when all steps for this key that came before have settled. */
   async inTurn<Answer>(key: Key, step: () => Promise<Answer>): Promise<Answer> {
@@ -42,12 +41,6 @@ export class Shared {
 
   isBuried(key: Key): boolean {
     return (this.#destroyed.get(key) ?? 0) > Date.now()
-  }
-
-  /** Where the versions of a new record begin: by the clock, so that they also grow over a delete and a new create. */
-  firstVersion(): Version {
-    this.#lastFirst = Math.max(this.#lastFirst + 1000, Date.now() * 1000)
-    return this.#lastFirst
   }
 
   /** The key is created anew, which only a create may do. */

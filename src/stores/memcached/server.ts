@@ -3,7 +3,7 @@ import type { MemcacheClient } from 'memcache-client'
 import { SessionError } from '../../errors.ts'
 import type { Milliseconds } from '../../units.ts'
 import { Compressed } from './driver.ts'
-import { unreadable } from './value.ts'
+import { notOurs } from '../envelope.ts'
 
 /** The server's mark of one state of one item, and the connection over which it was read. */
 export interface Mark {
@@ -59,7 +59,7 @@ export class Server {
       return answer && { value: answer.value, mark: { unique: answer.casUniq, connection } }
     } catch (error) {
       // The client itself turns values into numbers and objects where somebody else has marked them so.
-      throw error instanceof Compressed || error instanceof SyntaxError ? unreadable(error) : error
+      throw error instanceof Compressed || error instanceof SyntaxError ? notOurs(error) : error
     }
   }
 

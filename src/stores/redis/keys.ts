@@ -1,8 +1,7 @@
 import type { Cluster, Redis } from 'ioredis'
-import type { Key } from '../../units.ts'
+import { isKey, type Key } from '../../units.ts'
 import type { Connection } from './connection.ts'
 
-const KEY = /^[0-9a-f]{64}$/
 const AT_A_TIME = 500
 
 /** Every key under the prefix, by SCAN, which blocks the server for a moment at a time; on a Cluster master by master. */
@@ -14,7 +13,7 @@ export async function* keysUnder(prefix: string, connection: Connection): AsyncG
       const [next, found] = await connection.run(() => server.scan(cursor, 'MATCH', pattern, 'COUNT', AT_A_TIME))
       for (const name of found) {
         const key = name.slice(prefix.length)
-        if (KEY.test(key)) yield key
+        if (isKey(key)) yield key
       }
       cursor = next
     } while (cursor !== '0')
