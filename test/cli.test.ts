@@ -4,10 +4,10 @@ import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { fileStore, session } from '../src/index.ts'
 import { command, documents } from './support/processes/command.ts'
-import { temporaryDirectory } from './support/processes/deployments.ts'
 import { memcachedServer, type MemcachedServer } from './support/servers/memcached-server.ts'
 import { newKey } from './support/stores/records.ts'
 import { redisServer, type RedisServer } from './support/servers/redis-server.ts'
+import { temporaryDirectory } from './support/temporary-directory.ts'
 
 let redis: RedisServer
 let memcached: MemcachedServer
@@ -28,8 +28,8 @@ describe('koa-server-session secret', () => {
 })
 
 describe('koa-server-session prune', () => {
-  it('removes what has expired from files, and nothing else', async (test) => {
-    const directory = temporaryDirectory(test)
+  it('removes what has expired from files, and nothing else', async () => {
+    const directory = temporaryDirectory()
     const store = fileStore({ directory, pruneInterval: 0 })
     const text = '{"format":1,"createdAt":0,"idleTimeout":1,"absoluteTimeout":1,"data":{}}'
     for (let made = 0; made < 5; made++) await store.save(newKey(), text, Date.now() - 3_600_000, undefined)
@@ -51,8 +51,8 @@ describe('koa-server-session prune', () => {
 })
 
 describe('a store that is not there', () => {
-  it('is not made by looking for it', async (test) => {
-    const directory = join(temporaryDirectory(test), 'sessions')
+  it('is not made by looking for it', async () => {
+    const directory = join(temporaryDirectory(), 'sessions')
     for (const args of [['list'], ['stats'], ['prune'], ['show', newKey()], ['revoke', newKey()]]) {
       const { code, err } = await command([...args, '-s', `file:${directory}`])
       assert.equal(code, 1)
@@ -61,8 +61,8 @@ describe('a store that is not there', () => {
     assert.ok(!existsSync(directory))
   })
 
-  it('is not taken for one if it holds something else', async (test) => {
-    const cwd = temporaryDirectory(test)
+  it('is not taken for one if it holds something else', async () => {
+    const cwd = temporaryDirectory()
     mkdirSync(join(cwd, '.sessions/ab'), { recursive: true })
     const { code, err } = await command(['prune'], { cwd })
     assert.equal(code, 1)

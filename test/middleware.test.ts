@@ -3,9 +3,9 @@ import { describe, it } from 'node:test'
 import Koa from 'koa'
 import mount from 'koa-mount'
 import { isSessionError, memoryStore, session, type SessionOptions, type Store } from '../src/index.ts'
-import { temporaryDirectory } from './support/processes/deployments.ts'
 import { KEY, OLD_KEY, serve, sessionOf, siteWith, type AnySession } from './support/sites/http.ts'
 import { keysOf } from './support/stores/stores.ts'
+import { temporaryDirectory } from './support/temporary-directory.ts'
 
 const COUNT: Koa.Middleware = (ctx) => {
   const visitor = sessionOf(ctx)
@@ -110,7 +110,7 @@ describe('sessions.canList', () => {
     }
     assert.equal(canList('memory:'), true)
     assert.equal(canList('memory:', { cache: false, encrypt: true }), true)
-    assert.equal(canList(`file:${temporaryDirectory(test)}`), true)
+    assert.equal(canList(`file:${temporaryDirectory()}`), true)
     const { subjects, ...store } = memoryStore()
     assert.ok(subjects)
     assert.equal(canList(store), false)

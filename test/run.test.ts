@@ -10,13 +10,38 @@ describe('npm test', () => {
     assert.equal(status, 1)
   })
 
-  it('fails with what to install, and how, when it cannot install it', () => {
+  it('asks for what the wanted tests start, and says how to install it when it cannot', () => {
     // A path without any folder: neither the servers nor apt-get are there.
-    const { status, stderr } = run(['run'], { ...process.env, PATH: '' })
-    assert.match(stderr, /curl redis-server memcached postgresql chromium/)
+    const { status, stderr } = run(['redis-outage', 'browser/cookies'], { ...outside, PATH: '' })
+    assert.match(stderr, /^These tests need what Debian calls chromium openssl redis-server\. /)
+    assert.match(stderr, /apt-get install -y --no-install-recommends chromium openssl redis-server'$/m)
+    assert.equal(status, 1)
+  })
+
+  it('asks for no server that only other tests start', () => {
+    const { status, stdout, stderr } = run(['http/cookie'], { ...outside, PATH: '' })
+    assert.equal(stderr, '')
+    assert.match(stdout, /^ℹ fail 0$/m)
+    assert.equal(status, 0)
+  })
+
+  it('knows what every test starts', () => {
+    const { stderr } = run([], { ...outside, PATH: '' })
+    for (const name of ['chromium', 'curl', 'memcached', 'openssl', 'redis-server'])
+      assert.match(stderr, new RegExp(name))
+  })
+})
+
+describe('a test that was started without npm test', () => {
+  it('says what to install for it', () => {
+    const file = join(import.meta.dirname, 'stores/redis-outage.test.js')
+    const { status, stdout } = spawnSync(process.execPath, ['--test', file], {
+      env: { ...outside, PATH: '' },
+      encoding: 'utf8',
+    })
     assert.match(
-      stderr,
-      /apt-get install -y --no-install-recommends curl redis-server memcached postgresql chromium'$/m,
+      stdout,
+      /This test starts redis-server, which is not installed\. On Debian: apt-get install redis-server/,
     )
     assert.equal(status, 1)
   })

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { openBrowserOf } from '../support/clients/browser.ts'
 import { signIn } from '../support/clients/browser-pages.ts'
-import { inDirectory } from '../support/clients/example-pages.ts'
 import { startExample } from '../support/sites/example-site.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 describe('when Chromium is closed and opened again', { timeout: 240_000 }, () => {
   it('a visitor who asked to be remembered is still signed in', async () => {
@@ -18,21 +18,20 @@ describe('when Chromium is closed and opened again', { timeout: 240_000 }, () =>
 /** What the profile page says in the second browser over the same profile on disk. */
 async function headingAfterwards({ remember }: { remember: boolean }): Promise<string | null> {
   let heading: string | null = null
-  await inDirectory(async (directory) => {
-    const site = await startExample({ directory })
-    const first = await openBrowserOf(`${directory}/browser`)
-    const page = await first.newPage()
-    await page.goto(site.url)
-    await signIn(page, { remember })
-    assert.equal(await page.textContent('h1'), 'Ada Lovelace')
-    await first.close()
+  const directory = temporaryDirectory()
+  const site = await startExample({ directory })
+  const first = await openBrowserOf(`${directory}/browser`)
+  const page = await first.newPage()
+  await page.goto(site.url)
+  await signIn(page, { remember })
+  assert.equal(await page.textContent('h1'), 'Ada Lovelace')
+  await first.close()
 
-    const second = await openBrowserOf(`${directory}/browser`)
-    const later = await second.newPage()
-    await later.goto(`${site.url}/profile`)
-    heading = await later.textContent('h1')
-    await second.close()
-    await site.stop()
-  })
+  const second = await openBrowserOf(`${directory}/browser`)
+  const later = await second.newPage()
+  await later.goto(`${site.url}/profile`)
+  heading = await later.textContent('h1')
+  await second.close()
+  await site.stop()
   return heading
 }

@@ -3,13 +3,14 @@ import { after, before, describe, it } from 'node:test'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
 import { inContext, keepScreenshot, openBrowser } from '../support/clients/browser.ts'
 import { follow, signIn } from '../support/clients/browser-pages.ts'
-import { newDirectory, removeDirectory, startExample, type ExampleSite } from '../support/sites/example-site.ts'
+import { startExample, type ExampleSite } from '../support/sites/example-site.ts'
 import { until } from '../support/servers/server-process.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 // Chromium keeps whole pages in memory for the back button, those with Cache-Control: no-store too. Such a page comes
 // back without a request, so that only the browser's own rules decide whether it shows something private.
 describe('going back after signing out, in Chromium', { timeout: 240_000 }, () => {
-  const directory = newDirectory()
+  const directory = temporaryDirectory()
   let site: ExampleSite
   let browser: Browser
 
@@ -20,7 +21,6 @@ describe('going back after signing out, in Chromium', { timeout: 240_000 }, () =
   after(async () => {
     await browser?.close()
     await site?.stop()
-    removeDirectory(directory)
   })
 
   it('brings back a page from memory while the visitor is signed in', async () => {

@@ -3,11 +3,11 @@ import { after, before, describe, it } from 'node:test'
 import type { Browser } from 'playwright-core'
 import { inContext, keepScreenshot, openBrowser } from '../support/clients/browser.ts'
 import { sessionCookie, signIn } from '../support/clients/browser-pages.ts'
-import { inDirectory } from '../support/clients/example-pages.ts'
 import { startExample } from '../support/sites/example-site.ts'
 import { httpsProxy } from '../support/proxies/https-proxy.ts'
 import { redisServer } from '../support/servers/redis-server.ts'
 import { until } from '../support/servers/server-process.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 const FIRST_KEY = 'the first key of thirty-two bytes'
 const SECOND_KEY = 'the second key, also long enough'
@@ -20,87 +20,84 @@ describe('while the site is operated, in Chromium', { timeout: 240_000 }, () => 
   after(() => browser?.close())
 
   it('the visitor stays signed in over a restart', async () => {
-    await inDirectory(async (directory) => {
-      const first = await startExample({ directory })
-      await inContext(browser, {}, async (page, context) => {
-        await page.goto(first.url)
-        await signIn(page)
-        const cookie = await sessionCookie(context)
-        await first.stop()
-        const second = await startExample({ directory, env: { PORT: new URL(first.url).port } })
-        await page.reload()
-        assert.equal(await page.textContent('h1'), 'Ada Lovelace')
-        assert.deepEqual(await sessionCookie(context), cookie)
-        await second.stop()
-      })
+    const directory = temporaryDirectory()
+    const first = await startExample({ directory })
+    await inContext(browser, {}, async (page, context) => {
+      await page.goto(first.url)
+      await signIn(page)
+      const cookie = await sessionCookie(context)
+      await first.stop()
+      const second = await startExample({ directory, env: { PORT: new URL(first.url).port } })
+      await page.reload()
+      assert.equal(await page.textContent('h1'), 'Ada Lovelace')
+      assert.deepEqual(await sessionCookie(context), cookie)
+      await second.stop()
     })
   })
 
   it('a rotation of the signing key issues the cookie again, whole and once', async () => {
-    await inDirectory(async (directory) => {
-      const env = { BEHIND_HTTPS: '1' }
-      const first = await startExample({ directory, env: { ...env, SESSION_KEY: FIRST_KEY } })
-      const proxy = await httpsProxy(first.url)
-      await inContext(browser, {}, async (page, context) => {
-        await page.goto(proxy.url)
-        await signIn(page, { remember: true })
-        const before = await sessionCookie(context)
-        await first.stop()
-        const keys = { SESSION_KEY: SECOND_KEY, SESSION_KEY_OLD: FIRST_KEY, PORT: new URL(first.url).port }
-        const second = await startExample({ directory, env: { ...env, ...keys } })
-        await page.reload()
-        assert.equal(await page.textContent('h1'), 'Ada Lovelace')
-        const after = await sessionCookie(context)
-        assert.notEqual(after.value, before.value)
-        assert.equal(after.value.split('.')[0], before.value.split('.')[0])
-        assert.ok(Math.abs(after.expires - before.expires) < 2)
-        assert.deepEqual(
-          { ...after, value: '', expires: 0 },
-          {
-            name: '__Host-sid',
-            value: '',
-            domain: 'localhost',
-            path: '/',
-            expires: 0,
-            httpOnly: true,
-            secure: true,
-            sameSite: 'Lax',
-          },
-        )
-        await page.reload()
-        assert.deepEqual(await sessionCookie(context), after)
-        await second.stop()
-      })
-      await proxy.stop()
+    const directory = temporaryDirectory()
+    const env = { BEHIND_HTTPS: '1' }
+    const first = await startExample({ directory, env: { ...env, SESSION_KEY: FIRST_KEY } })
+    const proxy = await httpsProxy(first.url)
+    await inContext(browser, {}, async (page, context) => {
+      await page.goto(proxy.url)
+      await signIn(page, { remember: true })
+      const before = await sessionCookie(context)
+      await first.stop()
+      const keys = { SESSION_KEY: SECOND_KEY, SESSION_KEY_OLD: FIRST_KEY, PORT: new URL(first.url).port }
+      const second = await startExample({ directory, env: { ...env, ...keys } })
+      await page.reload()
+      assert.equal(await page.textContent('h1'), 'Ada Lovelace')
+      const after = await sessionCookie(context)
+      assert.notEqual(after.value, before.value)
+      assert.equal(after.value.split('.')[0], before.value.split('.')[0])
+      assert.ok(Math.abs(after.expires - before.expires) < 2)
+      assert.deepEqual(
+        { ...after, value: '', expires: 0 },
+        {
+          name: '__Host-sid',
+          value: '',
+          domain: 'localhost',
+          path: '/',
+          expires: 0,
+          httpOnly: true,
+          secure: true,
+          sameSite: 'Lax',
+        },
+      )
+      await page.reload()
+      assert.deepEqual(await sessionCookie(context), after)
+      await second.stop()
     })
+    await proxy.stop()
   })
 
   it('an outage of Redis leaves the public pages, and signs nobody out', async () => {
     // What it has acknowledged is on disk, so that it comes back with it.
     const redis = await redisServer({ args: ['--appendonly', 'yes', '--appendfsync', 'always'] })
     try {
-      await inDirectory(async (directory) => {
-        const site = await startExample({ directory, env: { SESSION_STORE: redis.url } })
-        await inContext(browser, {}, async (page, context) => {
-          await page.goto(site.url)
-          await signIn(page)
-          const cookie = await sessionCookie(context)
-          await redis.kill()
-          const home = await page.goto(site.url)
-          assert.equal(home?.status(), 200)
-          assert.match((await page.textContent('.hero')) ?? '', /resting for a moment/)
-          await keepScreenshot(page, 'home-outage')
-          const profile = await page.goto(`${site.url}/profile`)
-          assert.equal(profile?.status(), 503)
-          assert.equal(await page.textContent('h1'), 'We will be right back')
-          await keepScreenshot(page, 'outage')
-          await redis.restart()
-          await until(async () => (await page.reload())?.status() === 200)
-          assert.equal(await page.textContent('h1'), 'Ada Lovelace')
-          assert.deepEqual(await sessionCookie(context), cookie)
-        })
-        await site.stop()
+      const directory = temporaryDirectory()
+      const site = await startExample({ directory, env: { SESSION_STORE: redis.url } })
+      await inContext(browser, {}, async (page, context) => {
+        await page.goto(site.url)
+        await signIn(page)
+        const cookie = await sessionCookie(context)
+        await redis.kill()
+        const home = await page.goto(site.url)
+        assert.equal(home?.status(), 200)
+        assert.match((await page.textContent('.hero')) ?? '', /resting for a moment/)
+        await keepScreenshot(page, 'home-outage')
+        const profile = await page.goto(`${site.url}/profile`)
+        assert.equal(profile?.status(), 503)
+        assert.equal(await page.textContent('h1'), 'We will be right back')
+        await keepScreenshot(page, 'outage')
+        await redis.restart()
+        await until(async () => (await page.reload())?.status() === 200)
+        assert.equal(await page.textContent('h1'), 'Ada Lovelace')
+        assert.deepEqual(await sessionCookie(context), cookie)
       })
+      await site.stop()
     } finally {
       await redis.stop()
     }

@@ -3,15 +3,15 @@ import { after, before, describe, it } from 'node:test'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
 import { inContext, keepScreenshot, openBrowser } from '../support/clients/browser.ts'
 import { follow, sessionCookie, signIn } from '../support/clients/browser-pages.ts'
-import { inDirectory } from '../support/clients/example-pages.ts'
-import { newDirectory, removeDirectory, startExample, type ExampleSite } from '../support/sites/example-site.ts'
+import { startExample, type ExampleSite } from '../support/sites/example-site.ts'
 import { httpsProxy } from '../support/proxies/https-proxy.ts'
 import { pairingProxy } from '../support/proxies/pairing-proxy.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 const DAY = 86_400
 
 describe('the example site in Chromium', { timeout: 240_000 }, () => {
-  const directory = newDirectory()
+  const directory = temporaryDirectory()
   let site: ExampleSite
   let browser: Browser
 
@@ -22,7 +22,6 @@ describe('the example site in Chromium', { timeout: 240_000 }, () => {
   after(async () => {
     await browser?.close()
     await site?.stop()
-    removeDirectory(directory)
   })
 
   it('counts visits through reloads, under one unchanged cookie', async () => {
@@ -134,29 +133,28 @@ describe('the example site in Chromium', { timeout: 240_000 }, () => {
 
 describe('the example site behind https, in Chromium', { timeout: 240_000 }, () => {
   it('has a Secure cookie under a __Host- name, and everything works with it', async () => {
-    await inDirectory(async (directory) => {
-      const site = await startExample({ directory, env: { BEHIND_HTTPS: '1' } })
-      const proxy = await httpsProxy(site.url)
-      const browser = await openBrowser()
-      await inContext(browser, {}, async (page, context) => {
-        await page.goto(proxy.url)
-        const cookie = await sessionCookie(context)
-        assert.equal(cookie.name, '__Host-sid')
-        assert.equal(cookie.secure, true)
-        assert.equal(cookie.httpOnly, true)
-        assert.equal(cookie.sameSite, 'Lax')
-        await page.reload()
-        assert.equal(await page.textContent('#visits'), '2')
-        await signIn(page)
-        assert.equal(await page.textContent('h1'), 'Ada Lovelace')
-        assert.notEqual((await sessionCookie(context)).value, cookie.value)
-        await follow(page, 'text="Sign out"')
-        assert.equal(await page.textContent('h1'), 'You are signed out')
-        assert.deepEqual(await context.cookies(), [])
-      })
-      await browser.close()
-      await proxy.stop()
-      await site.stop()
+    const directory = temporaryDirectory()
+    const site = await startExample({ directory, env: { BEHIND_HTTPS: '1' } })
+    const proxy = await httpsProxy(site.url)
+    const browser = await openBrowser()
+    await inContext(browser, {}, async (page, context) => {
+      await page.goto(proxy.url)
+      const cookie = await sessionCookie(context)
+      assert.equal(cookie.name, '__Host-sid')
+      assert.equal(cookie.secure, true)
+      assert.equal(cookie.httpOnly, true)
+      assert.equal(cookie.sameSite, 'Lax')
+      await page.reload()
+      assert.equal(await page.textContent('#visits'), '2')
+      await signIn(page)
+      assert.equal(await page.textContent('h1'), 'Ada Lovelace')
+      assert.notEqual((await sessionCookie(context)).value, cookie.value)
+      await follow(page, 'text="Sign out"')
+      assert.equal(await page.textContent('h1'), 'You are signed out')
+      assert.deepEqual(await context.cookies(), [])
     })
+    await browser.close()
+    await proxy.stop()
+    await site.stop()
   })
 })

@@ -3,8 +3,9 @@ import { after, before, describe, it } from 'node:test'
 import type { Browser, Page } from 'playwright-core'
 import { inContext, keepScreenshot, openBrowser } from '../support/clients/browser.ts'
 import { follow, signIn } from '../support/clients/browser-pages.ts'
-import { newDirectory, removeDirectory, startExample, type ExampleSite } from '../support/sites/example-site.ts'
+import { startExample, type ExampleSite } from '../support/sites/example-site.ts'
 import { redisServer, type RedisServer } from '../support/servers/redis-server.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 /** After which every process knows of a logout: the store's default. */
 const BOUND = 1000
@@ -12,7 +13,7 @@ const BOUND = 1000
 const PHONE = 'Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) Version/18.6 Mobile Safari/604.1'
 
 describe('two processes behind one Redis, in Chromium', { timeout: 240_000 }, () => {
-  const directory = newDirectory()
+  const directory = temporaryDirectory()
   let redis: RedisServer
   let one: ExampleSite
   let other: ExampleSite
@@ -29,7 +30,6 @@ describe('two processes behind one Redis, in Chromium', { timeout: 240_000 }, ()
     await browser?.close()
     await Promise.all([one?.stop(), other?.stop()])
     await redis?.stop()
-    removeDirectory(directory)
   })
 
   it('lose nothing when one page sends 40 forms to both at once', async () => {

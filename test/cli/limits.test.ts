@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import { command, documents } from '../support/processes/command.ts'
-import { temporaryDirectory } from '../support/processes/deployments.ts'
 import { KEY, OLD_KEY } from '../support/sites/http.ts'
 import { memcachedServer, type MemcachedServer } from '../support/servers/memcached-server.ts'
 import { watchedSite } from '../support/sites/watched-site.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 let memcached: MemcachedServer
 before(async () => {
@@ -14,7 +14,7 @@ after(() => memcached.stop())
 
 describe('encrypted sessions', () => {
   it('are listed without the key, as far as that goes, and read with it', async (test) => {
-    const { store, visit } = await watchedSite(test, `file:${temporaryDirectory(test)}`, {
+    const { store, visit } = await watchedSite(test, `file:${temporaryDirectory()}`, {
       keys: [OLD_KEY],
       encrypt: true,
     })
@@ -40,7 +40,7 @@ describe('encrypted sessions', () => {
   })
 
   it('are ended by their ids without the key, and by their user only with it', async (test) => {
-    const { store, visit, whoIs } = await watchedSite(test, `file:${temporaryDirectory(test)}`, { encrypt: true })
+    const { store, visit, whoIs } = await watchedSite(test, `file:${temporaryDirectory()}`, { encrypt: true })
     const [one, two] = [await visit('ada'), await visit('ada')]
     assert.equal((await command(['revoke', one.id, '-s', store])).code, 0)
     assert.equal(await whoIs(one.browser), 'undefined')

@@ -4,12 +4,12 @@ import { after, before, describe, it, type TestContext } from 'node:test'
 import { keyOf } from '../../src/session/token.ts'
 import { storeFromUrl } from '../../src/stores/url.ts'
 import { command, documents } from '../support/processes/command.ts'
-import { temporaryDirectory } from '../support/processes/deployments.ts'
 import { KEY } from '../support/sites/http.ts'
 import { newKey } from '../support/stores/records.ts'
 import { redisServer, type RedisServer } from '../support/servers/redis-server.ts'
 import { until } from '../support/servers/server-process.ts'
 import { watchedSite } from '../support/sites/watched-site.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 let redis: RedisServer
 before(async () => {
@@ -19,7 +19,7 @@ after(() => redis.stop())
 
 /** The stores that can list, each empty. */
 const STORES: Record<string, (test: TestContext) => string> = {
-  files: (test) => `file:${temporaryDirectory(test)}/sessions`,
+  files: () => `file:${temporaryDirectory()}/sessions`,
   Redis: () => `${redis.url}?prefix=${newKey().slice(0, 8)}:`,
 }
 

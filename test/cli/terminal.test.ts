@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
 import { describe, it, type TestContext } from 'node:test'
 import { atTerminal, command, pipeline } from '../support/processes/command.ts'
-import { temporaryDirectory } from '../support/processes/deployments.ts'
 import { redisServer } from '../support/servers/redis-server.ts'
 import { watchedSite } from '../support/sites/watched-site.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 describe('at a terminal', () => {
   it('headings are bold, unless NO_COLOR is set', async (test) => {
-    const { store, visit } = await watchedSite(test, `file:${temporaryDirectory(test)}`)
+    const { store, visit } = await watchedSite(test, `file:${temporaryDirectory()}`)
     await visit('ada')
     const { screen } = await atTerminal(['list', '-s', store]).ended()
     assert.ok(screen.startsWith('\u001B[1mID '))
@@ -16,7 +16,7 @@ describe('at a terminal', () => {
   })
 
   it('a label cannot steer it', async (test) => {
-    const { store, visit } = await watchedSite(test, `file:${temporaryDirectory(test)}`)
+    const { store, visit } = await watchedSite(test, `file:${temporaryDirectory()}`)
     const { id } = await visit('ada\u202E', 'red \u001B[31m\u009B2J')
     for (const args of [['list'], ['show', id], ['list', '--json'], ['show', id, '--json']]) {
       const { screen } = await atTerminal([...args, '-s', store], { env: { NO_COLOR: '1' } }).ended()
@@ -29,7 +29,7 @@ describe('at a terminal', () => {
   })
 
   it('revoke --all asks, and does nothing unless the answer is yes', async (test) => {
-    const { store, visit, whoIs } = await watchedSite(test, `file:${temporaryDirectory(test)}`)
+    const { store, visit, whoIs } = await watchedSite(test, `file:${temporaryDirectory()}`)
     const { browser } = await visit('ada')
     for (const [keys, code] of [
       ['n\r', 1],
@@ -114,7 +114,7 @@ describe('very many sessions', () => {
   })
 
   it('whose list cannot be written is a failure', async (test) => {
-    const { store, visit } = await watchedSite(test, `file:${temporaryDirectory(test)}`)
+    const { store, visit } = await watchedSite(test, `file:${temporaryDirectory()}`)
     await visit('ada')
     const { code, err } = await pipeline(`$CLI list -s '${store}' > /dev/full`)
     assert.equal(code, 1)

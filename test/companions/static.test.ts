@@ -7,9 +7,9 @@ import type Koa from 'koa'
 import serveStatic from 'koa-static'
 import type { SessionOptions } from '../../src/index.ts'
 import { companionSite, type CompanionSite } from '../support/sites/companion-site.ts'
-import { newDirectory } from '../support/directory.ts'
 import { sessionOf } from '../support/sites/http.ts'
 import { recordingStore, type RecordingStore } from '../support/stores/recording-store.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 const STYLE = 'body { color: black }\n'
 
@@ -44,7 +44,7 @@ async function siteWithAssets(
   options: SessionOptions,
   compose: Compose,
 ): Promise<CompanionSite & { store: RecordingStore }> {
-  const folder = newDirectory()
+  const folder = temporaryDirectory()
   await mkdir(join(folder, 'assets'))
   await writeFile(join(folder, 'assets', 'style.css'), STYLE)
   const store = recordingStore()

@@ -10,8 +10,8 @@ import expressMulter from 'multer'
 import { bindSession, getSession, type Session } from '../../src/index.ts'
 import { companionSite } from '../support/sites/companion-site.ts'
 import { currentSession } from '../support/sites/http.ts'
-import { newDirectory } from '../support/directory.ts'
 import type { Page, Visitor } from '../support/clients/visitor.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 const MEGABYTE = 1024 * 1024
 const PHOTO = Buffer.alloc(5 * MEGABYTE, 'a piece of a photo')
@@ -125,7 +125,7 @@ for (const [name, single] of Object.entries(MULTERS)) {
     })
 
     it('finds getSession() in destination, filename and fileFilter, and names files by it', async (test) => {
-      const folder = newDirectory()
+      const folder = temporaryDirectory()
       const filter: expressMulter.Options['fileFilter'] = (_req, file, done) => {
         currentSession()['filtered'] = file.originalname
         done(null, true)

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import { ADA, GRACE, inDirectory, notice, signIn } from '../support/clients/example-pages.ts'
-import { newDirectory, removeDirectory, startExample, type ExampleSite } from '../support/sites/example-site.ts'
+import { ADA, GRACE, notice, signIn } from '../support/clients/example-pages.ts'
+import { startExample, type ExampleSite } from '../support/sites/example-site.ts'
 import { memcachedServer } from '../support/servers/memcached-server.ts'
 import { Visitor, type Page } from '../support/clients/visitor.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 const LAPTOP = 'Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0'
 const PHONE = 'Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) Version/18.6 Mobile Safari/604.1'
@@ -14,12 +15,11 @@ describe('the devices page', { timeout: 60_000 }, () => {
   let site: ExampleSite
 
   before(async () => {
-    directory = newDirectory()
+    directory = temporaryDirectory()
     site = await startExample({ directory })
   })
   after(async () => {
     await site?.stop()
-    removeDirectory(directory)
   })
 
   /** Ends what other tests have left of this user. */
@@ -125,25 +125,24 @@ describe('the devices page', { timeout: 60_000 }, () => {
 
 describe('the devices page of somebody who has not been there for days', { timeout: 60_000 }, () => {
   it('says when each device was signed in and seen last', async () => {
-    await inDirectory(async (directory) => {
-      const phone = new Visitor('', PHONE)
-      await withClock(directory, -5 * 24, async (url) => {
-        phone.site = url
-        await phone.visit('/sign-in')
-        await phone.submit('/sign-in', { ...ADA, remember: 'yes' })
-      })
-      await withClock(directory, -2 * 24, async (url) => {
-        phone.site = url
-        assert.match((await phone.visit('/profile')).html, /<h1>Ada Lovelace/)
-      })
-      await withClock(directory, 0, async (url) => {
-        const laptop = new Visitor(url, LAPTOP)
-        await signIn(laptop)
-        assert.deepEqual(devices(await laptop.visit('/devices')), [
-          'Firefox on Linux this device; Signed in just now, in use now',
-          'Safari on iPhone; Signed in 5 days ago, last seen 2 days ago',
-        ])
-      })
+    const directory = temporaryDirectory()
+    const phone = new Visitor('', PHONE)
+    await withClock(directory, -5 * 24, async (url) => {
+      phone.site = url
+      await phone.visit('/sign-in')
+      await phone.submit('/sign-in', { ...ADA, remember: 'yes' })
+    })
+    await withClock(directory, -2 * 24, async (url) => {
+      phone.site = url
+      assert.match((await phone.visit('/profile')).html, /<h1>Ada Lovelace/)
+    })
+    await withClock(directory, 0, async (url) => {
+      const laptop = new Visitor(url, LAPTOP)
+      await signIn(laptop)
+      assert.deepEqual(devices(await laptop.visit('/devices')), [
+        'Firefox on Linux this device; Signed in just now, in use now',
+        'Safari on iPhone; Signed in 5 days ago, last seen 2 days ago',
+      ])
     })
   })
 })
@@ -152,21 +151,20 @@ describe('the devices page over a store that cannot list sessions', { timeout: 6
   it('says so in plain words, and signing in and out works as everywhere', async () => {
     const memcached = await memcachedServer()
     try {
-      await inDirectory(async (directory) => {
-        const site = await startExample({ directory, env: { SESSION_STORE: memcached.url } })
-        const visitor = new Visitor(site.url, LAPTOP)
-        await signIn(visitor)
-        const page = await visitor.visit('/devices')
-        assert.equal(page.status, 200)
-        assert.match(page.html, /it cannot tell where\s+else you are/)
-        assert.deepEqual(devices(page), [])
-        const answer = await visitor.submit('/devices/sign-out', { device: 'x' })
-        assert.equal(notice(answer), 'That device was not signed in any more.')
-        assert.equal(notice(await visitor.submit('/devices/sign-out-elsewhere')), 'Signed out on 0 other devices.')
-        assert.match((await visitor.submit('/sign-out')).html, /You are signed out/)
-        assert.equal(await site.stop(), 0)
-        assert.doesNotMatch(site.output(), /Error/)
-      })
+      const directory = temporaryDirectory()
+      const site = await startExample({ directory, env: { SESSION_STORE: memcached.url } })
+      const visitor = new Visitor(site.url, LAPTOP)
+      await signIn(visitor)
+      const page = await visitor.visit('/devices')
+      assert.equal(page.status, 200)
+      assert.match(page.html, /it cannot tell where\s+else you are/)
+      assert.deepEqual(devices(page), [])
+      const answer = await visitor.submit('/devices/sign-out', { device: 'x' })
+      assert.equal(notice(answer), 'That device was not signed in any more.')
+      assert.equal(notice(await visitor.submit('/devices/sign-out-elsewhere')), 'Signed out on 0 other devices.')
+      assert.match((await visitor.submit('/sign-out')).html, /You are signed out/)
+      assert.equal(await site.stop(), 0)
+      assert.doesNotMatch(site.output(), /Error/)
     } finally {
       await memcached.stop()
     }

@@ -3,11 +3,12 @@ import { renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { cart, signIn } from '../support/clients/example-pages.ts'
-import { newDirectory, removeDirectory, startExample, type ExampleSite } from '../support/sites/example-site.ts'
+import { startExample, type ExampleSite } from '../support/sites/example-site.ts'
 import { Visitor } from '../support/clients/visitor.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 describe('the example site while its session store is down', { timeout: 60_000 }, () => {
-  const directory = newDirectory()
+  const directory = temporaryDirectory()
   const sessions = join(directory, '.sessions')
   const away = join(directory, 'away')
   const [visitor, newcomer] = [new Visitor(''), new Visitor('')]
@@ -23,7 +24,6 @@ describe('the example site while its session store is down', { timeout: 60_000 }
   })
   after(async () => {
     await site?.stop()
-    removeDirectory(directory)
   })
 
   it('shows a friendly page with the status 503, and leaves the cookie alone', async () => {

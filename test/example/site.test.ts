@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import { ADA, cart, notice, signIn, visits } from '../support/clients/example-pages.ts'
-import { newDirectory, removeDirectory, startExample, type ExampleSite } from '../support/sites/example-site.ts'
+import { startExample, type ExampleSite } from '../support/sites/example-site.ts'
 import { Visitor } from '../support/clients/visitor.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 describe('the example site', { timeout: 60_000 }, () => {
-  const directory = newDirectory()
+  const directory = temporaryDirectory()
   let site: ExampleSite
 
   before(async () => {
@@ -13,7 +14,6 @@ describe('the example site', { timeout: 60_000 }, () => {
   })
   after(async () => {
     await site?.stop()
-    removeDirectory(directory)
   })
 
   it('counts the visits of each visitor', async () => {

@@ -1,22 +1,23 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { after, before, describe, it } from 'node:test'
-import { cart, inDirectory, notice, signIn, visits } from '../support/clients/example-pages.ts'
-import { newDirectory, removeDirectory, startExample, type ExampleSite } from '../support/sites/example-site.ts'
+import { cart, notice, signIn, visits } from '../support/clients/example-pages.ts'
+import type { ExampleSite } from '../support/sites/example-site.ts'
+import { startTwo } from '../support/sites/example-two.ts'
 import { until } from '../support/servers/server-process.ts'
 import { Visitor, type Page } from '../support/clients/visitor.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 describe('npm run start:two', { timeout: 120_000 }, () => {
   let directory: string
   let site: ExampleSite
 
   before(async () => {
-    directory = newDirectory()
-    site = await startExample({ directory, program: 'two' })
+    directory = temporaryDirectory()
+    site = await startTwo({ directory })
   })
   after(async () => {
     await site?.stop()
-    removeDirectory(directory)
   })
 
   it('serves one site from two processes, and says in the footer which one answered', async () => {
@@ -79,65 +80,60 @@ describe('ending npm run start:two', { timeout: 120_000 }, () => {
     ['SIGTERM', (site: ExampleSite) => process.kill(site.pid, 'SIGTERM')],
   ] as const) {
     it(`by ${how} ends both processes and their Redis, without a complaint`, async () => {
-      await inDirectory(async (directory) => {
-        const site = await startExample({ directory, program: 'two' })
-        const children = childrenOf(site.pid)
-        assert.equal(children.length, 3)
-        await signIn(new Visitor(site.url))
-        end(site)
-        assert.equal(await site.ended, 0)
-        assert.deepEqual(children.filter(isRunning), [])
-        assert.equal(site.output().trim().split('\n').length, 2, site.output())
-      })
+      const directory = temporaryDirectory()
+      const site = await startTwo({ directory })
+      const children = childrenOf(site.pid)
+      assert.equal(children.length, 3)
+      await signIn(new Visitor(site.url))
+      end(site)
+      assert.equal(await site.ended, 0)
+      assert.deepEqual(children.filter(isRunning), [])
+      assert.equal(site.output().trim().split('\n').length, 2, site.output())
     })
   }
 
   it('happens too when one of the processes is killed, and is said', async () => {
-    await inDirectory(async (directory) => {
-      const site = await startExample({ directory, program: 'two' })
-      const children = childrenOf(site.pid)
-      process.kill(children.at(-1)!, 'SIGKILL')
-      assert.equal(await site.ended, 1)
-      assert.match(site.output(), /One of the two processes has ended by itself/)
-      assert.deepEqual(children.filter(isRunning), [])
-    })
+    const directory = temporaryDirectory()
+    const site = await startTwo({ directory })
+    const children = childrenOf(site.pid)
+    process.kill(children.at(-1)!, 'SIGKILL')
+    assert.equal(await site.ended, 1)
+    assert.match(site.output(), /One of the two processes has ended by itself/)
+    assert.deepEqual(children.filter(isRunning), [])
   })
 })
 
 describe('npm run start:two with other settings', { timeout: 120_000 }, () => {
   it('keeps the sessions where SESSION_STORE says, and starts no Redis', async () => {
-    await inDirectory(async (directory) => {
-      const env = { SESSION_STORE: 'file:./here', PATH: '/nowhere' }
-      const site = await startExample({ directory, program: 'two', env })
-      assert.equal(childrenOf(site.pid).length, 2)
-      const visitor = new Visitor(site.url)
-      await visitor.visit('/')
-      for (let turn = 0; turn < 3; turn++) {
-        assert.equal(notice(await visitor.submit('/cart/add', { tea: 'mint' })), 'Nana mint is in your cart.')
-      }
-      assert.deepEqual(cart(await visitor.visit('/cart')), { mint: 3 })
-      assert.match(site.output(), /Sessions are kept where SESSION_STORE says/)
-      await site.stop()
-    })
+    const directory = temporaryDirectory()
+    const env = { SESSION_STORE: 'file:./here', PATH: '/nowhere' }
+    const site = await startTwo({ directory, env })
+    assert.equal(childrenOf(site.pid).length, 2)
+    const visitor = new Visitor(site.url)
+    await visitor.visit('/')
+    for (let turn = 0; turn < 3; turn++) {
+      assert.equal(notice(await visitor.submit('/cart/add', { tea: 'mint' })), 'Nana mint is in your cart.')
+    }
+    assert.deepEqual(cart(await visitor.visit('/cart')), { mint: 3 })
+    assert.match(site.output(), /Sessions are kept where SESSION_STORE says/)
+    await site.stop()
   })
 
   it('says what to install where there is no redis-server', async () => {
-    await inDirectory(async (directory) => {
-      const starting = startExample({ directory, program: 'two', env: { PATH: '/nowhere' } })
-      await assert.rejects(starting, (error: Error) => {
-        assert.match(error.message, /There is no redis-server here/)
-        assert.match(error.message, /sudo apt-get install redis-server/)
-        assert.match(error.message, /SESSION_STORE=redis:\/\/127\.0\.0\.1:6379 npm run start:two/)
-        return true
-      })
+    const directory = temporaryDirectory()
+    const starting = startTwo({ directory, env: { PATH: '/nowhere' } })
+    await assert.rejects(starting, (error: Error) => {
+      assert.match(error.message, /There is no redis-server here/)
+      assert.match(error.message, /sudo apt-get install redis-server/)
+      assert.match(error.message, /SESSION_STORE=redis:\/\/127\.0\.0\.1:6379 npm run start:two/)
+      return true
     })
   })
 
   it('explains a wrong setting in one sentence', async () => {
-    await inDirectory(async (directory) => {
-      const starting = startExample({ directory, program: 'two', env: { SESSION_STORE: 'floppy:' } })
-      await assert.rejects(starting, /There is no store for "floppy:"/)
-    })
+    const directory = temporaryDirectory()
+    const starting = startTwo({ directory, env: { SESSION_STORE: 'floppy:' } })
+    await assert.rejects(starting, /There is no store for "floppy:"/)
   })
 })
 

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { Agent } from '../support/sites/http.ts'
-import { DEPLOYMENTS, startProcesses } from '../support/processes/deployments.ts'
+import { DEPLOYMENTS } from '../support/processes/deployments.ts'
+import { startProcesses } from '../support/processes/site-processes.ts'
 
 describe('G1: parallel requests that change different keys of one session', () => {
   const deployments = {

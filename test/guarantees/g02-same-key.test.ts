@@ -2,9 +2,12 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { SessionStats } from '../../src/index.ts'
 import { Agent, currentSession, siteWith } from '../support/sites/http.ts'
-import { DEPLOYMENTS, startHere, startProcesses, temporaryDirectory } from '../support/processes/deployments.ts'
+import { DEPLOYMENTS } from '../support/processes/deployments.ts'
+import { startProcesses } from '../support/processes/site-processes.ts'
+import { startHere } from '../support/sites/test-site.ts'
 import { delayed } from '../support/stores/stores.ts'
 import { memoryStore } from '../../src/index.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 describe('G2: parallel requests that change the same key', () => {
   for (const [name, start] of Object.entries(DEPLOYMENTS)) {
@@ -45,7 +48,7 @@ describe('G2: session.update', () => {
   })
 
   it('runs on the newest state also when it changes nothing', async (test) => {
-    const directory = temporaryDirectory(test)
+    const directory = temporaryDirectory()
     const [here, there] = [
       await startHere(test, { store: `file:${directory}` }),
       await startHere(test, { store: `file:${directory}` }),
@@ -61,7 +64,7 @@ describe('G2: session.update', () => {
   })
 
   it('rejects with ERR_SESSION_GONE after a logout, also when it changes nothing', async (test) => {
-    const directory = temporaryDirectory(test)
+    const directory = temporaryDirectory()
     const there = await startHere(test, { store: `file:${directory}` })
     const { port } = await siteWith(test, { store: `file:${directory}` }, async (ctx) => {
       await new Agent(there, new Map([['sid', ctx.cookies.get('sid') ?? '']])).get('/logout')

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { memoryStore } from '../../src/index.ts'
 import { Agent, currentSession, KEY, OLD_KEY, sessionOf, siteWith } from '../support/sites/http.ts'
-import { DEPLOYMENTS, temporaryDirectory } from '../support/processes/deployments.ts'
+import { DEPLOYMENTS } from '../support/processes/deployments.ts'
 import { delayed, keysOf, steerable } from '../support/stores/stores.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 const TRIALS = 50
 
@@ -171,7 +172,7 @@ describe('G3: destroy', () => {
   })
 
   it('also stops a late response from signing the old cookie anew, or from keeping what it had set before', async (test) => {
-    const store = `file:${temporaryDirectory(test)}`
+    const store = `file:${temporaryDirectory()}`
     const old = await siteWith(test, { store, keys: [OLD_KEY] }, (ctx) => {
       sessionOf(ctx)['user'] = 'alice'
       ctx.body = ''

@@ -3,12 +3,12 @@ import { describe, it } from 'node:test'
 import { setTimeout as after } from 'node:timers/promises'
 import { fileStore, memoryStore, type Store } from '../../src/index.ts'
 import { Agent, currentSession, sessionOf, siteWith } from '../support/sites/http.ts'
-import { temporaryDirectory } from '../support/processes/deployments.ts'
 import { counting, keysOf, steerable } from '../support/stores/stores.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 const STORES: Record<string, (test: import('node:test').TestContext) => Store> = {
   memory: () => memoryStore(),
-  files: (test) => fileStore({ directory: temporaryDirectory(test) }),
+  files: () => fileStore({ directory: temporaryDirectory() }),
 }
 
 describe('G4: readers do not write', () => {

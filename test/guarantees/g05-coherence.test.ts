@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { describe, it, type TestContext } from 'node:test'
-import { privateRedis, startHere, startProcesses } from '../support/processes/deployments.ts'
+import { startProcesses } from '../support/processes/site-processes.ts'
+import { startHere } from '../support/sites/test-site.ts'
 import { Agent } from '../support/sites/http.ts'
-import { type RedisServer } from '../support/servers/redis-server.ts'
+import { privateRedis, type RedisServer } from '../support/servers/redis-server.ts'
 import { until } from '../support/servers/server-process.ts'
 import { tcpProxy, type TcpProxy } from '../support/proxies/tcp-proxy.ts'
 

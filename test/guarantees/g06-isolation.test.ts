@@ -2,13 +2,13 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { SessionOptions } from '../../src/index.ts'
 import { sessionOf, siteWith } from '../support/sites/http.ts'
-import { temporaryDirectory } from '../support/processes/deployments.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 const SETUPS: Record<string, (test: import('node:test').TestContext) => SessionOptions> = {
   'memory, cached': () => ({ store: 'memory:' }),
   'memory, uncached': () => ({ store: 'memory:', cache: false }),
-  'files, cached': (test) => ({ store: `file:${temporaryDirectory(test)}` }),
-  'files, uncached': (test) => ({ store: `file:${temporaryDirectory(test)}`, cache: false }),
+  'files, cached': () => ({ store: `file:${temporaryDirectory()}` }),
+  'files, uncached': () => ({ store: `file:${temporaryDirectory()}`, cache: false }),
 }
 
 /** One of each way in which values are handed out: copied, decoded anew, decoded by devalue. */

@@ -7,13 +7,14 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { newToken } from '../../src/session/token.ts'
 import { Agent, KEY, OLD_KEY } from '../support/sites/http.ts'
-import { startHere, temporaryDirectory } from '../support/processes/deployments.ts'
+import { startHere } from '../support/sites/test-site.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 const VALUE = 'a value that nobody else may see'
 
 describe('G9: secrets', () => {
   it('no id, cookie, key or value is in any message, error, log or diagnostic, nor any but values in the store', async (test) => {
-    const directory = temporaryDirectory(test)
+    const directory = temporaryDirectory()
     const options = { store: `file:${directory}`, keys: [KEY, OLD_KEY], idleTimeout: 2000 }
     const child = fork(join(import.meta.dirname, '../support/programs/watched-server.js'), [JSON.stringify(options)], {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
@@ -117,7 +118,7 @@ describe('G9: secrets', () => {
   })
 
   it('the store is asked for the SHA-256 of the id, which is what session.id tells', async (test) => {
-    const directory = temporaryDirectory(test)
+    const directory = temporaryDirectory()
     const agent = new Agent(await startHere(test, { store: `file:${directory}` }))
     await agent.get('/write?key=user&value=alice')
     const [id = ''] = (agent.cookies.get('sid') ?? '').split('.')

@@ -5,8 +5,9 @@ import Keygrip from 'keygrip'
 import { memoryStore, type DiagnosticMessage, type SessionOptions } from '../../src/index.ts'
 import { newToken } from '../../src/session/token.ts'
 import { Agent, KEY, sessionOf, siteWith } from '../support/sites/http.ts'
-import { startHere, temporaryDirectory } from '../support/processes/deployments.ts'
+import { startHere } from '../support/sites/test-site.ts'
 import { counting, keysOf } from '../support/stores/stores.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 /** What an attacker with the signing key would send for an id of his own choice. */
 function signed(id: string, name = 'sid'): string {
@@ -24,7 +25,7 @@ function suspicions(test: TestContext): (string | undefined)[] {
 describe('G10: an id that the library did not issue', () => {
   const stores: Record<string, (test: TestContext) => SessionOptions> = {
     memory: () => ({ store: 'memory:' }),
-    files: (test) => ({ store: `file:${temporaryDirectory(test)}` }),
+    files: () => ({ store: `file:${temporaryDirectory()}` }),
   }
   for (const [name, optionsFor] of Object.entries(stores)) {
     it(`never becomes a session, signed or not, and is reported: ${name}`, async (test) => {
@@ -107,7 +108,7 @@ describe('G10: session fixation', () => {
   })
 
   it('of parallel regenerates of one session exactly one wins', async (test) => {
-    for (const store of [memoryStore(), `file:${temporaryDirectory(test)}`]) {
+    for (const store of [memoryStore(), `file:${temporaryDirectory()}`]) {
       const agent = new Agent(await startHere(test, { store }))
       await agent.get('/write?key=user&value=alice')
       const cookie = agent.cookieHeader

@@ -3,7 +3,7 @@ import { describe, it, type TestContext } from 'node:test'
 import type { Found, SessionOptions, Store } from '../../src/index.ts'
 import type { Agent } from '../support/sites/http.ts'
 import { sessionOf, siteWith } from '../support/sites/http.ts'
-import { temporaryDirectory } from '../support/processes/deployments.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 const MINUTE = 60_000
 const HOUR = 60 * MINUTE
@@ -38,7 +38,7 @@ function endlessAndVouching(): Store {
 
 const SETUPS: Record<string, (test: TestContext) => SessionOptions> = {
   'memory, cached': () => ({ store: 'memory:', cache: { maxAge: 100 * HOUR } }),
-  'files, cached': (test) => ({ store: `file:${temporaryDirectory(test)}`, cache: { maxAge: 100 * HOUR } }),
+  'files, cached': () => ({ store: `file:${temporaryDirectory()}`, cache: { maxAge: 100 * HOUR } }),
   'a store that never expires, uncached': () => ({ store: endlessStore(), cache: false }),
   'a store that never expires, cached': () => ({ store: endlessAndVouching(), cache: { maxAge: 100 * HOUR } }),
 }
@@ -150,7 +150,7 @@ describe('G11: timeouts', () => {
     let resume!: () => void
     const arrived = new Promise<void>((go) => (arrive = go))
     const released = new Promise<void>((go) => (resume = go))
-    const { agent } = await siteWith(test, { store: `file:${temporaryDirectory(test)}` }, async (ctx) => {
+    const { agent } = await siteWith(test, { store: `file:${temporaryDirectory()}` }, async (ctx) => {
       const session = sessionOf(ctx)
       if (ctx.path === '/in') session['user'] = 'alice'
       if (ctx.path === '/remember') session.remember({ idleTimeout: 48 * HOUR, absoluteTimeout: 72 * HOUR })
@@ -174,7 +174,7 @@ describe('G11: timeouts', () => {
   })
 
   it('an entry that looks expired here, but was touched elsewhere, is read again and not believed', async (test) => {
-    const store = `file:${temporaryDirectory(test)}`
+    const store = `file:${temporaryDirectory()}`
     const here = await site(test, { store, cache: { maxAge: 100 * HOUR } })
     const { agent: there } = await siteWith(test, { store, cache: false }, (ctx) => {
       ctx.body = { user: sessionOf(ctx)['user'] ?? null }

@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileStore } from '../../src/stores/file.ts'
-import { newDirectory } from '../support/directory.ts'
 import { start, type Process } from '../support/processes/processes.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 const KEY = `3f${'a'.repeat(62)}`
 const WRITERS = ['a', 'b', 'c', 'd']
@@ -23,7 +23,7 @@ interface Text {
 describe('G13: kill -9 at any moment, file store', () => {
   for (const size of [200, 200_000]) {
     it(`loses no acknowledged save, tears no record and leaves nothing stuck, at ${size} characters`, async () => {
-      const directory = join(newDirectory(), 'sessions')
+      const directory = join(temporaryDirectory(), 'sessions')
       const store = fileStore({ directory, pruneInterval: 0, grace: 0 })
       const padding = 'x'.repeat(size)
       const expiresAt = Date.now() + 60_000

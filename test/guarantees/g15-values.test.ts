@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { Agent, sessionOf, siteWith } from '../support/sites/http.ts'
-import { temporaryDirectory } from '../support/processes/deployments.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 function cyclic(): object {
   const node: Record<string, unknown> = { name: 'root', list: [] as unknown[] }
@@ -51,7 +51,7 @@ const VALUES: Record<string, unknown> = {
 describe("G15: what you put is what you get, through HTTP, files and two processes' caches", () => {
   for (const [name, value] of Object.entries(VALUES)) {
     it(name, async (test) => {
-      const store = `file:${temporaryDirectory(test)}`
+      const store = `file:${temporaryDirectory()}`
       let got: unknown
       const writer = await siteWith(test, { store }, (ctx) => {
         if (ctx.path === '/put') sessionOf(ctx)['value'] = value
@@ -93,7 +93,7 @@ describe("G15: what you put is what you get, through HTTP, files and two process
     ]
     let next: unknown
     const errors: (Error & { code?: string })[] = []
-    const { agent, app } = await siteWith(test, { store: `file:${temporaryDirectory(test)}` }, (ctx) => {
+    const { agent, app } = await siteWith(test, { store: `file:${temporaryDirectory()}` }, (ctx) => {
       sessionOf(ctx)['good'] = 1
       sessionOf(ctx)['value'] = next
       ctx.body = ''

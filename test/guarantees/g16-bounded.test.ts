@@ -5,9 +5,10 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { fileStore, memoryStore } from '../../src/index.ts'
 import { END, pipelined, sessionOf, siteWith, Agent } from '../support/sites/http.ts'
-import { startHere, temporaryDirectory } from '../support/processes/deployments.ts'
+import { startHere } from '../support/sites/test-site.ts'
 import { counting, keysOf } from '../support/stores/stores.ts'
 import type { Measured } from '../support/programs/many-sessions.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 const MEGABYTE = 1024 * 1024
 
@@ -61,7 +62,7 @@ describe('G16: the cache', () => {
 
 describe('a warm read on files', () => {
   it('costs one stat, and no reading, writing or touching: 10 000 requests', async (test) => {
-    const { store, calls } = counting(fileStore({ directory: temporaryDirectory(test) }))
+    const { store, calls } = counting(fileStore({ directory: temporaryDirectory() }))
     const { agent, port, sessions } = await siteWith(test, { store }, (ctx) => {
       const session = sessionOf(ctx)
       if (ctx.path === '/in') session['cart'] = { items: [1, 2] }

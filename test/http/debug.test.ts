@@ -7,7 +7,7 @@ import { describe, it } from 'node:test'
 import { Diagnostics } from '../../src/diagnostics.ts'
 import { SessionCookie } from '../../src/http/cookie.ts'
 import { explained } from '../../src/http/debug.ts'
-import { newDirectory } from '../support/directory.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
 import { freePort } from '../support/servers/server-process.ts'
 
 const ROOT = join(import.meta.dirname, '../../..')
@@ -93,7 +93,7 @@ describe('NODE_DEBUG=koa-server-session', { timeout: 60_000 }, () => {
   })
 
   it('names what is wrong with a record', async () => {
-    const directory = newDirectory()
+    const directory = temporaryDirectory()
     const lines = await linesOf(
       `import { readdirSync, writeFileSync } from 'node:fs'
       const visit = await site({ store: 'file:${directory}', cache: false })

@@ -11,7 +11,7 @@ import { keyringOf } from '../../src/http/keyring.ts'
 import type { Store } from '../../src/store.ts'
 import { fileStore } from '../../src/stores/file.ts'
 import { memoryStore } from '../../src/stores/memory.ts'
-import { newDirectory } from '../support/directory.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 const OLD = 'the old secret, sixteen bytes at least'
 const NEW = 'the new secret, sixteen bytes at least'
@@ -113,7 +113,7 @@ describe('encrypted', () => {
 storeConformance(test, { name: 'encrypted memory', create: () => vaultOver(memoryStore({ pruneInterval: 0 }), NEW) })
 storeConformance(test, {
   name: 'encrypted files',
-  create: () => vaultOver(fileStore({ directory: newDirectory(), pruneInterval: 0, grace: 0 }), NEW),
+  create: () => vaultOver(fileStore({ directory: temporaryDirectory(), pruneInterval: 0, grace: 0 }), NEW),
 })
 
 describe('isEncrypted', () => {

@@ -3,9 +3,9 @@ import { after, before, describe, it, type TestContext } from 'node:test'
 import Koa from 'koa'
 import { isSessionError, memoryStore, session, type Sessions, type Store } from '../../src/index.ts'
 import { storeFromUrl } from '../../src/stores/url.ts'
-import { temporaryDirectory } from '../support/processes/deployments.ts'
 import { KEY, serve } from '../support/sites/http.ts'
 import { redisServer, type RedisServer } from '../support/servers/redis-server.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 let redis: RedisServer
 before(async () => {
@@ -15,7 +15,7 @@ after(() => redis.stop())
 
 const STORES: Record<string, (test: TestContext) => string> = {
   memory: () => 'memory:',
-  files: (test) => `file:${temporaryDirectory(test)}`,
+  files: () => `file:${temporaryDirectory()}`,
   Redis: () => `redis://127.0.0.1:${redis.port}?prefix=${Math.random()}:`,
 }
 

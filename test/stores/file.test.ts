@@ -20,7 +20,7 @@ import { storeConformance } from '../../src/conformance.ts'
 import { isSessionError } from '../../src/errors.ts'
 import type { Found, Store } from '../../src/store.ts'
 import { fileStore, type FileStoreOptions } from '../../src/stores/file.ts'
-import { newDirectory } from '../support/directory.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 const KEY = `3f${'a'.repeat(62)}`
 const HOUR = 60 * 60_000
@@ -30,7 +30,7 @@ interface Opened extends Store {
 }
 
 function open(options: Partial<FileStoreOptions> = {}): Opened {
-  const directory = options.directory ?? join(newDirectory(), 'sessions')
+  const directory = options.directory ?? join(temporaryDirectory(), 'sessions')
   return { ...fileStore({ grace: 0, pruneInterval: 0, ...options, directory }), directory }
 }
 
@@ -286,7 +286,7 @@ describe('fileStore, on a directory that is not as it should be', () => {
   })
 
   it('passes on what the file system says of a path that is no directory', async () => {
-    const directory = join(newDirectory(), 'file')
+    const directory = join(temporaryDirectory(), 'file')
     writeFileSync(directory, '')
     const store = open({ directory })
     assert.throws(() => store.load(KEY), { code: 'ENOTDIR' })
@@ -415,7 +415,7 @@ describe('fileStore prune', () => {
     assert.deepEqual(readdirSync(join(store.directory, '3f')), [])
     await store.close!()
 
-    const directory = join(newDirectory(), 'file')
+    const directory = join(temporaryDirectory(), 'file')
     writeFileSync(directory, '')
     // The store's own timer keeps no process alive, not even for this.
     const alive = setTimeout(() => {}, 10_000)

@@ -5,7 +5,7 @@ import { describe, it } from 'node:test'
 import { SessionError } from '../../src/errors.ts'
 import type { Store } from '../../src/store.ts'
 import { directoryOfUrl, storeFromUrl } from '../../src/stores/url.ts'
-import { newDirectory } from '../support/directory.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 const KEY = 'a'.repeat(64)
 
@@ -27,7 +27,7 @@ async function inDirectory(directory: string, fn: () => Promise<void>): Promise<
 
 describe('storeFromUrl', () => {
   it('opens files in a directory that is relative or absolute, and percent-encoded where it must be', async () => {
-    const directory = newDirectory()
+    const directory = temporaryDirectory()
     await inDirectory(directory, async () => {
       await saveIn(storeFromUrl('file:./one'))
       await saveIn(storeFromUrl('file:.two'))
@@ -42,7 +42,7 @@ describe('storeFromUrl', () => {
   })
 
   it('stays in the directory it was opened in when the process moves on', async () => {
-    const directory = newDirectory()
+    const directory = temporaryDirectory()
     let store: Store | undefined
     await inDirectory(directory, async () => void (store = storeFromUrl('file:here')))
     await saveIn(store!)
@@ -50,7 +50,7 @@ describe('storeFromUrl', () => {
   })
 
   it('takes a bare word for the store of that name at its usual place', async () => {
-    const directory = newDirectory()
+    const directory = temporaryDirectory()
     await inDirectory(directory, async () => {
       for (const word of ['file', 'file:', 'memory', 'memory:', 'null', 'null:']) await storeFromUrl(word).close?.()
       await saveIn(storeFromUrl('file'))

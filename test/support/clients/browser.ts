@@ -1,8 +1,13 @@
-import { accessSync, constants, mkdirSync } from 'node:fs'
-import { delimiter, join } from 'node:path'
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { chromium, type Browser, type BrowserContext, type LaunchOptions, type Page } from 'playwright-core'
+import { commandOf, type Requirement } from '../servers/requirement.ts'
 
-const COMMANDS = ['chromium', 'chromium-browser', 'google-chrome']
+export const requires: Requirement = {
+  commands: ['chromium', 'chromium-browser', 'google-chrome'],
+  debianPackage: 'chromium',
+}
+
 /** Of a project's own folders, one that is kept out of the repository. */
 const SCREENSHOTS = join(import.meta.dirname, '../../../../screenshots')
 
@@ -18,7 +23,7 @@ export async function openBrowserOf(directory: string): Promise<BrowserContext> 
 
 function launchOptions(): LaunchOptions {
   return {
-    executablePath: pathOf(COMMANDS),
+    executablePath: commandOf(requires),
     // Playwright turns off the cache of whole pages that people's browsers go back to.
     ignoreDefaultArgs: ['--disable-back-forward-cache'],
     args: [
@@ -53,21 +58,4 @@ export async function inContext<Result>(
 export async function keepScreenshot(page: Page, name: string): Promise<void> {
   mkdirSync(SCREENSHOTS, { recursive: true })
   await page.screenshot({ path: join(SCREENSHOTS, `${name}.png`), fullPage: true })
-}
-
-function pathOf(commands: readonly string[]): string {
-  const folders = (process.env['PATH'] ?? '').split(delimiter)
-  const path = commands.flatMap((command) => folders.map((folder) => join(folder, command))).find(isExecutable)
-  if (path === undefined)
-    throw new Error(`There is no ${commands.join(', ')} here. On Debian: apt-get install chromium`)
-  return path
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK)
-    return true
-  } catch {
-    return false
-  }
 }

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict'
-import { newDirectory, removeDirectory } from '../sites/example-site.ts'
 import type { Page, Visitor } from './visitor.ts'
 
 export const ADA = { name: 'ada', password: 'analytical engine' }
@@ -9,15 +8,6 @@ export async function signIn(visitor: Visitor, who: typeof ADA = ADA): Promise<v
   await visitor.visit('/sign-in')
   const page = await visitor.submit('/sign-in', who)
   assert.match(page.html, /Welcome, /)
-}
-
-export async function inDirectory(work: (directory: string) => Promise<void>): Promise<void> {
-  const directory = newDirectory()
-  try {
-    await work(directory)
-  } finally {
-    removeDirectory(directory)
-  }
 }
 
 export function visits(page: Page): string | undefined {

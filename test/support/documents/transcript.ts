@@ -5,7 +5,11 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { freePort, isOpen, until } from '../servers/server-process.ts'
+import { commandOf, type Requirement } from '../servers/requirement.ts'
 import type { Block } from './pages.ts'
+
+/** What the transcripts call that not every system has. */
+export const requires: Requirement = { commands: ['curl'], debianPackage: 'curl' }
 
 /** A command of a transcript, and the lines that it shows beneath. */
 interface Step {
@@ -68,7 +72,7 @@ export class Shell {
     this.#process.stdin?.write(`
       trap 'kill $(jobs -p) 2>/dev/null' EXIT
       exec 2>&1
-      curl() { command curl -sS "$@"; }
+      curl() { ${commandOf(requires)} -sS "$@"; }
       redis-cli() { command redis-cli -p ${ports.get('6379') ?? 6379} "$@"; }
       npx() { shift; command node ${root}/dist/src/cli.js "$@"; }
     `)

@@ -7,8 +7,8 @@ import { join } from 'node:path'
 import type { Browser, Page } from 'playwright-core'
 import { inContext, openBrowser } from '../clients/browser.ts'
 import { follow, signIn } from '../clients/browser-pages.ts'
-import { inDirectory } from '../clients/example-pages.ts'
 import { startExample } from '../sites/example-site.ts'
+import { temporaryDirectory } from '../temporary-directory.ts'
 
 const IMAGES = join(import.meta.dirname, '../../../../docs/images')
 const HOUR = 3_600_000
@@ -19,26 +19,25 @@ const OTHERS = [
   { hoursAgo: 3, userAgent: 'Mozilla/5.0 (Windows NT 10.0; Win64; x64) Chrome/142.0.0.0 Safari/537.36' },
 ]
 
-await inDirectory(async (directory) => {
-  const browser = await openBrowser()
-  for (const { hoursAgo, userAgent } of OTHERS) {
-    await at(directory, -hoursAgo * HOUR, browser, userAgent, (page) => signIn(page, { remember: true }))
+const directory = temporaryDirectory()
+const browser = await openBrowser()
+for (const { hoursAgo, userAgent } of OTHERS) {
+  await at(directory, -hoursAgo * HOUR, browser, userAgent, (page) => signIn(page, { remember: true }))
+}
+mkdirSync(IMAGES, { recursive: true })
+await at(directory, 0, browser, LAPTOP, async (page) => {
+  for (const tea of ['Sencha', 'Assam']) {
+    await follow(page, `[aria-label="Add ${tea} to the cart"]`)
+    await follow(page, 'text="More tea"')
   }
-  mkdirSync(IMAGES, { recursive: true })
-  await at(directory, 0, browser, LAPTOP, async (page) => {
-    for (const tea of ['Sencha', 'Assam']) {
-      await follow(page, `[aria-label="Add ${tea} to the cart"]`)
-      await follow(page, 'text="More tea"')
-    }
-    await signIn(page)
-    await follow(page, 'text="Leaf & Kettle"')
-    await page.screenshot({ path: join(IMAGES, 'home.png') })
-    await follow(page, 'text="Ada Lovelace"')
-    await follow(page, 'text="Where you are signed in"')
-    await page.screenshot({ path: join(IMAGES, 'devices.png') })
-  })
-  await browser.close()
+  await signIn(page)
+  await follow(page, 'text="Leaf & Kettle"')
+  await page.screenshot({ path: join(IMAGES, 'home.png') })
+  await follow(page, 'text="Ada Lovelace"')
+  await follow(page, 'text="Where you are signed in"')
+  await page.screenshot({ path: join(IMAGES, 'devices.png') })
 })
+await browser.close()
 
 /** Opens the home page of the site in a browser of its own, at another time. */
 async function at(

@@ -11,7 +11,7 @@ export interface HttpsProxy {
 }
 
 export async function httpsProxy(target: string): Promise<HttpsProxy> {
-  const server = createServer(selfSigned('localhost'), (req, res) => {
+  const server = createServer(await selfSigned('localhost'), (req, res) => {
     const headers = { ...req.headers, 'x-forwarded-proto': 'https', 'x-forwarded-host': req.headers.host }
     const onward = request(new URL(req.url ?? '/', target), { method: req.method, headers, agent: false }, (answer) => {
       res.writeHead(answer.statusCode ?? 502, answer.rawHeaders)

@@ -1,63 +1,62 @@
 import { spawnSync } from 'node:child_process'
-import { accessSync, constants } from 'node:fs'
-import { delimiter, join } from 'node:path'
-
-interface Requirement {
-  /** Any one of these commands will do. */
-  readonly commands: readonly string[]
-  /** The Debian package that brings it. */
-  readonly debianPackage: string
-}
-
-/** What the tests start on free ports of their own. A server that no test needs any more leaves this list. */
-const REQUIREMENTS: readonly Requirement[] = [
-  { commands: ['curl'], debianPackage: 'curl' },
-  { commands: ['redis-server'], debianPackage: 'redis-server' },
-  { commands: ['memcached'], debianPackage: 'memcached' },
-  // Its own commands are in a directory of its version, which is on nobody's path.
-  { commands: ['initdb', 'pg_ctlcluster'], debianPackage: 'postgresql' },
-  { commands: ['chromium', 'chromium-browser', 'google-chrome'], debianPackage: 'chromium' },
-]
+import { existsSync, readFileSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { findCommand, type Requirement } from '../servers/requirement.ts'
 
 /**
- * Makes sure that everything the tests need is installed. Installs what is missing if it may (root, with apt-get).
- * Throws an Error whose message says what to install, and how.
+ * Makes sure that the programs are installed which the helpers of these test files start. Installs what is missing if it
+ * may (root, with apt-get). Throws an Error whose message says what to install, and how.
  */
-export function ensureRequirements(): void {
-  const packages = missingPackages()
+export async function ensureRequirements(testFiles: readonly string[]): Promise<void> {
+  const required = await requirementsOf(testFiles)
+  const packages = missingPackages(required)
   if (packages.length === 0) return
   const list = packages.join(' ')
   const command = `apt-get update && apt-get install -y --no-install-recommends ${list}`
-  if (!isOnPath('apt-get')) {
+  if (findCommand({ commands: ['apt-get'] }) === undefined) {
     throw new Error(
-      `The tests need what Debian calls ${list}. Install it; on Debian and its kin: sudo sh -c '${command}'`,
+      `These tests need what Debian calls ${list}. Install it; on Debian and its kin: sudo sh -c '${command}'`,
     )
   }
   if (process.getuid?.() !== 0) {
-    throw new Error(`The tests need ${list}. Install it with: sudo sh -c '${command}'`)
+    throw new Error(`These tests need ${list}. Install it with: sudo sh -c '${command}'`)
   }
   console.log(`Installing ${list} for the tests`)
   aptGet(['update'])
   aptGet(['install', '-y', '--no-install-recommends', ...packages])
-  const still = missingPackages()
+  const still = missingPackages(required)
   if (still.length > 0) throw new Error(`apt-get reported success, yet the tests still miss ${still.join(' ')}.`)
 }
 
-function missingPackages(): string[] {
-  return REQUIREMENTS.filter((requirement) => !requirement.commands.some(isOnPath)).map(
-    (requirement) => requirement.debianPackage,
-  )
+/** What is stated by the files that the test files import, and by those that these import. */
+async function requirementsOf(testFiles: readonly string[]): Promise<Requirement[]> {
+  const files = new Set(testFiles.map((file) => resolve(file)))
+  const required = new Map<string, Requirement>()
+  // Grows while it is walked.
+  for (const file of files) {
+    const code = readFileSync(file, 'utf8')
+    for (const imported of importsOf(file, code)) files.add(imported)
+    if (!STATES_REQUIREMENT.test(code)) continue
+    const { requires } = (await import(pathToFileURL(file).href)) as { requires: Requirement }
+    required.set(requires.debianPackage, requires)
+  }
+  return [...required.values()].toSorted((one, other) => one.debianPackage.localeCompare(other.debianPackage))
 }
 
-function isOnPath(command: string): boolean {
-  return (process.env['PATH'] ?? '').split(delimiter).some((folder) => {
-    try {
-      accessSync(join(folder, command), constants.X_OK)
-      return true
-    } catch {
-      return false
-    }
-  })
+const STATES_REQUIREMENT = /^export const requires\b/m
+
+/** The compiler writes each import in a line of its own, and leaves out those of types. */
+function importsOf(file: string, code: string): string[] {
+  return [...code.matchAll(/^(?:import|export) .*?['"](\.[^'"]+)['"];?$/gm)]
+    .map(([, name]) => resolve(dirname(file), name as string))
+    .filter(existsSync)
+}
+
+function missingPackages(required: readonly Requirement[]): string[] {
+  return required
+    .filter((requirement) => findCommand(requirement) === undefined)
+    .map((requirement) => requirement.debianPackage)
 }
 
 function aptGet(args: string[]): void {

@@ -11,7 +11,7 @@ import { ensureRequirements } from './requirements.ts'
 
 const TESTS = resolve(import.meta.dirname, '../..')
 
-function main(args: string[]): void {
+async function main(args: string[]): Promise<void> {
   const flags = args.filter((argument) => argument.startsWith('--'))
   const wanted = args.filter((argument) => !argument.startsWith('--'))
   const files = testFiles(wanted)
@@ -20,7 +20,7 @@ function main(args: string[]): void {
       wanted.length > 0 ? `No test file has ${wanted.join(' or ')} in its name.` : `There is no test file in ${TESTS}.`,
     )
   }
-  ensureRequirements()
+  await ensureRequirements(files)
   runTests(flags, files)
 }
 
@@ -57,7 +57,7 @@ function runTests(flags: string[], files: string[]): void {
 }
 
 try {
-  main(process.argv.slice(2))
+  await main(process.argv.slice(2))
 } catch (error) {
   console.error(error instanceof Error ? error.message : error)
   process.exitCode = 1

@@ -1,8 +1,9 @@
-import { mkdtempSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { temporaryDirectory } from '../temporary-directory.ts'
+import { commandOf, type Requirement } from './requirement.ts'
 import { freePort, startServer } from './server-process.ts'
+
+export const requires: Requirement = { commands: ['memcached'], debianPackage: 'memcached' }
 
 /** A memcached process of its own on a free loopback port. It ends with the test process, however that ends. */
 export interface MemcachedServer {
@@ -21,15 +22,15 @@ export interface MemcachedServer {
   kill(): Promise<void>
   /** Starts it again on the same port, empty. */
   restart(): Promise<void>
-  /** Ends it for good and removes its directory. */
+  /** Ends it for good. */
   stop(): Promise<void>
 }
 
 export async function memcachedServer(...args: string[]): Promise<MemcachedServer> {
   const port = await freePort()
-  const directory = mkdtempSync(join(tmpdir(), 'memcached-server-'))
+  const directory = temporaryDirectory('memcached-server')
   const user = process.getuid?.() === 0 ? ['-u', 'root'] : []
-  const command = ['memcached', '-l', '127.0.0.1', '-p', `${port}`, '-U', '0', '-m', '64', ...user, ...args]
+  const command = [commandOf(requires), '-l', '127.0.0.1', '-p', `${port}`, '-U', '0', '-m', '64', ...user, ...args]
   let running = await startServer({ command, directory, port })
   const address = `127.0.0.1:${port}`
   return {
@@ -47,10 +48,7 @@ export async function memcachedServer(...args: string[]): Promise<MemcachedServe
     async restart() {
       running = await startServer({ command, directory, port })
     },
-    async stop() {
-      await running.kill()
-      rmSync(directory, { recursive: true, force: true })
-    },
+    stop: () => running.kill(),
   }
 }
 

@@ -1,17 +1,27 @@
 import { execFile } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, existsSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { existsSync, mkdirSync, readdirSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
+import { temporaryDirectory } from '../temporary-directory.ts'
+import { commandOf, type Requirement } from './requirement.ts'
 import { freePort, startServer } from './server-process.ts'
 
 const run = promisify(execFile)
+
+/** Debian puts the programs of each version into a directory of its own, which is on nobody's path. */
+const DEBIAN = '/usr/lib/postgresql'
+const versions = existsSync(DEBIAN) ? readdirSync(DEBIAN).toSorted((a, b) => Number(b) - Number(a)) : []
+
+export const requires: Requirement = {
+  commands: [...versions.map((version) => join(DEBIAN, version, 'bin/initdb')), 'initdb'],
+  debianPackage: 'postgresql',
+}
 
 /** A PostgreSQL cluster of its own on a free loopback port. It ends with the test process, however that ends. */
 export interface PostgresServer {
   /** For `pg`, and for psql: no password is needed. */
   readonly url: string
-  /** Ends it for good and removes its directory. */
+  /** Ends it for good. */
   stop(): Promise<void>
 }
 
@@ -26,9 +36,9 @@ const SETTINGS = [
 ]
 
 export async function postgresServer(): Promise<PostgresServer> {
-  const bin = binaries()
+  const bin = dirname(commandOf(requires))
   const port = await freePort()
-  const directory = mkdtempSync(join(tmpdir(), 'postgres-server-'))
+  const directory = temporaryDirectory('postgres-server')
   const data = join(directory, 'data')
   mkdirSync(data, { mode: 0o700 })
   // PostgreSQL refuses to run as root; the Debian package brings a user for it.
@@ -57,20 +67,6 @@ export async function postgresServer(): Promise<PostgresServer> {
   const running = await startServer({ command, directory, port, signal: 'QUIT' })
   return {
     url: `postgres://tests@127.0.0.1:${port}/postgres`,
-    async stop() {
-      await running.kill()
-      rmSync(directory, { recursive: true, force: true, maxRetries: 10 })
-    },
+    stop: () => running.kill(),
   }
-}
-
-/** On the path, or where Debian puts each version's; the newest of them. */
-function binaries(): string {
-  const onPath = (process.env['PATH'] ?? '').split(delimiter)
-  const debian = '/usr/lib/postgresql'
-  const versions = existsSync(debian) ? readdirSync(debian).toSorted((a, b) => Number(b) - Number(a)) : []
-  const candidates = [...versions.map((version) => join(debian, version, 'bin')), ...onPath]
-  const bin = candidates.find((place) => existsSync(join(place, 'initdb')) && existsSync(join(place, 'postgres')))
-  if (bin === undefined) throw new Error('PostgreSQL is not installed: apt-get install -y postgresql')
-  return bin
 }

@@ -1,17 +1,19 @@
 import { execFile } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { TestContext } from 'node:test'
 import { promisify } from 'node:util'
+import { temporaryDirectory } from '../temporary-directory.ts'
+import { commandOf, type Requirement } from './requirement.ts'
 import { freePort, startServer, until, type ServerProcess } from './server-process.ts'
 
 const run = promisify(execFile)
 
+export const requires: Requirement = { commands: ['redis-server'], debianPackage: 'redis-server' }
+
 /**
- * A redis-server process of its own on a free loopback port, without persistence, in a directory of its own.
- *
- * It ends with the test process, however that ends: the shell that started it waits on a pipe whose other end only
- * the test process holds, kills the server when the pipe closes, and removes the directory.
+ * A redis-server process of its own on a free loopback port, without persistence, in a directory of its own. It ends with
+ * the test process, however that ends.
  */
 export interface RedisServer {
   readonly port: number
@@ -26,7 +28,7 @@ export interface RedisServer {
   kill(): Promise<void>
   /** Starts it again on the same port, with further arguments; what was not saved is lost. */
   restart(...more: string[]): Promise<void>
-  /** Ends it for good and removes its directory. */
+  /** Ends it for good. */
   stop(): Promise<void>
 }
 
@@ -44,7 +46,7 @@ const SERVER = ['--save', '', ...words('--appendonly no --enable-debug-command y
 
 export async function redisServer(options: RedisServerOptions = {}): Promise<RedisServer> {
   const port = options.port ?? (await freePort())
-  const directory = mkdtempSync(join(tmpdir(), 'redis-server-'))
+  const directory = temporaryDirectory('redis-server')
   const login = options.password === undefined ? [] : ['--no-auth-warning', '-a', options.password]
   const configuration = join(directory, 'sentinel.conf')
   if (options.sentinel !== undefined) writeFileSync(configuration, options.sentinel)
@@ -58,7 +60,7 @@ export async function redisServer(options: RedisServerOptions = {}): Promise<Red
     ...(options.args ?? []),
   ]
   const startWith = (more: readonly string[]): Promise<ServerProcess> =>
-    startServer({ command: ['redis-server', ...args, ...more], directory, port })
+    startServer({ command: [commandOf(requires), ...args, ...more], directory, port })
   let running = await startWith([])
   const cli = async (...command: string[]): Promise<string> => {
     const { stdout } = await run('redis-cli', ['-p', String(port), ...login, ...command], { timeout: 10_000 })
@@ -75,11 +77,15 @@ export async function redisServer(options: RedisServerOptions = {}): Promise<Red
     async restart(...more) {
       running = await startWith(more)
     },
-    async stop() {
-      await running.kill()
-      rmSync(directory, { recursive: true, force: true })
-    },
+    stop: () => running.kill(),
   }
+}
+
+/** A Redis of this test alone, which ends with it. */
+export async function privateRedis(test: TestContext): Promise<RedisServer> {
+  const server = await redisServer()
+  test.after(() => server.stop())
+  return server
 }
 
 /** A master, two replicas and three sentinels that watch them. */

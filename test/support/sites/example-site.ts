@@ -1,7 +1,5 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 const EXAMPLE = join(import.meta.dirname, '../../../example')
@@ -23,7 +21,7 @@ export interface ExampleSite {
 }
 
 export interface ExampleOptions {
-  /** Where it runs, and keeps its sessions; see `newDirectory`. */
+  /** Where it runs, and keeps its sessions. */
   directory: string
   env?: Record<string, string>
   /** How far its clock is ahead of the real one. Default 0. */
@@ -67,13 +65,4 @@ export async function startExample(options: ExampleOptions): Promise<ExampleSite
       return ended
     },
   }
-}
-
-/** A folder that `removeDirectory` takes away again. */
-export function newDirectory(): string {
-  return mkdtempSync(join(tmpdir(), 'example-site-'))
-}
-
-export function removeDirectory(directory: string): void {
-  rmSync(directory, { recursive: true, force: true })
 }

@@ -1,6 +1,7 @@
+import type { TestContext } from 'node:test'
 import Koa from 'koa'
 import { session, type SessionOptions, type Sessions } from '../../../src/index.ts'
-import { currentSession, sessionOf } from './http.ts'
+import { currentSession, KEY, serve, sessionOf } from './http.ts'
 
 interface Gate {
   readonly arrived: PromiseWithResolvers<void>
@@ -104,6 +105,14 @@ export function testSite(options: SessionOptions): { app: Koa; sessions: Session
   }
 
   return { app, sessions }
+}
+
+/** The test site in this process; resolves to its port. */
+export async function startHere(test: TestContext, options: SessionOptions): Promise<number> {
+  const { app, sessions } = testSite({ keys: [KEY], ...options })
+  const { port } = await serve(test, app)
+  test.after(() => sessions.close())
+  return port
 }
 
 function deferred(): PromiseWithResolvers<void> {
