@@ -6,7 +6,7 @@ import type { Verified } from './cookie.ts'
 import { SessionError, gone } from '../errors.ts'
 import type { CommitOutcome } from '../session/lifecycle.ts'
 import type { SessionRecord } from '../record/record.ts'
-import { ResponseCookie, varyByCookie, varyByCookieLater } from './response.ts'
+import { ResponseCookie, isReadLate, keepPrivate, varyByCookie } from './response.ts'
 import type { Holder } from './context.ts'
 import { replaceData, sessionOf } from '../session/object.ts'
 import type { SessionHost, WorkingCopy } from '../session/working-copy.ts'
@@ -34,6 +34,14 @@ export class RequestSession implements Holder, SessionHost {
   /** Made when there is something to say to the browser: most requests only read. */
   #response: ResponseCookie | undefined
   #isFinished = false
+  /** Whether Koa answers an error. */
+  #hasFailed = false
+  /** Whether the handlers left a body that is read after the head has left; what a middleware above makes of it is the same content. */
+  #isReadLate = false
+  /** Whether the head of the response, which has left, says that the response depends on the cookie. */
+  #hasSaidSo = false
+  /** Whether anybody has asked for the session, with success or without. */
+  #isUsed = false
 
   constructor(services: Services, ctx: Koa.Context, owner: object, outer: Holder | undefined) {
     this.#services = services
@@ -73,6 +81,7 @@ export class RequestSession implements Holder, SessionHost {
   }
 
   #use(): WorkingCopy {
+    if (!this.#isUsed) this.#noticeUse()
     if (this.#copy) return this.#copy
     const { lifecycle, onStoreError } = this.#services
     if (this.#failure && onStoreError === 'throw') throw this.#failure
@@ -81,6 +90,13 @@ export class RequestSession implements Holder, SessionHost {
         ? lifecycle.open(this, this.#cookie.key, this.#found, this.#cookie.token)
         : this.#new()
     return this.#copy
+  }
+
+  #noticeUse(): void {
+    this.#isUsed = true
+    if (this.#ctx.res.headersSent && !this.#hasSaidSo) {
+      this.#services.diagnostics.warn('SESSION_USED_TOO_LATE', USED_TOO_LATE)
+    }
   }
 
   #new(): WorkingCopy {
@@ -171,11 +187,10 @@ export class RequestSession implements Holder, SessionHost {
 
   #finished(outcome: CommitOutcome): void {
     this.#isFinished = true
-    const copy = this.#copy
+    this.#isReadLate = isReadLate(this.#ctx.body)
     if (outcome === 'unchanged') this.#touch()
     if (outcome === 'gone') this.#response?.withdraw()
     else this.#sendCookieIfDue()
-    if (copy && !this.#ctx.res.headersSent) varyByCookie(this.#ctx.res)
   }
 
   #touch(): void {
@@ -208,6 +223,7 @@ export class RequestSession implements Holder, SessionHost {
    * committed is dropped. What was done already (a save, a regenerate, a destroy) keeps its cookie either way.
    */
   async fail(error: unknown): Promise<void> {
+    this.#hasFailed = true
     if (statusOf(error) < 500) {
       try {
         await this.finish()
@@ -219,7 +235,16 @@ export class RequestSession implements Holder, SessionHost {
       if (this.#copy?.phase === 'open') this.#copy.reset()
       this.#touch()
     }
-    if (this.#copy) varyByCookieLater(this.#ctx.res)
+  }
+
+  /** Says what the response depends on. Its content may depend on a session that is only read after the head has left. */
+  completeHead(): void {
+    this.#response?.completeHead()
+    const { res, respond } = this.#ctx
+    if (!this.#isUsed && this.#isFinished && !this.#isReadLate && respond !== false) return
+    this.#hasSaidSo = true
+    varyByCookie(res)
+    if (!this.#hasFailed) keepPrivate(res)
   }
 
   async save(copy: WorkingCopy): Promise<void> {
@@ -273,6 +298,10 @@ export class RequestSession implements Holder, SessionHost {
     return this.#isFinished ? 'ERR_SESSION_COMMITTED' : undefined
   }
 }
+
+const USED_TOO_LATE =
+  'A session was first used after the head of its response had left without "Vary: Cookie", so a shared cache may hand ' +
+  'the response to other visitors. Read the session before the response begins, or set ctx.vary("Cookie") yourself.'
 
 /** When the cookie ends; `undefined`: with the browser. The absolute timeout never moves, so it needs no renewal. */
 function endOfCookie(record: SessionRecord): number | undefined {
