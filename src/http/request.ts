@@ -239,12 +239,12 @@ export class RequestSession implements Holder, SessionHost {
 
   /** Says what the response depends on. Its content may depend on a session that is only read after the head has left. */
   completeHead(): void {
-    this.#response?.completeHead()
     const { res, respond } = this.#ctx
-    if (!this.#isUsed && this.#isFinished && !this.#isReadLate && respond !== false) return
-    this.#hasSaidSo = true
-    varyByCookie(res)
-    if (!this.#hasFailed) keepPrivate(res)
+    const mayDepend = this.#isUsed || !this.#isFinished || this.#isReadLate || respond === false
+    if (mayDepend) varyByCookie(res)
+    this.#response?.completeHead()
+    if (mayDepend && !this.#hasFailed) keepPrivate(res)
+    this.#hasSaidSo = mayDepend
   }
 
   async save(copy: WorkingCopy): Promise<void> {
