@@ -1,4 +1,5 @@
 import type { EventEmitter } from 'node:events'
+import { STATUS_CODES } from 'node:http'
 import type Koa from 'koa'
 import type { Diagnostics } from '../diagnostics.ts'
 import { holderOf, noSessionHere, storage } from './context.ts'
@@ -158,4 +159,11 @@ function bindBody(ctx: Koa.Context): void {
   if (!body || typeof read !== 'function') return
   body._read = (size) => storage.run(ctx, () => read.call(body, size))
   bindEmit(ctx, body, always)
+}
+
+/** The status that Koa will answer this error with. */
+export function statusOf(error: unknown): number {
+  const { status, statusCode } = (error ?? {}) as { status?: unknown; statusCode?: unknown }
+  const chosen = status || statusCode
+  return typeof chosen === 'number' && chosen >= 400 && chosen in STATUS_CODES ? chosen : 500
 }

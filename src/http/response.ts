@@ -3,30 +3,89 @@ import type { SessionCookie } from './cookie.ts'
 import type { Diagnostics } from '../diagnostics.ts'
 import type { Instant } from '../units.ts'
 
-/** The session cookie on its way out with one response. */
-export class ResponseCookie {
-  readonly #ctx: Koa.Context
-  readonly #cookie: SessionCookie
-  readonly #secure: boolean | 'auto'
-  readonly #diagnostics: Diagnostics
-  #header: string | undefined
+/** What the responses of one middleware share. */
+export interface ResponseServices {
+  readonly cookie: SessionCookie
+  readonly diagnostics: Diagnostics
+  readonly secure: boolean | 'auto'
+}
 
-  constructor(ctx: Koa.Context, cookie: SessionCookie, secure: boolean | 'auto', diagnostics: Diagnostics) {
+const USED_TOO_LATE =
+  'A session was first used after the head of its response had left without "Vary: Cookie", so a shared cache may hand ' +
+  'the response to other visitors. Read the session before the response begins, or set ctx.vary("Cookie") yourself.'
+
+/** What one session says in the head of one response: its cookie, and to caches that the content may depend on it. */
+export class SessionResponse {
+  readonly #ctx: Koa.Context
+  readonly #services: ResponseServices
+  /** The Set-Cookie header of this session, once there is one. */
+  #header: string | undefined
+  /** Whether anybody has asked for the session, with success or without. */
+  #isUsed = false
+  #isFinished = false
+  #hasFailed = false
+  /** Whether the handlers left a body that is read after the head. What a middleware above makes of a text does not count. */
+  #isReadLate = false
+  #saysSo = false
+
+  constructor(ctx: Koa.Context, services: ResponseServices) {
     this.#ctx = ctx
-    this.#cookie = cookie
-    this.#secure = secure
-    this.#diagnostics = diagnostics
+    this.#services = services
+  }
+
+  get hasHeadLeft(): boolean {
+    return this.#ctx.res.headersSent
+  }
+
+  /** The handlers are done. */
+  get isFinished(): boolean {
+    return this.#isFinished
+  }
+
+  /** Notes that the content may depend on the session from here on. */
+  use(): void {
+    if (this.#isUsed) return
+    this.#isUsed = true
+    if (this.hasHeadLeft && !this.#saysSo) this.#services.diagnostics.warn('SESSION_USED_TOO_LATE', USED_TOO_LATE)
+  }
+
+  /** Notes that the handlers are done, and what they left to send. */
+  finish(): void {
+    this.#isFinished = true
+    this.#isReadLate = isReadLate(this.#ctx.body)
+  }
+
+  /** Notes that the handlers threw: an error page is no page that caches keep for long. */
+  fail(): void {
+    this.#isFinished = true
+    this.#hasFailed = true
+  }
+
+  /**
+   * Completes the head of the response right before it leaves. A head that leaves while the handlers are at work, and
+   * one before a body that is read later, says beforehand that the session may be used.
+   */
+  completeHead(): void {
+    const { res, respond } = this.#ctx
+    this.#saysSo = this.#isUsed || !this.#isFinished || this.#isReadLate || respond === false
+    if (this.#saysSo) varyByCookie(res)
+    if (this.#header !== undefined) this.#completeCookie(this.#header)
+    if (this.#saysSo && !this.#hasFailed && !res.hasHeader('Cache-Control')) {
+      // Some shared caches ignore Vary.
+      res.setHeader('Cache-Control', 'private')
+    }
   }
 
   /** Sets the cookie of this session. `until`: see `SessionCookie.write`. Nothing happens once the headers have left. */
   send(token: string, until: Instant | undefined): void {
-    if (!this.#ctx.res.headersSent) this.#put(this.#cookie.write(token, this.#isSecure(), until))
+    if (!this.hasHeadLeft) this.#put(this.#services.cookie.write(token, this.#isSecure(), until))
   }
 
   /** Makes the browser forget the cookie, if it may have one. */
   clear(): void {
-    if (this.#ctx.res.headersSent) return
-    if (this.#header || this.#cookie.isIn(this.#ctx.req.headers.cookie)) this.#put(this.#cookie.clear(this.#isSecure()))
+    if (this.hasHeadLeft) return
+    const { cookie } = this.#services
+    if (this.#header || cookie.isIn(this.#ctx.req.headers.cookie)) this.#put(cookie.clear(this.#isSecure()))
   }
 
   /** Takes back what `send` set. */
@@ -46,13 +105,12 @@ export class ResponseCookie {
 
   #set(header: string): void {
     const { res } = this.#ctx
-    res.setHeader('Set-Cookie', withCookie(res.getHeader('Set-Cookie'), this.#cookie.name, header))
+    res.setHeader('Set-Cookie', withCookie(res.getHeader('Set-Cookie'), this.#services.cookie.name, header))
   }
 
   /** Puts the cookie back if other code has removed it, and forbids to store the response. */
-  completeHead(): void {
-    if (this.#header === undefined) return
-    this.#set(this.#header)
+  #completeCookie(header: string): void {
+    this.#set(header)
     // The response carries a secret (OWASP): nobody stores it, unless the handler forbade shared caching in its own words.
     const { res } = this.#ctx
     if (!/\b(?:no-store|private)\b/i.test(String(res.getHeader('Cache-Control') ?? '')))
@@ -61,13 +119,14 @@ export class ResponseCookie {
 
   #isSecure(): boolean {
     const { secure: isHttps, req } = this.#ctx
-    if (this.#secure !== false && !isHttps && req.headers['x-forwarded-proto'] === 'https') {
-      this.#diagnostics.warn(
+    const { secure, diagnostics } = this.#services
+    if (secure !== false && !isHttps && req.headers['x-forwarded-proto'] === 'https') {
+      diagnostics.warn(
         'SESSION_PROXY_NOT_TRUSTED',
         'A proxy says that visitors use https, but app.proxy is not set, so Koa takes the requests for http. Set app.proxy = true.',
       )
     }
-    return this.#secure === 'auto' ? isHttps : this.#secure
+    return secure === 'auto' ? isHttps : secure
   }
 }
 
@@ -78,13 +137,8 @@ export function varyByCookie(res: Koa.Context['res']): void {
   else if (!/(?:^|,)\s*(?:\*|cookie)\s*(?:,|$)/i.test(String(vary))) res.setHeader('Vary', `${String(vary)}, Cookie`)
 }
 
-/** Keeps the response out of shared caches, some of which ignore `Vary`, unless the handler has spoken about caching. */
-export function keepPrivate(res: Koa.Context['res']): void {
-  if (!res.hasHeader('Cache-Control')) res.setHeader('Cache-Control', 'private')
-}
-
 /** Whether this body is read after the head has left, by code that may use the session. */
-export function isReadLate(body: unknown): boolean {
+function isReadLate(body: unknown): boolean {
   if (typeof body !== 'object' || body === null) return false
   return (
     typeof (body as { pipe?: unknown }).pipe === 'function' ||

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { Readable } from 'node:stream'
 import { describe, it, type TestContext } from 'node:test'
-import Koa from 'koa'
+import type Koa from 'koa'
 import { memoryStore, tryGetSessionId, type SessionOptions, type Store } from '../../src/index.ts'
 import { currentSession, sessionOf, siteWith, type Agent } from '../support/sites/http.ts'
 
