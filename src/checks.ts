@@ -27,7 +27,7 @@ export class Checks {
 
   /** Throws unless it is an object. It is not shown, because it may be a secret in the wrong place. */
   object(name: string, value: unknown, rule = 'must be an object'): void {
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) throw this.wrong(name, rule)
+    if (!isOptions(value)) throw this.wrong(name, rule)
   }
 
   /** Throws if the object has a name that is not known. `path`: the object's own name, if it is a part of another. */
@@ -63,6 +63,11 @@ export class Checks {
   callable(name: string, value: unknown): void {
     if (typeof value !== 'function') throw this.wrong(name, 'must be a function', value)
   }
+}
+
+/** Whether it is an object of options, which may be a module. Lists, maps, dates and promises are not. */
+export function isOptions(value: unknown): value is Record<string, unknown> {
+  return /^\[object (?:Object|Module)\]$/.test(Object.prototype.toString.call(value))
 }
 
 function instead(name: string, known: readonly string[], cures: Cures): string {

@@ -2,6 +2,15 @@ import { inspect } from 'node:util'
 import { SessionError } from '../errors.ts'
 import { endOf, merge, type SessionRecord } from '../record/record.ts'
 import { WorkingCopy, type SessionHost } from './working-copy.ts'
+import type { Milliseconds } from '../units.ts'
+import {
+  checkCallback,
+  checkChange,
+  checkFlash,
+  checkIdentity,
+  checkRegenerate,
+  timeoutsToRemember,
+} from './arguments.ts'
 import type { RegenerateOptions, RememberOptions, Session, SessionCallback, SessionMembers } from './types.ts'
 
 /** The object that handlers touch: always the same one for the same working copy. */
@@ -67,20 +76,27 @@ const MEMBERS: { [Name in keyof Members]: (copy: WorkingCopy) => unknown } = {
   createdAt: (copy) => copy.record.createdAt,
   expiresAt: (copy) => copy.found?.expiresAt ?? endOf(copy.record, Date.now()),
   signal: (copy) => copy.host.signalOf(copy),
-  save: (copy) => (callback?: SessionCallback) => withCallback(() => copy.host.save(copy), callback),
-  reload: (copy) => (callback?: SessionCallback) => withCallback(() => copy.host.reload(copy), callback),
-  update: (copy) => (change: (session: Session) => unknown) => copy.host.update(copy, change),
+  save: (copy) => (callback?: SessionCallback) => withCallback('save', () => copy.host.save(copy), callback),
+  reload: (copy) => (callback?: SessionCallback) => withCallback('reload', () => copy.host.reload(copy), callback),
+  update: (copy) => (change: (session: Session) => unknown) =>
+    refused(() => checkChange(change)) ?? copy.host.update(copy, change),
   regenerate: (copy) => (options?: RegenerateOptions | SessionCallback) =>
     typeof options === 'function'
-      ? withCallback(() => copy.host.regenerate(copy, {}), options)
-      : copy.host.regenerate(copy, options ?? {}),
-  destroy: (copy) => (callback?: SessionCallback) => withCallback(() => copy.host.destroy(copy), callback),
-  remember: (copy) => (options?: RememberOptions) => copy.remember(options ?? {}),
-  identify: (copy) => (subject: string, label?: string) => copy.identify(subject, label),
+      ? withCallback('regenerate', () => copy.host.regenerate(copy, {}), options)
+      : (refused(() => checkRegenerate(options)) ?? copy.host.regenerate(copy, options ?? {})),
+  destroy: (copy) => (callback?: SessionCallback) => withCallback('destroy', () => copy.host.destroy(copy), callback),
+  remember: (copy) => (timeouts: Milliseconds | RememberOptions) =>
+    copy.remember(timeoutsToRemember(timeouts, copy.terms)),
+  identify: (copy) => (subject: string, label?: string) => {
+    checkIdentity(subject, label)
+    copy.identify(subject, label)
+  },
   flash:
     (copy) =>
-    (key: string, ...value: [] | [unknown]) =>
-      copy.flash(key, ...value),
+    (key: string, ...value: [] | [unknown]) => {
+      checkFlash(key, value)
+      return copy.flash(key, ...value)
+    },
   // So that a session may be returned from an async function.
   then: () => undefined,
 }
@@ -95,8 +111,23 @@ export function ownerOf(session: Session): object | undefined {
   return (session as { [WORKING_COPY]?: WorkingCopy })[WORKING_COPY]?.host.owner
 }
 
-function withCallback(work: () => Promise<void>, callback: SessionCallback | undefined): Promise<void> | undefined {
-  if (typeof callback !== 'function') return work()
+/** Of a member that promises something, a wrong argument is a rejection as well. */
+function refused(check: () => void): Promise<never> | undefined {
+  try {
+    check()
+    return undefined
+  } catch (error) {
+    return Promise.reject(error as Error)
+  }
+}
+
+function withCallback(
+  member: string,
+  work: () => Promise<void>,
+  callback: SessionCallback | null | undefined,
+): Promise<void> | undefined {
+  const isRefused = refused(() => checkCallback(member, callback))
+  if (isRefused || typeof callback !== 'function') return isRefused ?? work()
   // In a tick of its own, so that what the callback throws is not taken for a failure of the session.
   work().then(
     () => process.nextTick(callback, null),

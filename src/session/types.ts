@@ -74,10 +74,16 @@ export interface SessionMembers<Data extends object = SessionData> {
   destroy(callback: SessionCallback): void
 
   /**
-   * "Remember me": the cookie outlives the browser, and this session has timeouts of its own from here on.
-   * Absent timeouts stay as they are. Takes effect with the next commit.
+   * "Remember me": the cookie outlives the browser, and this session has timeouts of its own from here on. A number is
+   * both timeouts, in milliseconds; an object sets each by itself, and an absent one stays as it is. Takes effect with
+   * the next commit. Throws `ERR_SESSION_OPTION` for anything else; warns once if the timeouts contradict each other.
+   *
+   * ```ts
+   * await ctx.session.regenerate()
+   * ctx.session.remember(30 * 24 * 60 * 60 * 1000) // ends after thirty days
+   * ```
    */
-  remember(options?: RememberOptions): void
+  remember(timeouts: Milliseconds | RememberOptions): void
 
   /**
    * Says whose session this is, so that `sessions.list` and `sessions.revokeAll` find it: usually the user's id, at

@@ -500,7 +500,7 @@ describe('nothing is stored for nothing', () => {
       '/reload': (_, session) => session.reload(),
       '/save': (_, session) => session.save(),
       '/flash': (_, session) => session.flash('note', 1),
-      '/remember': (_, session) => session.remember(),
+      '/remember': (_, session) => session.remember({}),
       '/regenerate': (_, session) => session.regenerate(),
     })
     for (const path of ['/read', '/empty', '/undone', '/reload', '/save'])

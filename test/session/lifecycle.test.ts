@@ -44,7 +44,7 @@ describe('a new session', () => {
   const reasons: [what: string, use: (session: ReturnType<Visits['stranger']>['session']) => unknown][] = [
     ['a value', (session) => (session['a'] = 0)],
     ['a flash', (session) => session.flash('note', 1)],
-    ['remember', (session) => session.remember()],
+    ['remember', (session) => session.remember({})],
     ['update', (session) => session.update(() => {})],
   ]
   for (const [what, use] of reasons) {

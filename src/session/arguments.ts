@@ -1,0 +1,124 @@
+import { Checks, isOptions, type Cures } from '../checks.ts'
+import { warn } from '../diagnostics.ts'
+import { TIMEOUT_RULE, doubtAbout, inWords, isTimeout, type Doubt, type Timeouts } from '../timeouts.ts'
+import type { RegenerateOptions } from './types.ts'
+
+/*
+ * The arguments of a session's members, checked where they are written. No message shows a value, because it may be
+ * somebody's data.
+ */
+
+const OF_REMEMBER = new Checks('session.remember')
+const OF_IDENTIFY = new Checks('session.identify')
+const OF_REGENERATE = new Checks('session.regenerate')
+const OF_FLASH = new Checks('session.flash')
+const OF_UPDATE = new Checks('session.update')
+
+const REMEMBER_RULE =
+  'takes a length in milliseconds, such as remember(30 * 24 * 60 * 60 * 1000) for thirty days, or { idleTimeout, absoluteTimeout }'
+const BOTH = 'Write remember(milliseconds), which sets both timeouts.'
+const REMEMBER_CURES: Cures = { maxAge: BOTH, ttl: BOTH, expires: BOTH, persistent: BOTH, days: BOTH }
+
+/** Doubts that were told, by their code and the names that were given. Requests repeat them, and once is enough. */
+const told = new Set<string>()
+
+/** The timeouts that `remember` is to set. `current`: the session's own. */
+export function timeoutsToRemember(argument: unknown, current: Timeouts): Partial<Timeouts> {
+  const given = typeof argument === 'object' ? timeoutsIn(argument) : asBoth(argument)
+  const doubt = doubtAbout(given, current, 'unchanged') ?? doubtAboutPause(given, current)
+  if (doubt) warnOnce(doubt, Object.keys(given))
+  return given
+}
+
+function warnOnce({ code, message }: Doubt, names: readonly string[]): void {
+  const kind = [code, ...names].join(' ')
+  if (told.has(kind)) return
+  told.add(kind)
+  warn(code, `session.remember: ${message}`)
+}
+
+function asBoth(length: unknown): Timeouts {
+  if (typeof length !== 'number') throw OF_REMEMBER.refusal(`it ${REMEMBER_RULE}, not ${kindOf(length)}.`)
+  if (!isTimeout(length)) throw OF_REMEMBER.wrong('the length', TIMEOUT_RULE, length)
+  return { idleTimeout: length, absoluteTimeout: length }
+}
+
+function timeoutsIn(options: object | null): Partial<Timeouts> {
+  if (!isOptions(options)) throw OF_REMEMBER.refusal(`it ${REMEMBER_RULE}, not ${kindOf(options)}.`)
+  OF_REMEMBER.names(options, ['idleTimeout', 'absoluteTimeout'], { cures: REMEMBER_CURES })
+  const given: { -readonly [Name in keyof Timeouts]?: number } = {}
+  for (const name of ['idleTimeout', 'absoluteTimeout'] as const) {
+    const length: unknown = options[name]
+    if (length === undefined) continue
+    if (!isTimeout(length)) throw OF_REMEMBER.wrong(name, TIMEOUT_RULE)
+    given[name] = length
+  }
+  return given
+}
+
+/** A longer life alone remembers nobody: the session still ends with the first pause. */
+function doubtAboutPause({ idleTimeout, absoluteTimeout }: Partial<Timeouts>, current: Timeouts): Doubt | undefined {
+  if (absoluteTimeout === undefined || idleTimeout !== undefined) return undefined
+  if (absoluteTimeout <= current.absoluteTimeout || current.idleTimeout >= absoluteTimeout) return undefined
+  return {
+    code: 'SESSION_TIMEOUTS_CONTRADICT',
+    message:
+      `absoluteTimeout is ${inWords(absoluteTimeout)} and idleTimeout stays ${inWords(current.idleTimeout)}, so the session ` +
+      `ends ${inWords(current.idleTimeout)} after its last request. remember(milliseconds) sets both; give both if this is ` +
+      'what you want.',
+  }
+}
+
+/** Throws unless `identify` can take these. */
+export function checkIdentity(subject: unknown, label: unknown): void {
+  if (typeof subject === 'number' || typeof subject === 'bigint')
+    throw OF_IDENTIFY.refusal(`the subject must be a string, not ${kindOf(subject)}. Write identify(String(user.id)).`)
+  if (typeof subject !== 'string' || subject === '')
+    throw OF_IDENTIFY.refusal(`the subject must be a string that is not empty, not ${kindOf(subject)}.`)
+  if (label !== undefined && (typeof label !== 'string' || label === ''))
+    throw OF_IDENTIFY.refusal(`the label must be a string that is not empty, or absent, not ${kindOf(label)}.`)
+}
+
+/** Throws unless `regenerate` can take these options. */
+export function checkRegenerate(options: unknown): asserts options is RegenerateOptions | undefined {
+  if (options === undefined) return
+  if (options === true) throw OF_REGENERATE.refusal('it takes options. Write regenerate({ keep: true }).')
+  if (Array.isArray(options)) throw OF_REGENERATE.refusal("it takes options. Write regenerate({ keep: ['cart'] }).")
+  if (!isOptions(options))
+    throw OF_REGENERATE.refusal(`it takes options, such as { keep: ['cart'] }, not ${kindOf(options)}.`)
+  OF_REGENERATE.names(options, ['keep'])
+  const { keep } = options
+  if (keep === undefined || typeof keep === 'boolean') return
+  if (Array.isArray(keep) && keep.every((name) => typeof name === 'string')) return
+  throw OF_REGENERATE.refusal('keep must be true, false or a list of names.')
+}
+
+/** Throws unless `flash` can take these. `values`: what follows the key. */
+export function checkFlash(key: unknown, values: readonly unknown[]): void {
+  if (typeof key !== 'string')
+    throw OF_FLASH.refusal(`the key must be a string, not ${kindOf(key)}. Write flash('notice', 'Saved').`)
+  if (values.length > 1) throw OF_FLASH.refusal('it takes one value: make one text of it, or a list.')
+  if (values.length === 1 && values[0] === undefined)
+    throw OF_FLASH.refusal('the value is undefined. To read what was left, leave it out.')
+}
+
+/** Throws unless it is what `update` runs. */
+export function checkChange(change: unknown): void {
+  if (typeof change === 'function') return
+  throw OF_UPDATE.refusal(`it takes a function, such as (session) => { session.views = 1 }, not ${kindOf(change)}.`)
+}
+
+/** Throws unless it is a callback, or none. `member`: whose. */
+export function checkCallback(member: string, callback: unknown): void {
+  if (callback === undefined || callback === null || typeof callback === 'function') return
+  throw new Checks(`session.${member}`).refusal(`it takes nothing or a callback, not ${kindOf(callback)}.`)
+}
+
+/** What it is, for a message that does not show it. */
+function kindOf(value: unknown): string {
+  if (value === undefined || value === null || value === true || value === false) return String(value)
+  if (value === '') return 'an empty one'
+  if (Array.isArray(value)) return 'a list'
+  const type = typeof value === 'object' ? Object.prototype.toString.call(value).slice(8, -1) : typeof value
+  return /^[AEIO]/i.test(type) ? `an ${type}` : `a ${type}`
+}
