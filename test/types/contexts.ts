@@ -70,6 +70,15 @@ export function members(): void {
   current.id = id
   // @ts-expect-error: a fact, not data
   current.createdAt = facts[1]
+  current.remember(86_400_000)
+  // @ts-expect-error: for how long?
+  current.remember()
+  // @ts-expect-error: timeouts are milliseconds
+  current.remember('30d')
+  // @ts-expect-error: what is remembered is the timeouts
+  current.remember({ maxAge: 86_400_000 })
+  // @ts-expect-error: it takes options
+  void current.regenerate(true)
   // @ts-expect-error: timeouts are milliseconds
   current.remember({ idleTimeout: '1d' })
   current.flash('notice', { text: 'Welcome' })
