@@ -117,7 +117,7 @@ function refused(check: () => void): Promise<never> | undefined {
     check()
     return undefined
   } catch (error) {
-    return Promise.reject(error as Error)
+    return Promise.reject(error)
   }
 }
 
