@@ -74,6 +74,14 @@ export function gone(): SessionError {
   )
 }
 
+/** What is said of a method that came too late for its cookie. */
+export function headersSent(method: string): SessionError {
+  return new SessionError(
+    'ERR_SESSION_HEADERS_SENT',
+    `session.${method} needs a new cookie, and the headers have left. Call it before the response begins.`,
+  )
+}
+
 /** What is said of an object whose session is another one by now. */
 export function ended(): SessionError {
   return new SessionError(

@@ -238,12 +238,12 @@ describe('the README', () => {
     assert.deepEqual(firstColumn(readme, 'Errors').sort(), codes.sort())
   })
 
-  it('names the guarantees that are tested, each in a file of its own', () => {
+  it('names the guarantees that are tested, each in files of its own', () => {
     const named = [...readme.text.matchAll(/^- \*\*G(\d+)\*\*/gm)].map(([, number]) => Number(number))
     const tested = readdirSync(join(ROOT, 'test/guarantees')).map((file) => Number(/^g(\d+)-/.exec(file)?.[1]))
     assert.deepEqual(
       named.sort((a, b) => a - b),
-      tested.sort((a, b) => a - b),
+      [...new Set(tested)].sort((a, b) => a - b),
     )
   })
 })

@@ -14,6 +14,8 @@ export interface Holder {
   readonly owner?: object | undefined
   /** The holder of the middleware around this one. */
   readonly outer?: Holder | undefined
+  /** Called right before the head of the response leaves, whoever sends it. */
+  completeHead?(): void
 }
 
 const HOLDER = Symbol('koa-server-session.holder')

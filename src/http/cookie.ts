@@ -33,10 +33,10 @@ export interface Verified {
 }
 
 /**
- * Cookies of one name that a browser may send, from several paths or domains or an attacker's subdomain. What has not
- * the form of ours does not count, lest it hides the real one.
+ * How many cookies of its name a session is looked for with: a browser may send several, from several paths or domains.
+ * Forgeries do not count, however many there are, so that they cannot push out the real one.
  */
-const MAX_CANDIDATES = 4
+const MAX_VERIFIED = 4
 const TOKEN_LENGTH = 43
 const SIGNATURE = /^[A-Za-z0-9_-]+$/
 
@@ -82,20 +82,17 @@ export class SessionCookie {
     return header !== undefined && this.#nextValue(header, 0) !== undefined
   }
 
-  /** The cookies of this name that we signed, in the browser's order; of those in our form, at most four are looked at. */
+  /** The first few cookies of this name that we signed, in the browser's order. */
   read(header: string | undefined): Verified[] {
     const verified: Verified[] = []
     if (header === undefined) return verified
-    let candidates = 0
     for (
       let next = this.#nextValue(header, 0);
-      next && candidates < MAX_CANDIDATES;
+      next && verified.length < MAX_VERIFIED;
       next = this.#nextValue(header, next.end)
     ) {
       const cookie = this.#verify(next.value)
-      if (cookie === 'malformed') continue
-      candidates++
-      if (cookie !== 'forged' && !verified.some(({ token }) => token === cookie.token)) verified.push(cookie)
+      if (cookie && !verified.some(({ token }) => token === cookie.token)) verified.push(cookie)
     }
     return verified
   }
@@ -113,19 +110,19 @@ export class SessionCookie {
     return undefined
   }
 
-  #verify(value: string): Verified | 'malformed' | 'forged' {
+  #verify(value: string): Verified | undefined {
     // Whatever has not the length and alphabet of ours costs no crypto, and is not worth a word.
-    if (value.length !== this.#valueLength || value[TOKEN_LENGTH] !== '.') return 'malformed'
+    if (value.length !== this.#valueLength || value[TOKEN_LENGTH] !== '.') return undefined
     const known = this.#verified.get(value) // nothing is there if the keys are not fixed
     if (known) return known
     const token = value.slice(0, TOKEN_LENGTH)
     const signature = value.slice(TOKEN_LENGTH + 1)
-    if (!isToken(token) || !SIGNATURE.test(signature)) return 'malformed'
+    if (!isToken(token) || !SIGNATURE.test(signature)) return undefined
     const keyIndex = this.#keys.indexOf(`${this.name}=${token}`, signature)
     if (keyIndex === -1) {
       this.#diagnostics.stats.suspicious++
       this.#diagnostics.report('suspicious', { reason: 'signature' })
-      return 'forged'
+      return undefined
     }
     // Copies, because a part of a string keeps the whole of it in memory: here, all cookies that the browser sent.
     const cookie = { token: copyOf(token), key: keyOf(token), keyIndex }

@@ -1,4 +1,5 @@
 import type { EventEmitter } from 'node:events'
+import { STATUS_CODES } from 'node:http'
 import type Koa from 'koa'
 import type { Diagnostics } from '../diagnostics.ts'
 import { holderOf, noSessionHere, storage } from './context.ts'
@@ -70,6 +71,7 @@ function bindEvents(ctx: Koa.Context): void {
   const { req, res } = ctx
   // A pipelined response is flushed inside the context of the response before it.
   bindEmit(ctx, res, isOfResponse)
+  completeHead(ctx)
   // Parsers of bodies that call back go on from these: multer, Express's, all that koa-connect brings.
   if (req.method !== 'GET' && req.method !== 'HEAD') bindEmit(ctx, req, always)
 }
@@ -88,6 +90,38 @@ function bindEmit(ctx: Koa.Context, emitter: EventEmitter, isBound: (event: stri
     return isElsewhere ? storage.run(ctx, () => emit.call(this, event, ...args)) : emit.call(this, event, ...args)
   }
   emitter.emit = bound
+}
+
+/**
+ * Every response passes through `writeHead`, also those that Koa sends for errors (after it removed all headers) and
+ * those that handlers send by themselves. So that is where sessions say what they have to say in the head of a response,
+ * and no other code's order matters.
+ */
+function completeHead(ctx: Koa.Context): void {
+  const { res } = ctx
+  const { writeHead } = res
+  // Not written where it is assigned, as in bindEmit.
+  const completing = function (this: typeof res, ...args: unknown[]): typeof res {
+    let holder = this.headersSent ? undefined : holderOf(ctx)
+    if (holder) setHeaders(this, args)
+    for (; holder; holder = holder.outer) holder.completeHead?.()
+    return Reflect.apply(writeHead, this, args) as typeof res
+  }
+  res.writeHead = completing
+}
+
+/** As `writeHead` itself does: what it is given replaces what was set. Node takes an object, a flat list, and pairs. */
+function setHeaders(res: Koa.Context['res'], args: unknown[]): void {
+  const headers = args.at(-1)
+  if (typeof headers !== 'object' || headers === null) return
+  args.pop()
+  if (!Array.isArray(headers)) {
+    for (const [name, value] of Object.entries(headers)) if (value !== undefined) res.setHeader(name, value as string)
+    return
+  }
+  const flat = (Array.isArray(headers[0]) ? headers.flat() : headers) as unknown[]
+  for (let index = 0; index < flat.length; index += 2) res.removeHeader(String(flat[index]))
+  for (let index = 0; index < flat.length; index += 2) res.appendHeader(String(flat[index]), flat[index + 1] as string)
 }
 
 /**
@@ -125,4 +159,11 @@ function bindBody(ctx: Koa.Context): void {
   if (!body || typeof read !== 'function') return
   body._read = (size) => storage.run(ctx, () => read.call(body, size))
   bindEmit(ctx, body, always)
+}
+
+/** The status that Koa will answer this error with. */
+export function statusOf(error: unknown): number {
+  const { status, statusCode } = (error ?? {}) as { status?: unknown; statusCode?: unknown }
+  const chosen = status || statusCode
+  return typeof chosen === 'number' && chosen >= 400 && chosen in STATUS_CODES ? chosen : 500
 }

@@ -1,13 +1,13 @@
-import { STATUS_CODES } from 'node:http'
 import type Koa from 'koa'
 import { lookUp, type Services, type Visit } from './lookup.ts'
 import { recordOf } from '../record/format.ts'
 import type { Verified } from './cookie.ts'
-import { SessionError, gone } from '../errors.ts'
+import { SessionError, gone, headersSent } from '../errors.ts'
 import type { CommitOutcome } from '../session/lifecycle.ts'
 import type { SessionRecord } from '../record/record.ts'
-import { ResponseCookie, varyByCookie, varyByCookieLater } from './response.ts'
+import { SessionResponse } from './response.ts'
 import type { Holder } from './context.ts'
+import { statusOf } from './koa.ts'
 import { replaceData, sessionOf } from '../session/object.ts'
 import type { SessionHost, WorkingCopy } from '../session/working-copy.ts'
 import type { Found } from '../store.ts'
@@ -31,20 +31,14 @@ export class RequestSession implements Holder, SessionHost {
   #toDestroy: WorkingCopy[] | undefined
   /** Whether the visitor's cookie is not the one that the session needs. */
   #mustSend = false
-  /** Made when there is something to say to the browser: most requests only read. */
-  #response: ResponseCookie | undefined
-  #isFinished = false
+  readonly #response: SessionResponse
 
   constructor(services: Services, ctx: Koa.Context, owner: object, outer: Holder | undefined) {
     this.#services = services
     this.#ctx = ctx
     this.owner = owner
     this.outer = outer
-  }
-
-  #responseCookie(): ResponseCookie {
-    const { cookie, secure, diagnostics } = this.#services
-    return (this.#response ??= new ResponseCookie(this.#ctx, cookie, secure, diagnostics))
+    this.#response = new SessionResponse(ctx, services)
   }
 
   /** Loads the session that the cookies name. Never rejects: a failure is kept for whoever touches the session. */
@@ -73,6 +67,7 @@ export class RequestSession implements Holder, SessionHost {
   }
 
   #use(): WorkingCopy {
+    this.#response.use()
     if (this.#copy) return this.#copy
     const { lifecycle, onStoreError } = this.#services
     if (this.#failure && onStoreError === 'throw') throw this.#failure
@@ -137,15 +132,15 @@ export class RequestSession implements Holder, SessionHost {
   }
 
   #commit(copy: WorkingCopy): Awaitable<CommitOutcome> {
-    const { headersSent } = this.#ctx.res
-    if ((this.#failure || (headersSent && !copy.found)) && copy.phase === 'open' && copy.changes()) {
+    const { hasHeadLeft } = this.#response
+    if ((this.#failure || (hasHeadLeft && !copy.found)) && copy.phase === 'open' && copy.changes()) {
       // The store could not say who this is: a new session would take the place of the visitor's own.
       if (this.#failure) throw this.#failure
       this.#lostToHeaders()
       return 'unchanged'
     }
     const outcome = this.#services.lifecycle.commit(copy)
-    if (headersSent && outcome !== 'unchanged')
+    if (hasHeadLeft && outcome !== 'unchanged')
       this.#services.diagnostics.report('error', { reason: 'committed after the headers' })
     return isPromise(outcome) ? this.#noticingTerms(copy, outcome) : outcome
   }
@@ -170,12 +165,10 @@ export class RequestSession implements Holder, SessionHost {
   }
 
   #finished(outcome: CommitOutcome): void {
-    this.#isFinished = true
-    const copy = this.#copy
+    this.#response.finish()
     if (outcome === 'unchanged') this.#touch()
-    if (outcome === 'gone') this.#response?.withdraw()
+    if (outcome === 'gone') this.#response.withdraw()
     else this.#sendCookieIfDue()
-    if (copy && !this.#ctx.res.headersSent) varyByCookie(this.#ctx.res)
   }
 
   #touch(): void {
@@ -200,7 +193,7 @@ export class RequestSession implements Holder, SessionHost {
       const { resigned } = this.#services.diagnostics.stats
       resigned[this.#cookie.keyIndex] = (resigned[this.#cookie.keyIndex] ?? 0) + 1
     }
-    this.#responseCookie().send(token, endOfCookie(record))
+    this.#response.send(token, endOfCookie(record))
   }
 
   /**
@@ -208,6 +201,7 @@ export class RequestSession implements Holder, SessionHost {
    * committed is dropped. What was done already (a save, a regenerate, a destroy) keeps its cookie either way.
    */
   async fail(error: unknown): Promise<void> {
+    this.#response.fail()
     if (statusOf(error) < 500) {
       try {
         await this.finish()
@@ -215,18 +209,20 @@ export class RequestSession implements Holder, SessionHost {
         this.#services.diagnostics.report('error', { reason: 'commit after an error', error: commitError })
       }
     } else {
-      this.#isFinished = true
       if (this.#copy?.phase === 'open') this.#copy.reset()
       this.#touch()
     }
-    if (this.#copy) varyByCookieLater(this.#ctx.res)
+  }
+
+  completeHead(): void {
+    this.#response.completeHead()
   }
 
   async save(copy: WorkingCopy): Promise<void> {
-    if (this.#ctx.res.headersSent && !copy.found && copy.changes()) throw headersSent('save')
+    if (this.#response.hasHeadLeft && !copy.found && copy.changes()) throw headersSent('save')
     const outcome = await this.#commit(copy)
     if (outcome === 'gone') {
-      this.#response?.withdraw()
+      this.#response.withdraw()
       throw gone()
     }
     this.#sendCookieIfDue()
@@ -238,7 +234,7 @@ export class RequestSession implements Holder, SessionHost {
   }
 
   async update<Result>(copy: WorkingCopy, change: (session: Session) => Result): Promise<Result> {
-    if (this.#ctx.res.headersSent && !copy.found) throw headersSent('update')
+    if (this.#response.hasHeadLeft && !copy.found) throw headersSent('update')
     if (this.#failure) throw this.#failure
     const { found } = copy
     const result = await this.#services.lifecycle.update(copy, change)
@@ -248,7 +244,7 @@ export class RequestSession implements Holder, SessionHost {
   }
 
   async regenerate(copy: WorkingCopy, options: RegenerateOptions): Promise<void> {
-    if (this.#ctx.res.headersSent) throw headersSent('regenerate')
+    if (this.#response.hasHeadLeft) throw headersSent('regenerate')
     if (this.#failure) throw this.#failure
     const next = await this.#services.lifecycle.regenerate(copy, options, this)
     this.#copy = next
@@ -261,7 +257,7 @@ export class RequestSession implements Holder, SessionHost {
     if (this.#failure) throw this.#failure
     await this.#services.lifecycle.destroy(copy)
     this.#mustSend = false
-    this.#responseCookie().clear()
+    this.#response.clear()
   }
 
   signalOf(copy: WorkingCopy): AbortSignal {
@@ -269,26 +265,12 @@ export class RequestSession implements Holder, SessionHost {
   }
 
   sealedBy(copy: WorkingCopy): 'ERR_SESSION_COMMITTED' | 'ERR_SESSION_HEADERS_SENT' | undefined {
-    if (this.#ctx.res.headersSent) return copy.found ? 'ERR_SESSION_COMMITTED' : 'ERR_SESSION_HEADERS_SENT'
-    return this.#isFinished ? 'ERR_SESSION_COMMITTED' : undefined
+    if (this.#response.hasHeadLeft) return copy.found ? 'ERR_SESSION_COMMITTED' : 'ERR_SESSION_HEADERS_SENT'
+    return this.#response.isFinished ? 'ERR_SESSION_COMMITTED' : undefined
   }
 }
 
 /** When the cookie ends; `undefined`: with the browser. The absolute timeout never moves, so it needs no renewal. */
 function endOfCookie(record: SessionRecord): number | undefined {
   return record.persistent ? record.createdAt + record.absoluteTimeout : undefined
-}
-
-/** The status that Koa will answer this error with. */
-function statusOf(error: unknown): number {
-  const { status, statusCode } = (error ?? {}) as { status?: unknown; statusCode?: unknown }
-  const chosen = status || statusCode
-  return typeof chosen === 'number' && chosen >= 400 && chosen in STATUS_CODES ? chosen : 500
-}
-
-function headersSent(method: string): SessionError {
-  return new SessionError(
-    'ERR_SESSION_HEADERS_SENT',
-    `session.${method} needs a new cookie, and the headers have left. Call it before the response begins.`,
-  )
 }

@@ -3,44 +3,95 @@ import type { SessionCookie } from './cookie.ts'
 import type { Diagnostics } from '../diagnostics.ts'
 import type { Instant } from '../units.ts'
 
-/** What leaves with one response, whatever other code does to its headers: of each session middleware its cookie. */
-interface Outgoing {
-  readonly cookies: Map<string, string>
-  varies: boolean
+/** What the responses of one middleware share. */
+export interface ResponseServices {
+  readonly cookie: SessionCookie
+  readonly diagnostics: Diagnostics
+  readonly secure: boolean | 'auto'
 }
-const OUTGOING = new WeakMap<Koa.Context['res'], Outgoing>()
 
-/** The session cookie on its way out with one response. */
-export class ResponseCookie {
+const USED_TOO_LATE =
+  'A session was first used after the head of its response had left without "Vary: Cookie", so a shared cache may hand ' +
+  'the response to other visitors. Read the session before the response begins, or set ctx.vary("Cookie") yourself.'
+
+/** What one session says in the head of one response: its cookie, and to caches that the content may depend on it. */
+export class SessionResponse {
   readonly #ctx: Koa.Context
-  readonly #cookie: SessionCookie
-  readonly #secure: boolean | 'auto'
-  readonly #diagnostics: Diagnostics
+  readonly #services: ResponseServices
+  /** The Set-Cookie header of this session, once there is one. */
   #header: string | undefined
+  /** Whether anybody has asked for the session, with success or without. */
+  #isUsed = false
+  #isFinished = false
+  #hasFailed = false
+  /** Whether the handlers left a body that is read after the head. What a middleware above makes of a text does not count. */
+  #isReadLate = false
+  #saysSo = false
 
-  constructor(ctx: Koa.Context, cookie: SessionCookie, secure: boolean | 'auto', diagnostics: Diagnostics) {
+  constructor(ctx: Koa.Context, services: ResponseServices) {
     this.#ctx = ctx
-    this.#cookie = cookie
-    this.#secure = secure
-    this.#diagnostics = diagnostics
+    this.#services = services
+  }
+
+  get hasHeadLeft(): boolean {
+    return this.#ctx.res.headersSent
+  }
+
+  /** The handlers are done. */
+  get isFinished(): boolean {
+    return this.#isFinished
+  }
+
+  /** Notes that the content may depend on the session from here on. */
+  use(): void {
+    if (this.#isUsed) return
+    this.#isUsed = true
+    if (this.hasHeadLeft && !this.#saysSo) this.#services.diagnostics.warn('SESSION_USED_TOO_LATE', USED_TOO_LATE)
+  }
+
+  /** Notes that the handlers are done, and what they left to send. */
+  finish(): void {
+    this.#isFinished = true
+    this.#isReadLate = isReadLate(this.#ctx.body)
+  }
+
+  /** Notes that the handlers threw: an error page is no page that caches keep for long. */
+  fail(): void {
+    this.#isFinished = true
+    this.#hasFailed = true
+  }
+
+  /**
+   * Completes the head of the response right before it leaves. A head that leaves while the handlers are at work, and
+   * one before a body that is read later, says beforehand that the session may be used.
+   */
+  completeHead(): void {
+    const { res, respond } = this.#ctx
+    this.#saysSo = this.#isUsed || !this.#isFinished || this.#isReadLate || respond === false
+    if (this.#saysSo) varyByCookie(res)
+    if (this.#header !== undefined) this.#completeCookie(this.#header)
+    if (this.#saysSo && !this.#hasFailed && !res.hasHeader('Cache-Control')) {
+      // Some shared caches ignore Vary.
+      res.setHeader('Cache-Control', 'private')
+    }
   }
 
   /** Sets the cookie of this session. `until`: see `SessionCookie.write`. Nothing happens once the headers have left. */
   send(token: string, until: Instant | undefined): void {
-    if (!this.#ctx.res.headersSent) this.#put(this.#cookie.write(token, this.#isSecure(), until))
+    if (!this.hasHeadLeft) this.#put(this.#services.cookie.write(token, this.#isSecure(), until))
   }
 
   /** Makes the browser forget the cookie, if it may have one. */
   clear(): void {
-    if (this.#ctx.res.headersSent) return
-    if (this.#header || this.#cookie.isIn(this.#ctx.req.headers.cookie)) this.#put(this.#cookie.clear(this.#isSecure()))
+    if (this.hasHeadLeft) return
+    const { cookie } = this.#services
+    if (this.#header || cookie.isIn(this.#ctx.req.headers.cookie)) this.#put(cookie.clear(this.#isSecure()))
   }
 
   /** Takes back what `send` set. */
   withdraw(): void {
     const { res } = this.#ctx
     if (!this.#header || res.headersSent) return
-    OUTGOING.get(res)?.cookies.delete(this.#cookie.name)
     const others = listOf(res.getHeader('Set-Cookie')).filter((cookie) => cookie !== this.#header)
     if (others.length > 0) res.setHeader('Set-Cookie', others)
     else res.removeHeader('Set-Cookie')
@@ -48,83 +99,55 @@ export class ResponseCookie {
   }
 
   #put(header: string): void {
-    const { res } = this.#ctx
-    const { name } = this.#cookie
     this.#header = header
-    res.setHeader('Set-Cookie', withCookie(res.getHeader('Set-Cookie'), name, header))
-    outgoingOf(res).cookies.set(name, header)
+    this.#set(header)
+  }
+
+  #set(header: string): void {
+    const { res } = this.#ctx
+    res.setHeader('Set-Cookie', withCookie(res.getHeader('Set-Cookie'), this.#services.cookie.name, header))
+  }
+
+  /** Puts the cookie back if other code has removed it, and forbids to store the response. */
+  #completeCookie(header: string): void {
+    this.#set(header)
+    // The response carries a secret (OWASP): nobody stores it, unless the handler forbade shared caching in its own words.
+    const { res } = this.#ctx
+    if (!/\b(?:no-store|private)\b/i.test(String(res.getHeader('Cache-Control') ?? '')))
+      res.setHeader('Cache-Control', 'no-store')
   }
 
   #isSecure(): boolean {
     const { secure: isHttps, req } = this.#ctx
-    if (this.#secure !== false && !isHttps && req.headers['x-forwarded-proto'] === 'https') {
-      this.#diagnostics.warn(
+    const { secure, diagnostics } = this.#services
+    if (secure !== false && !isHttps && req.headers['x-forwarded-proto'] === 'https') {
+      diagnostics.warn(
         'SESSION_PROXY_NOT_TRUSTED',
         'A proxy says that visitors use https, but app.proxy is not set, so Koa takes the requests for http. Set app.proxy = true.',
       )
     }
-    return this.#secure === 'auto' ? isHttps : this.#secure
+    return secure === 'auto' ? isHttps : secure
   }
 }
 
-/** A cache must not hand one visitor's response to another. */
+/** Says that the response depends on the cookie, so that no cache hands one visitor's response to another. */
 export function varyByCookie(res: Koa.Context['res']): void {
   const vary = res.getHeader('Vary')
   if (vary === undefined) res.setHeader('Vary', 'Cookie')
   else if (!/(?:^|,)\s*(?:\*|cookie)\s*(?:,|$)/i.test(String(vary))) res.setHeader('Vary', `${String(vary)}, Cookie`)
 }
 
-/** The same for the response to an error, from which Koa removes all headers first. */
-export function varyByCookieLater(res: Koa.Context['res']): void {
-  if (!res.headersSent) outgoingOf(res).varies = true
-}
-
-/**
- * Every response passes through `writeHead`, also those that Koa sends for errors (after it removed all headers) and
- * those that handlers send by themselves. So that is where the headers are completed, and no other code's order matters.
- */
-function outgoingOf(res: Koa.Context['res']): Outgoing {
-  const known = OUTGOING.get(res)
-  if (known) return known
-  const outgoing: Outgoing = { cookies: new Map(), varies: false }
-  OUTGOING.set(res, outgoing)
-  const { writeHead } = res
-  // Not written where it is assigned, as in bindEmit (scope.ts): it would outlive the request.
-  const completing = function (this: typeof res, ...args: unknown[]): typeof res {
-    const headers = args.at(-1)
-    if (!this.headersSent) {
-      if (typeof headers === 'object' && headers !== null) setAll(this, args.pop() as object)
-      complete(this, outgoing)
-    }
-    return Reflect.apply(writeHead, this, args) as typeof res
-  }
-  res.writeHead = completing
-  return outgoing
-}
-
-function complete(res: Koa.Context['res'], { cookies, varies }: Outgoing): void {
-  if (varies) varyByCookie(res)
-  if (cookies.size === 0) return
-  let header: HeaderValue = res.getHeader('Set-Cookie')
-  for (const [name, cookie] of cookies) header = withCookie(header, name, cookie)
-  res.setHeader('Set-Cookie', header as string[])
-  // The response carries a secret (OWASP): nobody stores it, unless the handler forbade shared caching in its own words.
-  if (!/\b(?:no-store|private)\b/i.test(String(res.getHeader('Cache-Control') ?? '')))
-    res.setHeader('Cache-Control', 'no-store')
+/** Whether this body is read after the head has left, by code that may use the session. */
+function isReadLate(body: unknown): boolean {
+  if (typeof body !== 'object' || body === null) return false
+  return (
+    typeof (body as { pipe?: unknown }).pipe === 'function' ||
+    body instanceof ReadableStream ||
+    body instanceof globalThis.Response
+  )
 }
 
 type HeaderValue = number | string | readonly string[] | undefined
-
-/** As `writeHead` itself does: what it is given replaces what was set. Node takes an object, a flat list, and pairs. */
-function setAll(res: Koa.Context['res'], headers: object): void {
-  if (!Array.isArray(headers)) {
-    for (const [name, value] of Object.entries(headers)) if (value !== undefined) res.setHeader(name, value as string)
-    return
-  }
-  const flat = (Array.isArray(headers[0]) ? headers.flat() : headers) as unknown[]
-  for (let index = 0; index < flat.length; index += 2) res.removeHeader(String(flat[index]))
-  for (let index = 0; index < flat.length; index += 2) res.appendHeader(String(flat[index]), flat[index + 1] as string)
-}
 
 function withCookie(header: HeaderValue, name: string, cookie: string): string[] {
   return [...listOf(header).filter((other) => !other.startsWith(`${name}=`)), cookie]

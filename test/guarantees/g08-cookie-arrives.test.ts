@@ -364,46 +364,6 @@ describe('G8: other code and its headers', () => {
   })
 })
 
-describe('G8: caches', () => {
-  const choices: [string | undefined, string][] = [
-    [undefined, 'no-store'],
-    ['public, max-age=60', 'no-store'],
-    ['max-age=60', 'no-store'],
-    ['private, max-age=60', 'private, max-age=60'],
-    ['no-store', 'no-store'],
-  ]
-  for (const [chosen, expected] of choices) {
-    it(`Cache-Control: ${chosen ?? '(none)'} becomes ${expected} with a cookie, and stays without`, async (test) => {
-      const { agent } = await siteWith(test, {}, async (ctx) => {
-        if (ctx.path === '/write') {
-          sessionOf(ctx)['user'] = 'alice'
-          await ctx.session.save()
-        }
-        if (chosen) ctx.set('Cache-Control', chosen)
-        ctx.body = { ...ctx.session }
-      })
-      const browser = agent()
-      assert.equal((await browser.get('/write')).headers['cache-control'], expected)
-      assert.equal((await browser.get('/')).headers['cache-control'], chosen)
-    })
-  }
-
-  it('Vary names the cookie whenever the session was used, beside what it named, and not otherwise', async (test) => {
-    const { agent } = await siteWith(test, {}, (ctx) => {
-      if (ctx.query['vary']) ctx.set('Vary', String(ctx.query['vary']))
-      if (ctx.path === '/used') void sessionOf(ctx)['user']
-      ctx.body = ''
-    })
-    const vary = async (path: string): Promise<string | undefined> => (await agent().get(path)).headers.vary
-    assert.equal(await vary('/used'), 'Cookie')
-    assert.equal(await vary('/used?vary=Accept'), 'Accept, Cookie')
-    assert.equal(await vary('/used?vary=Accept,cookie'), 'Accept,cookie')
-    assert.equal(await vary('/used?vary=*'), '*')
-    assert.equal(await vary('/unused'), undefined)
-    assert.equal(await vary('/unused?vary=Accept'), 'Accept')
-  })
-})
-
 describe('G8: cookies that come in', () => {
   it('of several with our name, the first that has a session counts, whatever stands around them', async (test) => {
     const browser = (await site(test)).agent()
@@ -423,8 +383,8 @@ describe('G8: cookies that come in', () => {
       assert.equal(reply.text, '{"user":"alice"}', cookie.replace(good, 'sid=GOOD'))
       assert.deepEqual(reply.cookies, [])
     }
-    const fifth = await browser.get('/', { cookie: `${Array(4).fill(forged).join('; ')}; ${good}` })
-    assert.equal(fifth.text, '{}', 'at most four are looked at')
+    const behindMany = await browser.get('/', { cookie: `${Array(100).fill(forged).join('; ')}; ${good}` })
+    assert.equal(behindMany.text, '{"user":"alice"}', 'no number of forgeries hides the real one')
   })
 
   it('that are stale, forged or nonsense send nothing back', async (test) => {

@@ -111,12 +111,13 @@ describe('a response that sets the session cookie', () => {
 })
 
 describe('a response that sets no session cookie', () => {
-  it('says that it depends on the cookie if the session was used, and nothing else', async (t) => {
+  it('says that it depends on the cookie and is private if the session was used, and not otherwise', async (t) => {
     const { ask } = await answering(t, (ctx) => {
       if (ctx.path === '/used') ctx.body = String(ctx.session['a'])
     })
     assert.equal((await ask('/used')).headers.get('vary'), 'Cookie')
-    assert.equal((await ask('/used')).headers.get('cache-control'), null)
+    assert.equal((await ask('/used')).headers.get('cache-control'), 'private')
+    assert.equal((await ask('/unused')).headers.get('cache-control'), null)
     assert.equal((await ask('/unused')).headers.get('vary'), null)
   })
 })

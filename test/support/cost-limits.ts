@@ -35,14 +35,14 @@ export interface Limits {
 export const LIMITS: Readonly<Record<StoreName, Readonly<Record<SituationName, Limits>>>> = {
   memory: {
     anonymous: { promises: 2, bytes: 2300, calls: {} },
-    visitor: { promises: 2, bytes: 2400, calls: {} },
-    read: { promises: 2, bytes: 2300, calls: {} },
-    object: { promises: 2, bytes: 3000, calls: {} },
+    visitor: { promises: 2, bytes: 2900, calls: {} },
+    read: { promises: 2, bytes: 3400, calls: {} },
+    object: { promises: 2, bytes: 3600, calls: {} },
     write: { promises: 14, bytes: 14_400, calls: {} },
   },
   file: {
     anonymous: { promises: 2, bytes: 2300, calls: {} },
-    visitor: { promises: 2, bytes: 2400, calls: {} },
+    visitor: { promises: 2, bytes: 2900, calls: {} },
     read: { promises: 2, bytes: 4300, calls: { existsSync: 1 } },
     object: { promises: 2, bytes: 4500, calls: { existsSync: 1 } },
     write: {
