@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { join } from 'node:path'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { describe, it } from 'node:test'
+import { temporaryDirectory } from './support/temporary-directory.ts'
+import { outcomeOf } from './support/runner/outcome.ts'
 
 describe('npm test', () => {
   it('fails with a sentence when no test file has the given name', () => {
@@ -63,6 +66,57 @@ describe('npm run test:node', () => {
   it('asks for a version', () => {
     const { status, stderr } = run([], outside, 'on-node')
     assert.equal(stderr, 'Say on which versions of Node: npm run test:node -- 22 24 26\n')
+    assert.equal(status, 1)
+  })
+})
+
+describe('npm run test:steady', () => {
+  const [major = ''] = process.versions.node.split('.')
+
+  it('runs the wanted tests on the wanted Node so many times, and says what came of each run', () => {
+    const pattern = '--test-name-pattern=nothing of this name'
+    const { status, stdout } = run(['--times', '2', '--node', major, 'token.test', pattern], outside, 'steady')
+    assert.match(stdout, /^run 2 of 2: green, \d+ s$/m)
+    assert.match(stdout, /\n +run +seconds +passed +failed +failed tests\n +1 +\d+ +0 +0\n +2 +\d+ +0 +0\n$/)
+    assert.equal(status, 0)
+  })
+
+  it('fails where a run does, and keeps what it printed', (test) => {
+    const { status, stdout } = run(['--times=1', 'no-such-name'], outside, 'steady')
+    const [, log = ''] = /^run 1 of 1: RED, see (.+), \d+ s$/m.exec(stdout) ?? []
+    test.after(() => rmSync(dirname(log), { recursive: true }))
+    assert.match(readFileSync(log, 'utf8'), /^No test file has no-such-name in its name\.$/m)
+    assert.match(stdout, new RegExp(`no test has failed: see ${log}\n$`))
+    assert.equal(status, 1)
+  })
+
+  it('names the tests that have failed', () => {
+    const directory = temporaryDirectory()
+    const file = join(directory, 'some.test.mjs')
+    writeFileSync(
+      file,
+      `import { describe, it } from 'node:test'
+      it('is green', () => {})
+      describe('of several', () => {
+        it('is red: with (1.5ms) in its name', () => { throw new Error('as it happens') })
+        it('is red too', () => { throw new Error('as it happens') })
+      })`,
+    )
+    const { stdout } = spawnSync(process.execPath, ['--test', '--test-reporter=spec', file], {
+      env: outside,
+      encoding: 'utf8',
+    })
+    const { passed, failed, names } = outcomeOf(stdout)
+    assert.deepEqual([passed, failed], [1, 2])
+    assert.deepEqual(
+      names.map((name) => name.replace(/^.*\.mjs: /, '')),
+      ['is red: with (1.5ms) in its name', 'is red too'],
+    )
+  })
+
+  it('says what is wrong with the number of runs', () => {
+    const { status, stderr } = run(['--times', 'some'], outside, 'steady')
+    assert.equal(stderr, '--times takes a whole number of runs, such as 20.\n')
     assert.equal(status, 1)
   })
 })

@@ -222,7 +222,8 @@ export class RequestSession implements Holder, SessionHost {
     if (this.#response.hasHeadLeft && !copy.found && copy.changes()) throw headersSent('save')
     const outcome = await this.#commit(copy)
     if (outcome === 'gone') {
-      this.#response.withdraw()
+      // If this request itself ended the session meanwhile, the response says so, and goes on saying it.
+      if (copy.phase === 'open') this.#response.withdraw()
       throw gone()
     }
     this.#sendCookieIfDue()

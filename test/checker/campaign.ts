@@ -16,6 +16,7 @@ import { openStore, type FromWorker, type ToWorker, type WorkerSettings } from '
 
 export interface CampaignOptions {
   readonly store: StoreKind
+  /** How long it lasts, at least. */
   readonly seconds: number
   readonly seed: number
   readonly workers?: number
@@ -30,8 +31,8 @@ export interface CampaignOptions {
   readonly pace?: number
   /** Only faults whose name begins with one of these. */
   readonly only?: readonly string[]
-  /** Ends as soon as there is a violation; looks twice a second. */
-  readonly untilViolation?: boolean
+  /** After `seconds` it goes on until this holds of what was seen so far, and for two minutes at most. */
+  readonly until?: (seen: Verdict) => boolean
   /** Leaves the history behind, and says where. */
   readonly keep?: boolean
 }
@@ -53,6 +54,7 @@ export interface FaultMade {
 
 const GRACE: Milliseconds = 200
 const LOOKS_EVERY: Milliseconds = 500
+const PATIENCE: Milliseconds = 120_000
 const LONGEST_END: Milliseconds = 10_000
 
 /** Lets workers loose on a store, lets things go wrong meanwhile, and judges what they saw. */
@@ -79,9 +81,8 @@ export async function campaign(options: CampaignOptions): Promise<Report> {
     })
     await crowd.start(environment)
     const terms = { bound: environment.bound, doubts: environment.doubts }
-    const isOver = options.untilViolation
-      ? () => verify(upTo(crowd.now() - GRACE, readHistory(history)), terms).violations.length > 0
-      : () => false
+    const isOver = (): boolean =>
+      options.until?.(verify(upTo(crowd.now() - GRACE, readHistory(history)), terms)) ?? true
     const faults = await chaos(environment, crowd, options, isOver)
     await environment.calm()
     await sleep(GRACE)
@@ -127,17 +128,18 @@ async function chaos(
   const faults = [...environment.faults, ...crowd.faults(environment)].filter(
     ({ name, weight }) => weight > 0 && wanted(name),
   )
-  const end = crowd.now() + options.seconds * 1000
+  const least = crowd.now() + options.seconds * 1000
+  const end = least + PATIENCE
   const failures: unknown[] = []
-  let looked = crowd.now()
+  let look = least
   while (crowd.now() < end && failures.length === 0) {
     const pause = random.between(0.2, 1.8) * (1000 / (options.pace ?? 2))
-    await sleep(Math.max(0, Math.min(pause, end - crowd.now())))
-    if (crowd.now() - looked > LOOKS_EVERY) {
+    await sleep(Math.max(0, Math.min(pause, look - crowd.now())))
+    if (crowd.now() >= look) {
       if (isOver()) break
-      looked = crowd.now()
+      look = crowd.now() + LOOKS_EVERY
     }
-    const fault = faults.length > 0 && crowd.now() < end ? random.weighted(faults) : undefined
+    const fault = faults.length > 0 ? random.weighted(faults) : undefined
     if (!fault || scenes.has(fault.scene)) continue
     const entry = { name: fault.name, from: crowd.now(), to: Infinity }
     made.push(entry)

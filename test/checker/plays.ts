@@ -1,73 +1,111 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import type { WorkingCopy } from '../../src/session/working-copy.ts'
-import type { Key, Milliseconds } from '../../src/units.ts'
-import { redisServer, type RedisServer } from '../support/servers/redis-server.ts'
 import { until } from '../support/servers/server-process.ts'
-import { sleep, type Doubt } from './environments/environment.ts'
-import { HistoryWriter, now, readHistory } from './history.ts'
-import { mutate, restoreScripts, type MutantName } from './mutants.ts'
-import { CheckedNode } from './node.ts'
-import { FaultyCable } from './proxy.ts'
-import { Random } from './random.ts'
-import { verify, type Verdict } from './verify.ts'
-import { openStore } from './worker.ts'
+import { droppedBy, open, PREFIX, readsOf, type Play } from './stage.ts'
 
-const PREFIX = 'played:'
-const DEADLINE = 1000
+/** A bound after which nothing of a play still happens: no heartbeat comes between its steps. */
+const NEVER = 600_000
 
-/** What is on the stage: node A behind a cable, node B beside the server, and a session that both have read. */
-interface Stage {
-  readonly a: CheckedNode
-  readonly b: CheckedNode
-  readonly cable: FaultyCable
-  readonly server: RedisServer
-  readonly session: Key
-  readonly bound: Milliseconds
-  readonly doubts: Doubt[]
-  readonly now: () => Milliseconds
-}
+export type PlayName =
+  | 'cut off'
+  | 'told'
+  | 'overtaken'
+  | 'at once'
+  | 'too late'
+  | 'replica'
+  | 'joined'
+  | 'forgotten'
+  | 'on files'
 
-interface Play {
-  readonly protocol: 2 | 3
-  readonly bound: Milliseconds
-  readonly perform: (stage: Stage) => Promise<void>
-}
-
-export type PlayName = 'overtaken' | 'replica' | 'joined' | 'forgotten'
-
-/** Schedules that chance finds too seldom: each shows one mistake for certain. */
+/**
+ * Schedules that chance finds too seldom. Each shows one mistake for certain, because each step waits until the one
+ * before it has happened.
+ */
 export const PLAYS: Readonly<Record<PlayName, Play>> = {
+  /** Nothing of the server reaches A any more, while B writes. */
+  'cut off': {
+    protocol: 3,
+    bound: 200,
+    async perform({ a, b, cable, session, now: moment }) {
+      const state = await open(b, session)
+      cable.blackHole()
+      await b.node.set(state, 'a')
+      const written = moment()
+      await until(() => moment() - written > 200)
+      const reading = a.node.read(session)
+      cable.heal()
+      await reading
+    },
+  },
+  /** B writes, and A hears of it. */
+  told: {
+    protocol: 3,
+    bound: NEVER,
+    oldest: 0,
+    async perform({ a, b, session }) {
+      await b.node.set(await open(b, session), 'a')
+      // Messages and answers come over one ordered stream.
+      await a.store.ping!()
+      await a.node.read(session)
+    },
+  },
+  /** Both have read the same version, and both write. */
+  'at once': {
+    protocol: 3,
+    bound: NEVER,
+    async perform({ a, b, session }) {
+      const states = [await open(a, session), await open(b, session)] as const
+      await a.node.set(states[0], 'a')
+      await b.node.set(states[1], 'b')
+      await b.node.read(session)
+    },
+  },
+  /** A has read the session that B destroys, and writes. */
+  'too late': {
+    protocol: 3,
+    bound: NEVER,
+    async perform({ a, b, session }) {
+      const state = await open(a, session)
+      await b.node.destroy(await open(b, session))
+      await a.node.set(state, 'a')
+    },
+  },
+  /** B writes; A has read the session before, and reads it again. */
+  'on files': {
+    protocol: 'file',
+    async perform({ a, b, session }) {
+      await b.node.set(await open(b, session), 'a')
+      await a.node.read(session)
+    },
+  },
   /** The answer to a read is under way while the session is destroyed, and the news of that arrives first. */
   overtaken: {
     protocol: 2,
-    bound: 150,
-    async perform({ a, b, cable, session, bound }) {
-      await b.set(await open(b, session), 'a')
+    bound: NEVER,
+    oldest: 0,
+    async perform({ a, b, cable, session }) {
+      await b.node.set(await open(b, session), 'a')
       await droppedBy(a)
-      cable.delayFirst(80, { exactly: true })
-      const reading = a.read(session)
-      await sleep(30)
-      await b.destroy(await open(b, session))
-      await reading
+      const state = await open(b, session)
+      const heard = a.heard()
+      const answer = cable.holdAnswers()
+      const reading = a.node.read(session)
+      await answer.arrived
+      await b.node.destroy(state)
+      await until(() => a.heard() > heard)
       cable.heal()
-      for (let reads = 0; reads < 20; reads++) {
-        await sleep(bound / 10)
-        await a.read(session)
-      }
+      await reading
+      await a.node.read(session)
     },
   },
   /** A request has read its session; when it commits, the server has become a replica that has not got it. */
   replica: {
     protocol: 3,
-    bound: 300,
+    bound: NEVER,
     async perform({ a, server, session }) {
       const state = await open(a, session)
       const dump = await server.cli('GET', PREFIX + session)
       await server.cli('DEL', PREFIX + session)
       await server.cli('REPLICAOF', '127.0.0.1', '1')
-      await a.set(state, 'a')
+      await a.node.set(state, 'a')
       await server.cli('REPLICAOF', 'NO', 'ONE')
       await server.cli('SET', PREFIX + session, dump)
     },
@@ -75,16 +113,22 @@ export const PLAYS: Readonly<Record<PlayName, Play>> = {
   /** A read waits for a slow answer; another one, long after a write, must not be given the same answer. */
   joined: {
     protocol: 3,
-    bound: 100,
-    async perform({ a, b, cable, session, bound }) {
-      await b.set(await open(b, session), 'a')
+    // A gives its connection up after four bounds of silence. The play has to be over by then.
+    bound: 1000,
+    async perform({ a, b, cable, server, session, now: moment }) {
+      await b.node.set(await open(b, session), 'a')
       await droppedBy(a)
-      cable.delay(330, { exactly: true }) // shorter than the silence after which A would give up
-      const first = a.read(session)
-      await sleep(50)
-      await b.set(await open(b, session), 'a')
-      await sleep(bound * 2)
-      await Promise.all([first, a.read(session)])
+      const state = await open(b, session)
+      const reads = await readsOf(server)
+      cable.holdAnswers()
+      const first = open(a, session)
+      await until(async () => (await readsOf(server)) > reads)
+      await b.node.set(state, 'a')
+      const written = moment()
+      await until(() => !a.link().vouches() && moment() - written > 1000)
+      const second = open(a, session)
+      cable.heal()
+      await Promise.all([first, second])
     },
   },
   /** The server forgets a version (a failover), and the next one has another content. Nobody may take it for the first. */
@@ -94,68 +138,17 @@ export const PLAYS: Readonly<Record<PlayName, Play>> = {
     async perform({ a, b, server, session, doubts, now: moment }) {
       const before = await server.cli('GET', PREFIX + session)
       const from = moment()
-      await a.set(await open(a, session), 'a')
+      await a.node.set(await open(a, session), 'a')
       const state = await open(a, session)
+      const generations = [a, b].map(({ link }) => link().generation)
       await server.cli('SET', PREFIX + session, before)
       await server.cli('DEL', `${PREFIX}epoch`)
+      // A heartbeat of each has told that the server has forgotten something.
+      await until(() => [a, b].every(({ link }, index) => link().generation > generations[index]! && link().vouches()))
       doubts.push({ from, to: moment() })
-      await sleep(250)
-      await b.set(await open(b, session), 'b')
-      await a.set(state, 'c')
-      await a.read(session)
+      await b.node.set(await open(b, session), 'b')
+      await a.node.set(state, 'c')
+      await a.node.read(session)
     },
   },
-}
-
-/** Performs it on the library, or on a broken one, and judges what was seen. */
-export async function perform(name: PlayName, mutant?: MutantName): Promise<Verdict> {
-  const { protocol, bound, perform: act } = PLAYS[name]
-  const directory = mkdtempSync(join(tmpdir(), 'session-play-'))
-  const origin = process.hrtime.bigint()
-  const doubts: Doubt[] = []
-  const cleaning: (() => unknown)[] = [restoreScripts, () => rmSync(directory, { recursive: true })]
-  try {
-    const server = await redisServer()
-    cleaning.push(() => server.stop())
-    const cable = new FaultyCable(server.port, new Random(1))
-    const ports = { A: await cable.open(), B: server.port }
-    cleaning.push(() => cable.close())
-
-    function nodeAt(place: 'A' | 'B'): CheckedNode {
-      const url = `redis://127.0.0.1:${ports[place]}?protocol=${protocol}&prefix=${PREFIX}`
-      const store = openStore({ url, bound, deadline: DEADLINE })
-      cleaning.push(() => store.close?.())
-      const node = new CheckedNode(mutate(store, mutant), DEADLINE, place, new HistoryWriter(directory, place, origin))
-      cleaning.push(() => node.close())
-      return node
-    }
-    const a = nodeAt('A')
-    const b = nodeAt('B')
-    const session = (await b.create()) as Key
-    for (const node of [a, b]) await cachedBy(node, session)
-    await act({ a, b, cable, server, session, bound, doubts, now: () => now(origin) })
-    return verify(readHistory(directory), { bound, doubts })
-  } finally {
-    for (const clean of cleaning.toReversed()) await clean()
-  }
-}
-
-async function open(node: CheckedNode, session: Key): Promise<WorkingCopy> {
-  const state = await node.read(session)
-  if (typeof state === 'string') throw new Error(`the play needs a session; it is ${state}`)
-  return state
-}
-
-/** Until the news of a write has come, so that the next read has to ask. */
-async function droppedBy(node: CheckedNode): Promise<void> {
-  await until(() => node.diagnostics.stats.cacheSize === 0)
-}
-
-/** Until the first lease has come, nothing is cached. */
-async function cachedBy(node: CheckedNode, session: Key): Promise<void> {
-  const before = node.diagnostics.stats.hits
-  await until(async () => {
-    await node.read(session)
-    return node.diagnostics.stats.hits > before
-  })
 }

@@ -42,15 +42,21 @@ export class FaultyCable {
   }
 
   /** From now on the server's bytes take this long, or at random less, and no two connections are alike. */
-  delay(most: Milliseconds, { exactly = false }: { exactly?: boolean } = {}): void {
+  delay(most: Milliseconds): void {
     this.#delay = most
-    for (const connection of this.#connections)
-      connection.delayBy(exactly ? most : this.#random.between(0, most), exactly)
+    for (const connection of this.#connections) connection.delayBy(this.#random.between(0, most))
   }
 
   /** The same for the oldest connection only. */
-  delayFirst(most: Milliseconds, { exactly = false }: { exactly?: boolean } = {}): void {
-    for (const connection of [...this.#connections].slice(0, 1)) connection.delayBy(most, exactly)
+  delayFirst(most: Milliseconds): void {
+    for (const connection of [...this.#connections].slice(0, 1)) connection.delayBy(this.#random.between(0, most))
+  }
+
+  /** The server's answers on the oldest connection stand still until `heal`. Resolves when the first one has come. */
+  holdAnswers(): { readonly arrived: Promise<void> } {
+    const [oldest] = this.#connections
+    if (!oldest) throw new Error('there is no connection whose answers could be held')
+    return { arrived: oldest.holdAnswers() }
   }
 
   cutOne(): void {
@@ -66,19 +72,20 @@ export class FaultyCable {
     const connection = new Connection(near, connect(this.#target, '127.0.0.1'), this.#random)
     this.#connections.add(connection)
     near.on('close', () => this.#connections.delete(connection))
-    connection.delayBy(this.#random.between(0, this.#delay), false)
+    connection.delayBy(this.#random.between(0, this.#delay))
     if (this.#isBlack) connection.hold()
   }
 }
 
 class Connection {
   #delay: Milliseconds = 0
-  #isExact = false
   readonly #near: Socket
   readonly #far: Socket
   readonly #random: Random
-  #isHeld = false
-  readonly #waiting: { to: Socket; chunk: Buffer; due: Milliseconds }[][] = [[], []]
+  readonly #directions: readonly [Direction, Direction] = [
+    { waiting: [], isHeld: false, arrive: undefined },
+    { waiting: [], isHeld: false, arrive: undefined },
+  ]
 
   constructor(near: Socket, far: Socket, random: Random) {
     this.#near = near
@@ -88,19 +95,26 @@ class Connection {
     this.#carry(far, near, 1)
   }
 
-  delayBy(most: Milliseconds, exactly: boolean): void {
+  delayBy(most: Milliseconds): void {
     this.#delay = most
-    this.#isExact = exactly
   }
 
   hold(): void {
-    this.#isHeld = true
+    for (const direction of this.#directions) direction.isHeld = true
+  }
+
+  holdAnswers(): Promise<void> {
+    const [, answers] = this.#directions
+    answers.isHeld = true
+    return new Promise((resolve) => (answers.arrive = resolve))
   }
 
   release(): void {
-    this.#isHeld = false
     this.#delay = 0
-    for (const queue of this.#waiting) this.#pump(queue)
+    for (const direction of this.#directions) {
+      direction.isHeld = false
+      this.#pump(direction)
+    }
   }
 
   cut(): void {
@@ -108,28 +122,39 @@ class Connection {
     this.#far.destroy()
   }
 
-  #carry(from: Socket, to: Socket, direction: 0 | 1): void {
-    const queue = this.#waiting[direction]!
+  #carry(from: Socket, to: Socket, index: 0 | 1): void {
+    const direction = this.#directions[index]
+    const { waiting } = direction
     from.setNoDelay(true)
     from.on('error', () => from.destroy())
     from.on('close', () => to.destroy())
     from.on('data', (chunk) => {
-      const wait = direction === 0 ? 0 : this.#isExact ? this.#delay : this.#random.between(0, this.#delay)
-      const due = Math.max(now(START) + wait, queue.at(-1)?.due ?? 0)
-      if (queue.length === 0 && wait === 0 && !this.#isHeld) return void to.write(chunk)
-      queue.push({ to, chunk, due })
-      if (queue.length === 1) this.#pump(queue)
+      const wait = index === 0 ? 0 : this.#random.between(0, this.#delay)
+      const due = Math.max(now(START) + wait, waiting.at(-1)?.due ?? 0)
+      if (waiting.length === 0 && wait === 0 && !direction.isHeld) return void to.write(chunk)
+      waiting.push({ to, chunk, due })
+      direction.arrive?.()
+      if (waiting.length === 1) this.#pump(direction)
     })
   }
 
   /** In order: what is due leaves, the rest waits for it. */
-  #pump(queue: { to: Socket; chunk: Buffer; due: Milliseconds }[]): void {
-    while (queue.length > 0 && !this.#isHeld) {
-      const { to, chunk, due } = queue[0]!
+  #pump(direction: Direction): void {
+    const { waiting } = direction
+    while (waiting.length > 0 && !direction.isHeld) {
+      const { to, chunk, due } = waiting[0]!
       const wait = due - now(START)
-      if (wait > 0 && !this.#near.destroyed) return void setTimeout(() => this.#pump(queue), wait)
-      queue.shift()
+      if (wait > 0 && !this.#near.destroyed) return void setTimeout(() => this.#pump(direction), wait)
+      waiting.shift()
       if (!to.destroyed) to.write(chunk)
     }
   }
+}
+
+/** What a connection carries from the client to the server, or back. */
+interface Direction {
+  readonly waiting: { readonly to: Socket; readonly chunk: Buffer; readonly due: Milliseconds }[]
+  isHeld: boolean
+  /** Called when something has come that waits. */
+  arrive: (() => void) | undefined
 }

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test'
 import { memoryStore } from '../../src/index.ts'
 import { Agent, currentSession, KEY, OLD_KEY, sessionOf, siteWith } from '../support/sites/http.ts'
 import { DEPLOYMENTS } from '../support/processes/deployments.ts'
-import { delayed, keysOf, steerable } from '../support/stores/stores.ts'
+import { keysOf, steerable } from '../support/stores/stores.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 const TRIALS = 50
@@ -89,11 +89,16 @@ describe('G3: a logout is final', () => {
 describe('G3: destroy', () => {
   it('during the save that makes the record leaves none behind', async (test) => {
     const inner = memoryStore()
-    const { port } = await siteWith(test, { store: delayed(inner, 30) }, async (ctx) => {
+    const store = steerable(inner)
+    store.held.add('save')
+    const { port } = await siteWith(test, { store }, async (ctx) => {
       const session = sessionOf(ctx)
       session['user'] = 'alice'
       const saving = session.save()
-      await session.destroy()
+      await store.stands('save')
+      const destroying = session.destroy()
+      store.release()
+      await destroying
       await saving.catch(() => {})
       ctx.body = await keysOf(inner)
     })
@@ -108,13 +113,18 @@ describe('G3: destroy', () => {
 
   it('during the save of an old session leaves none behind', async (test) => {
     const inner = memoryStore()
-    const { port } = await siteWith(test, { store: delayed(inner, 30) }, async (ctx) => {
+    const store = steerable(inner)
+    const { port } = await siteWith(test, { store }, async (ctx) => {
       const session = sessionOf(ctx)
       if (ctx.path === '/') session['user'] = 'alice'
       else {
         session['user'] = 'bob'
+        store.held.add('save')
         const saving = session.save()
-        await session.destroy()
+        await store.stands('save')
+        const destroying = session.destroy()
+        store.release()
+        await destroying
         await saving.catch(() => {})
       }
       ctx.body = 'done'
@@ -130,7 +140,9 @@ describe('G3: destroy', () => {
   it('is followed by a touch that makes nothing', async (test) => {
     const inner = memoryStore()
     const store = steerable(inner)
-    const { port } = await siteWith(test, { store, cache: false, idleTimeout: 400 }, async (ctx) => {
+    const HOUR = 3_600_000
+    test.mock.timers.enable({ apis: ['Date'], now: Date.now() })
+    const { port, sessions } = await siteWith(test, { store, cache: false, idleTimeout: HOUR }, async (ctx) => {
       if (ctx.path === '/in') sessionOf(ctx)['user'] = 'alice'
       if (ctx.path === '/out') await currentSession().destroy()
       ctx.body = { ...ctx.session }
@@ -138,13 +150,14 @@ describe('G3: destroy', () => {
     const agent = new Agent(port)
     await agent.get('/in')
     const cookie = agent.cookieHeader
-    await new Promise((resume) => setTimeout(resume, 60)) // a tenth of the idle timeout, so that a touch is due
+    test.mock.timers.tick(HOUR / 10) // so that a touch is due
     store.held.add('touch')
     await agent.get('/')
-    assert.equal(store.arrivals.at(-1), 'touch', 'a touch is on its way')
+    await store.stands('touch')
     await agent.get('/out')
     store.release()
     assert.equal((await new Agent(port).get('/', { cookie })).text, '{}')
+    await sessions.close()
     assert.deepEqual(await keysOf(inner), [])
   })
 
@@ -164,7 +177,7 @@ describe('G3: destroy', () => {
     const { port: elsewhere } = await other
     store.held.add('load')
     const slow = new Agent(elsewhere).get('/', { cookie })
-    while (store.arrivals.at(-1) !== 'load') await new Promise(setImmediate)
+    await store.stands('load')
     await agent.get('/out')
     store.release()
     assert.equal((await slow).text, '{}')

@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict'
-import { describe, it } from 'node:test'
-import { setTimeout as after } from 'node:timers/promises'
+import { describe, it, type TestContext } from 'node:test'
 import { fileStore, memoryStore, type Store } from '../../src/index.ts'
 import { Agent, currentSession, sessionOf, siteWith } from '../support/sites/http.ts'
 import { counting, keysOf, steerable } from '../support/stores/stores.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 
-const STORES: Record<string, (test: import('node:test').TestContext) => Store> = {
+const STORES: Record<string, (test: TestContext) => Store> = {
   memory: () => memoryStore(),
   files: () => fileStore({ directory: temporaryDirectory() }),
 }
@@ -69,11 +68,22 @@ describe('G4: readers do not write', () => {
   })
 })
 
+const MINUTE = 60_000
+const HOUR = 60 * MINUTE
+/** After how much of the idle timeout a touch is due. */
+const TENTH = HOUR / 10
+
+/** From here on the clock stands still, and goes on only by `test.mock.timers.tick`. */
+function stopClock(test: TestContext): void {
+  test.mock.timers.enable({ apis: ['Date'], now: Date.now() })
+}
+
 describe('G4: the touch that extends the idle timeout', () => {
   for (const [name, make] of Object.entries(STORES)) {
     it(`comes at most once per tenth of it, and only when used, on ${name}`, async (test) => {
+      stopClock(test)
       const { store, calls } = counting(make(test))
-      const { agent } = await siteWith(test, { store, idleTimeout: 2000 }, (ctx) => {
+      const { agent } = await siteWith(test, { store, idleTimeout: HOUR }, (ctx) => {
         if (ctx.path === '/in') sessionOf(ctx)['user'] = 'alice'
         ctx.body = ''
       })
@@ -81,83 +91,95 @@ describe('G4: the touch that extends the idle timeout', () => {
       await browser.get('/in')
       for (let round = 1; round <= 2; round++) {
         for (let index = 0; index < 10; index++) await browser.get('/')
+        test.mock.timers.tick(TENTH - 1)
+        await browser.get('/')
         assert.equal(calls.touch, round - 1, 'not within the first tenth')
-        await after(210)
+        test.mock.timers.tick(1)
         // At once, so that a touch under way is no reason for another.
         await Promise.all(Array.from({ length: 10 }, () => browser.get('/')))
         assert.equal(calls.touch, round, 'once after it, for ten parallel requests')
       }
+      test.mock.timers.tick(TENTH)
+      assert.equal(calls.touch, 2, 'not without a request')
       assert.equal(calls.save, 1)
     })
   }
 
   it('is one for parallel requests even while the store has not answered', async (test) => {
+    stopClock(test)
     const store = steerable()
-    const { agent } = await siteWith(test, { store, cache: false, idleTimeout: 1000 }, (ctx) => {
+    const { agent } = await siteWith(test, { store, cache: false, idleTimeout: HOUR }, (ctx) => {
       if (ctx.path === '/in') sessionOf(ctx)['user'] = 'alice'
       ctx.body = ''
     })
     const browser = agent()
     await browser.get('/in')
-    await after(110)
+    test.mock.timers.tick(TENTH)
     store.held.add('touch')
     await Promise.all(Array.from({ length: 10 }, () => browser.get('/')))
-    store.release()
+    // Without a cache each request reads the newest state before it knows whether a touch is due.
+    await store.idle()
     assert.equal(store.arrivals.filter((call) => call === 'touch').length, 1)
+    store.release()
   })
 
   it('keeps a used session alive beyond the idle timeout, and an unused one not', async (test) => {
-    const { agent } = await siteWith(test, { idleTimeout: 400 }, (ctx) => {
+    stopClock(test)
+    const { agent } = await siteWith(test, { idleTimeout: HOUR }, (ctx) => {
       if (ctx.path === '/in') sessionOf(ctx)['user'] = 'alice'
       ctx.body = { ...ctx.session }
     })
     const [used, unused] = [agent(), agent()]
     await Promise.all([used.get('/in'), unused.get('/in')])
     for (let index = 0; index < 6; index++) {
-      await after(100)
+      test.mock.timers.tick(HOUR / 4)
       assert.equal((await used.get('/')).text, '{"user":"alice"}')
     }
     assert.equal((await unused.get('/')).text, '{}')
   })
 
   it('carries no data: what another request wrote meanwhile stays, and the version too', async (test) => {
+    stopClock(test)
     const inner = memoryStore()
     const store = steerable(inner)
-    const { port } = await siteWith(test, { store, cache: false, idleTimeout: 1000 }, (ctx) => {
+    const { port, sessions } = await siteWith(test, { store, cache: false, idleTimeout: HOUR }, (ctx) => {
       if (ctx.path !== '/') sessionOf(ctx)['page'] = ctx.path
       ctx.body = { ...ctx.session }
     })
     const browser = new Agent(port)
     await browser.get('/a')
-    await after(110)
+    test.mock.timers.tick(TENTH)
     store.held.add('touch')
     await browser.get('/')
+    await store.stands('touch')
     await browser.get('/b')
     const [key] = await keysOf(inner)
     const before = await inner.load(key as string)
     store.release()
-    await after(10)
+    assert.equal((await browser.get('/')).text, '{"page":"/b"}')
+    await sessions.close()
     const now = await inner.load(key as string)
     assert.equal(now?.text, before?.text)
     assert.equal(now?.version, before?.version)
-    assert.equal((await browser.get('/')).text, '{"page":"/b"}')
   })
 
   it('that fails fails no request', async (test) => {
+    stopClock(test)
     const store = steerable()
-    const { agent, sessions } = await siteWith(test, { store, cache: false, idleTimeout: 500 }, (ctx) => {
+    const { agent, sessions } = await siteWith(test, { store, cache: false, idleTimeout: HOUR }, (ctx) => {
       if (ctx.path === '/in') sessionOf(ctx)['user'] = 'alice'
       ctx.body = { ...ctx.session }
     })
     const browser = agent()
     await browser.get('/in')
-    await after(60)
+    test.mock.timers.tick(TENTH)
     store.failing.add('touch')
     assert.equal((await browser.get('/')).text, '{"user":"alice"}')
-    await after(1)
+    await store.idle()
     assert.equal(sessions.stats().errors, 1)
     store.failing.clear()
     await browser.get('/')
+    await store.idle()
     assert.equal(store.arrivals.filter((call) => call === 'touch').length, 2, 'the next request tries again')
   })
 })

@@ -1,12 +1,17 @@
 import assert from 'node:assert/strict'
 import { describe, it, type TestContext } from 'node:test'
 import { memoryStore } from '../../src/index.ts'
+import { redisStore } from '../../src/stores/redis.ts'
 import { currentSession, KEY, serve, sessionOf, siteWith, type Agent } from '../support/sites/http.ts'
 import { redisServer, type RedisServer } from '../support/servers/redis-server.ts'
+import { settledBy } from '../support/stores/records.ts'
 import { until } from '../support/servers/server-process.ts'
 import { testSite } from '../support/sites/test-site.ts'
 import { keysOf, steerable, type Call } from '../support/stores/stores.ts'
 
+const HOUR = 3_600_000
+/** How long a store is given if nothing else is said. */
+const DEADLINE = 2000
 const READING: Call[] = ['load']
 const WRITING: Call[] = ['save', 'touch', 'delete']
 
@@ -74,13 +79,14 @@ describe('G12: while the store is down', () => {
   it('a store that is silent gets two seconds, in parallel, and not more', async (test) => {
     const { browser, store, sessions } = await down(test, READING, true)
     const began = performance.now()
-    const replies = await Promise.all([browser.get('/'), browser.get('/write?user=bob'), browser.get('/asset')])
-    const took = performance.now() - began
+    const all = Promise.all([browser.get('/'), browser.get('/write?user=bob'), browser.get('/asset')])
+    // One after the other would need twice the time.
+    const replies = await settledBy(2 * DEADLINE, all)
+    assert.ok(performance.now() - began > 0.95 * DEADLINE, 'they wait for the store')
     assert.deepEqual(
       replies.map(({ status }) => status),
       [503, 503, 200],
     )
-    assert.ok(took > 1900 && took < 3000, `${took} ms`)
     assert.ok(sessions.stats().errors >= 3)
     store.release()
     assert.equal((await browser.get('/')).text, '{"user":"alice"}')
@@ -173,11 +179,10 @@ describe('G12: while Redis is in trouble', () => {
   /** What is true of every outage: a page without a session works, one with it is 503 in time, and nobody is logged out. */
   async function assertOutage(visitor: Agent, path = '/write?key=late&value=1'): Promise<void> {
     await until(async () => (await visitor.get(path)).status === 503)
-    const began = performance.now()
-    const { status, cookies } = await visitor.get(path)
+    const { status, cookies } = await settledBy(2 * DEADLINE, visitor.get(path))
     assert.deepEqual([status, cookies], [503, []])
-    assert.ok(performance.now() - began < 2_500, 'within the deadline')
-    const plain = await visitor.get('/plain')
+    // In less time than it would take to wait for the store.
+    const plain = await settledBy(DEADLINE, visitor.get('/plain'))
     assert.deepEqual([plain.status, plain.cookies], [200, []])
   }
 
@@ -199,9 +204,6 @@ describe('G12: while Redis is in trouble', () => {
     const { redis, visitor } = await siteOnRedis(test)
     await redis.freeze()
     await assertOutage(visitor)
-    const began = performance.now()
-    await visitor.get('/plain')
-    assert.ok(performance.now() - began < 1_000, 'a page without a session does not wait for the store')
     redis.thaw()
     await assertHealed(visitor)
   })
@@ -283,7 +285,10 @@ describe('round trips to Redis', () => {
   it('warm read 0, changed 1, created 1, anonymous 0, touch 1 for a tenth of the idle timeout', async (test) => {
     const redis = await redisServer()
     test.after(() => redis.stop())
-    const { app, sessions } = testSite({ keys: [KEY], store: `${redis.url}?bound=60000`, idleTimeout: 20_000 })
+    // A bound so long that no heartbeat comes between.
+    const store = redisStore(redis.url, { coherence: { bound: HOUR }, deadline: 60_000 })
+    test.after(() => store.close?.())
+    const { app, sessions } = testSite({ keys: [KEY], store, idleTimeout: HOUR, cache: { maxAge: HOUR } })
     test.after(() => sessions.close())
     const { agent } = await serve(test, app)
     interface Calls {
@@ -293,6 +298,8 @@ describe('round trips to Redis', () => {
       gets: number
     }
     const count = async (): Promise<Calls> => {
+      // Whatever was sent before it over the same connection has been counted when this is answered.
+      await store.ping?.()
       const stats = await redis.cli('INFO', 'commandstats')
       const callsOf = (name: string): number => Number(new RegExp(`cmdstat_${name}:calls=(\\d+)`).exec(stats)?.[1] ?? 0)
       return { scripts: callsOf('evalsha') + callsOf('eval'), gets: callsOf('get') }
@@ -306,6 +313,7 @@ describe('round trips to Redis', () => {
     const NOTHING: Calls = { scripts: 0, gets: 0 }
     const SAVE: Calls = { scripts: 1, gets: 1 }
     const TOUCH: Calls = { scripts: 1, gets: 0 }
+    test.mock.timers.enable({ apis: ['Date'], now: Date.now() })
     const visitor = agent()
     await visitor.get('/write?key=n&value=0') // scripts are loaded, the link is up
     await until(async () => (await visitor.get('/read')) && sessions.stats().hits > 0)
@@ -315,11 +323,11 @@ describe('round trips to Redis', () => {
     assert.deepEqual(await costOf(() => visitor.get('/write?key=n&value=2')), SAVE, 'changed')
     assert.deepEqual(await costOf(() => agent().get('/read')), NOTHING, 'anonymous')
     assert.deepEqual(await costOf(() => agent().get('/write?key=n&value=3')), SAVE, 'created')
-    test.mock.timers.enable({ apis: ['Date'], now: Date.now() + 2_100 })
+    test.mock.timers.tick(HOUR / 10)
     await visitor.get('/read') // the server learns the script of a touch
-    test.mock.timers.tick(1_900)
+    test.mock.timers.tick(HOUR / 10 - 1)
     assert.deepEqual(await costOf(() => visitor.get('/read')), NOTHING, 'not yet a tenth')
-    test.mock.timers.tick(200)
+    test.mock.timers.tick(1)
     assert.deepEqual(await costOf(() => visitor.get('/read')), TOUCH, 'touched')
     assert.deepEqual(await costOf(() => visitor.get('/read')), NOTHING, 'touched already')
   })

@@ -1,17 +1,27 @@
 import assert from 'node:assert/strict'
 import { createServer, type AddressInfo } from 'node:net'
 import { after, afterEach, before, describe, it } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { inspect } from 'node:util'
-import type { Found, Store } from '../../src/store.ts'
+import type { Store } from '../../src/store.ts'
 import { redisStore } from '../../src/stores/redis.ts'
 import { isReplicaInStep, redisServer, type RedisServer } from '../support/servers/redis-server.ts'
 import { until } from '../support/servers/server-process.ts'
-import { later, newKey, rejection, savedOf } from '../support/stores/records.ts'
+import {
+  later,
+  newKey,
+  rejection,
+  rejectionAtOnce,
+  rejectionBy,
+  savedOf,
+  settledBy,
+} from '../support/stores/records.ts'
 import { tcpProxy, type TcpProxy } from '../support/proxies/tcp-proxy.ts'
 
-const DEADLINE = 600
-// A busy machine may run a timer late; a hang would be seconds.
-const LATE = 400
+/** For a server that says nothing. */
+const DEADLINE = 1000
+/** For one that says something, however late a busy machine lets it. */
+const PATIENCE = 20_000
 
 describe('redisStore in an outage', () => {
   let server: RedisServer
@@ -25,40 +35,31 @@ describe('redisStore in an outage', () => {
   })
   after(() => server.stop())
 
-  function open(url: string = server.url): Store {
-    const store = redisStore(url, { deadline: DEADLINE, coherence: { bound: 150 } })
+  function open(url: string = server.url, deadline = PATIENCE): Store {
+    const store = redisStore(url, { deadline, coherence: { bound: 150 } })
     stores.push(store)
     return store
   }
 
-  /** Every operation rejects within the deadline, and says something that matches. */
-  async function everythingFails(store: Store, reason: RegExp, found?: Found): Promise<Error[]> {
+  /** Every operation rejects by the deadline, and says something that matches. */
+  async function everythingFails(store: Store, reason: RegExp, deadline = PATIENCE): Promise<void> {
     const key = newKey()
     const failures = await Promise.all(
       [
         store.load(key),
         store.save(key, '{}', later(), undefined),
-        store.save(key, '{}', later(), found ?? { text: '', version: 1, expiresAt: later() }),
+        store.save(key, '{}', later(), { text: '', version: 1, expiresAt: later() }),
         store.touch(key, later()),
         store.delete(key),
         store.ping!(),
         store.keys!()[Symbol.asyncIterator]().next(),
-      ].map((operation) => rejection(operation)),
+      ].map((operation) => rejectionBy(deadline, operation)),
     )
-    for (const { error, after } of failures) {
-      assert.ok(after < DEADLINE + LATE, `after ${after} ms: ${inspect(error)}`)
-      assert.match(inspect(error, { depth: 9 }), reason)
-    }
-    return failures.map(({ error }) => error)
-  }
-
-  async function failsAtOnce(store: Store): Promise<void> {
-    const { after } = await rejection(store.load(newKey()))
-    assert.ok(after < DEADLINE / 3, `after ${after} ms`)
+    for (const { error } of failures) assert.match(inspect(error, { depth: 9 }), reason)
   }
 
   async function heals(store: Store): Promise<void> {
-    await until(() => works(store), 8000)
+    await until(() => works(store))
     const key = newKey()
     const first = savedOf(await store.save(key, '1', later(), undefined))
     savedOf(await store.save(key, '2', later(), first))
@@ -69,7 +70,7 @@ describe('redisStore in an outage', () => {
     await server.kill()
     const store = open()
     await everythingFails(store, /ECONNREFUSED/)
-    await failsAtOnce(store)
+    await rejectionAtOnce(store.load(newKey()))
     await server.restart()
     await heals(store)
   })
@@ -91,12 +92,12 @@ describe('redisStore in an outage', () => {
   })
 
   it('rejects by the deadline while the server hangs, then at once, and heals', async () => {
-    const store = open()
+    const store = open(server.url, DEADLINE)
     await store.ping!()
     await server.freeze()
     try {
-      await everythingFails(store, /no answer from Redis within 600 ms/)
-      await failsAtOnce(store)
+      await everythingFails(store, /no answer from Redis within 1000 ms/, DEADLINE)
+      await rejectionAtOnce(store.load(newKey()))
     } finally {
       server.thaw()
     }
@@ -104,14 +105,13 @@ describe('redisStore in an outage', () => {
   })
 
   it('keeps its deadline for what queues behind a command that hangs', async () => {
-    const store = open()
+    const store = open(server.url, DEADLINE)
     await store.ping!()
     await server.freeze()
     try {
-      const first = rejection(store.load(newKey()))
-      await new Promise((resolve) => setTimeout(resolve, DEADLINE / 2))
-      const second = await rejection(store.load(newKey()))
-      assert.ok(second.after < DEADLINE + LATE, `after ${second.after} ms`)
+      const first = rejectionBy(DEADLINE, store.load(newKey()))
+      await sleep(DEADLINE / 2)
+      await rejectionBy(DEADLINE, store.load(newKey()))
       await first
     } finally {
       server.thaw()
@@ -121,10 +121,10 @@ describe('redisStore in an outage', () => {
 
   it('rejects by the deadline if the server hangs from the start', async () => {
     await server.freeze()
-    const store = open()
+    const store = open(server.url, DEADLINE)
     try {
-      await everythingFails(store, /no answer from Redis within 600 ms|timed out/)
-      await failsAtOnce(store)
+      await everythingFails(store, /no answer from Redis within 1000 ms|timed out/, DEADLINE)
+      await rejectionAtOnce(store.load(newKey()))
     } finally {
       server.thaw()
     }
@@ -139,11 +139,11 @@ describe('redisStore in an outage', () => {
     after(() => proxy.close())
 
     it('that swallows everything: rejects by the deadline, then at once, and heals', async () => {
-      const store = open(`redis://127.0.0.1:${proxy.port}`)
+      const store = open(`redis://127.0.0.1:${proxy.port}`, DEADLINE)
       await store.ping!()
       proxy.blackHole()
-      await everythingFails(store, /no answer from Redis within 600 ms/)
-      await failsAtOnce(store)
+      await everythingFails(store, /no answer from Redis within 1000 ms/, DEADLINE)
+      await rejectionAtOnce(store.load(newKey()))
       proxy.heal()
       await heals(store)
     })
@@ -156,12 +156,12 @@ describe('redisStore in an outage', () => {
         await new Promise((resolve) => setImmediate(resolve))
         proxy.cut()
         await underWay.catch(() => {})
-        await until(() => works(store), 2000)
+        await until(() => works(store))
       }
     })
 
     it('never sends a write again whose answer was lost', async () => {
-      const store = open(`redis://127.0.0.1:${proxy.port}`)
+      const store = open(`redis://127.0.0.1:${proxy.port}`, DEADLINE)
       const key = newKey()
       const first = savedOf(await store.save(key, '1', later(), undefined))
       await server.cli('CONFIG', 'RESETSTAT')
@@ -241,8 +241,7 @@ describe('redisStore in an outage', () => {
       // 400 microseconds for each of 5000 keys.
       const restarted = loading.restart('--key-load-delay', '400', '--loading-process-events-interval-bytes', '1024')
       await until(async () => (await loading.cli('PING').catch(() => '')).includes('LOADING'))
-      const { after } = await rejection(store.load(newKey()))
-      assert.ok(after < DEADLINE + LATE)
+      await rejection(store.load(newKey()))
       await restarted
       await heals(store)
     } finally {
@@ -275,7 +274,7 @@ describe('redisStore in an outage', () => {
     try {
       const store = open(`redis://:new@127.0.0.1:${guarded.port}`)
       await everythingFails(store, /WRONGPASS/)
-      await failsAtOnce(store)
+      await rejectionAtOnce(store.load(newKey()))
       await guarded.cli('CONFIG', 'SET', 'requirepass', 'new')
       await heals(store)
     } finally {
@@ -284,14 +283,12 @@ describe('redisStore in an outage', () => {
   })
 
   it('closes without delay while the server hangs', async () => {
-    const store = redisStore(server.url, { deadline: 20_000 })
+    const store = redisStore(server.url, { deadline: 60_000 })
     const link = store.watch!({ saved() {}, deleted() {} }).linkOf('')
     await until(() => link.vouches())
     await server.freeze()
     try {
-      const start = performance.now()
-      await store.close!()
-      assert.ok(performance.now() - start < 1500)
+      await settledBy(PATIENCE, store.close!())
     } finally {
       server.thaw()
     }

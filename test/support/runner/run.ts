@@ -41,8 +41,8 @@ function runTests(flags: string[], files: string[]): void {
       '--test',
       '--test-reporter=spec',
       '--test-concurrency=2',
-      // Node 20 applies it to each file as a whole, not only to each test.
-      '--test-timeout=300000',
+      // For what hangs, however slow the machine is. Node 20 applies it to each file as a whole, not only to each test.
+      '--test-timeout=600000',
       ...flags,
       ...files,
     ],

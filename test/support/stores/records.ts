@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Found, Saved, Store } from '../../../src/store.ts'
 import { redisStore } from '../../../src/stores/redis.ts'
 import type { Awaitable, Instant, Key, Milliseconds } from '../../../src/units.ts'
@@ -27,16 +28,42 @@ export function savedOf(answer: Saved): Found {
   return answer.saved
 }
 
-/** The error that an answer rejects with, and how long that took. */
-export async function rejection(answer: Awaitable<unknown>): Promise<{ error: Error; after: Milliseconds }> {
-  const start = performance.now()
+/** The error that an answer rejects with. */
+export async function rejection(answer: Awaitable<unknown>): Promise<{ error: Error }> {
   try {
     await answer
   } catch (error) {
     assert.ok(error instanceof Error)
-    return { error, after: performance.now() - start }
+    return { error }
   }
   throw new assert.AssertionError({ message: 'it resolved, and should have rejected' })
+}
+
+/**
+ * What settles within this length of time, or a failure. A timer of this process tells, which is set now, and not a
+ * clock: a busy machine runs timers late, but never in another order.
+ */
+export async function settledBy<Answer>(length: Milliseconds, answer: Awaitable<Answer>): Promise<Answer> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    const error = new assert.AssertionError({ message: `it has not settled within ${length} ms` })
+    timer = setTimeout(() => reject(error), length)
+  })
+  return Promise.race([answer, late]).finally(() => clearTimeout(timer))
+}
+
+/** The error of an answer that must reject by a deadline. Nothing that waits for two deadlines is in time. */
+export function rejectionBy(deadline: Milliseconds, answer: Awaitable<unknown>): Promise<{ error: Error }> {
+  return settledBy(deadline * 1.5, rejection(answer))
+}
+
+/** The error of an answer that must reject without waiting for anybody: within a few turns of the event loop. */
+export async function rejectionAtOnce(answer: Awaitable<unknown>): Promise<{ error: Error }> {
+  let isSettled = false
+  const outcome = rejection(answer).finally(() => void (isSettled = true))
+  for (let turn = 0; turn < 10 && !isSettled; turn++) await nextTurn()
+  assert.ok(isSettled, 'it waits for something, and should have rejected at once')
+  return outcome
 }
 
 export async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {

@@ -1,7 +1,8 @@
-import { setTimeout as after } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout as after } from 'node:timers/promises'
 import type { Found, Store } from '../../../src/index.ts'
 import { memoryStore } from '../../../src/index.ts'
 import type { Milliseconds } from '../../../src/units.ts'
+import { until } from '../servers/server-process.ts'
 
 /** A store that works on `inner` and answers this much later: one that is reached over a network. */
 export function delayed(inner: Store, delay: Milliseconds): Store {
@@ -39,17 +40,36 @@ export function counting(inner: Store): { store: Store; calls: Record<Call, numb
 }
 
 /** A store whose next calls wait, or fail, as a test wants it. */
-export function steerable(
-  inner: Store = memoryStore(),
-): Store & { held: Set<Call>; failing: Set<Call>; release(): void; arrivals: Call[] } {
-  const waiting: (() => void)[] = []
+export interface SteerableStore extends Store {
+  /** Calls of these names stand still until `release`. */
+  readonly held: Set<Call>
+  /** Calls of these names are rejected. */
+  readonly failing: Set<Call>
+  /** Every call that came, in order. */
+  readonly arrivals: Call[]
+  release(): void
+  /** Resolves when a call of this name stands still. */
+  stands(name: Call): Promise<void>
+  /** Resolves when everything has come and is answered that was on its way, except for what stands still. */
+  idle(): Promise<void>
+}
+
+export function steerable(inner: Store = memoryStore()): SteerableStore {
+  const waiting: { readonly name: Call; readonly resume: () => void }[] = []
+  let underWay = 0
   const steered = {
     held: new Set<Call>(),
     failing: new Set<Call>(),
     arrivals: [] as Call[],
     release(): void {
       steered.held.clear()
-      for (const resume of waiting.splice(0)) resume()
+      for (const { resume } of waiting.splice(0)) resume()
+    },
+    stands: (name: Call) => until(() => waiting.some((call) => call.name === name)),
+    async idle() {
+      // A turn of the event loop more, in which an answer may lead to the next call.
+      do await nextTurn()
+      while (underWay > waiting.length)
     },
   }
   const steer =
@@ -57,8 +77,13 @@ export function steerable(
     async (...args: Arguments): Promise<Awaited<Answer>> => {
       steered.arrivals.push(name)
       if (steered.failing.has(name)) throw new Error('the server is down')
-      if (steered.held.has(name)) await new Promise<void>((resume) => waiting.push(resume))
-      return await method(...args)
+      underWay++
+      try {
+        if (steered.held.has(name)) await new Promise<void>((resume) => waiting.push({ name, resume }))
+        return await method(...args)
+      } finally {
+        underWay--
+      }
     }
   return Object.assign(steered, {
     load: steer('load', inner.load),

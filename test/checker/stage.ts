@@ -1,0 +1,159 @@
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { WorkingCopy } from '../../src/session/working-copy.ts'
+import type { Link, Listener, Store, Watch } from '../../src/store.ts'
+import type { Key, Milliseconds } from '../../src/units.ts'
+import { redisServer, type RedisServer } from '../support/servers/redis-server.ts'
+import { until } from '../support/servers/server-process.ts'
+import type { Doubt } from './environments/environment.ts'
+import { HistoryWriter, now, readHistory } from './history.ts'
+import { mutate, restoreScripts, type MutantName } from './mutants.ts'
+import { CheckedNode } from './node.ts'
+import { FaultyCable } from './proxy.ts'
+import { Random } from './random.ts'
+import { verify, type Verdict } from './verify.ts'
+import { openStore, type StorePlace } from './worker.ts'
+
+/** What the names of the sessions begin with. */
+export const PREFIX = 'played:'
+/** Nothing in a play is to be given up. */
+const DEADLINE = 60_000
+
+/** A node, and what it has heard of the others. */
+export interface Player {
+  readonly node: CheckedNode
+  readonly store: Store
+  /** Messages of saves and deletes that have come, whatever the node made of them. */
+  readonly heard: () => number
+  readonly link: () => Link
+}
+
+/** What is on every stage: two players, and a session that both have read. */
+interface Stage {
+  readonly a: Player
+  readonly b: Player
+  readonly session: Key
+}
+
+/** With Redis, player A is behind a cable and player B beside the server. */
+interface RedisStage extends Stage {
+  readonly cable: FaultyCable
+  readonly server: RedisServer
+  readonly doubts: Doubt[]
+  readonly now: () => Milliseconds
+}
+
+export interface FilePlay {
+  readonly protocol: 'file'
+  readonly perform: (stage: Stage) => Promise<void>
+}
+
+export interface RedisPlay {
+  readonly protocol: 2 | 3
+  /** The coherence bound of the stores. */
+  readonly bound: Milliseconds
+  /** How old a read may be. Default: the bound; 0 if the play waits until the news of every write has come. */
+  readonly oldest?: Milliseconds
+  readonly perform: (stage: RedisStage) => Promise<void>
+}
+
+export type Play = RedisPlay | FilePlay
+
+/** Performs it on the library, or on a broken one, and judges what was seen. */
+export async function perform(play: Play, mutant?: MutantName): Promise<Verdict> {
+  const directory = mkdtempSync(join(tmpdir(), 'session-play-'))
+  const history = join(directory, 'history')
+  mkdirSync(history)
+  const origin = process.hrtime.bigint()
+  const cleaning: (() => unknown)[] = [restoreScripts, () => rmSync(directory, { recursive: true })]
+
+  function playerAt(place: 'A' | 'B', storePlace: Omit<StorePlace, 'deadline'>): Player {
+    const store = openStore({ ...storePlace, deadline: DEADLINE })
+    cleaning.push(() => store.close?.())
+    const { overheard, heard, link } = listeningIn(store)
+    const writer = new HistoryWriter(history, place, origin)
+    const node = new CheckedNode(mutate(overheard, mutant), DEADLINE, place, writer)
+    cleaning.push(() => node.close())
+    return { node, store, heard, link }
+  }
+
+  async function bothAt(places: Record<'A' | 'B', Omit<StorePlace, 'deadline'>>): Promise<Stage> {
+    const a = playerAt('A', places.A)
+    const b = playerAt('B', places.B)
+    const session = (await b.node.create()) as Key
+    for (const player of [a, b]) await cachedBy(player, session)
+    return { a, b, session }
+  }
+
+  try {
+    if (play.protocol === 'file') {
+      const place = { url: `file:${join(directory, 'sessions')}`, bound: 0 }
+      await play.perform(await bothAt({ A: place, B: place }))
+      return verify(readHistory(history), { bound: 0, doubts: [] })
+    }
+    const { protocol, bound, oldest = bound } = play
+    const server = await redisServer()
+    cleaning.push(() => server.stop())
+    const cable = new FaultyCable(server.port, new Random(1))
+    const cablePort = await cable.open()
+    cleaning.push(() => cable.close())
+    const at = (port: number): Omit<StorePlace, 'deadline'> => {
+      return { url: `redis://127.0.0.1:${port}?protocol=${protocol}&prefix=${PREFIX}`, bound }
+    }
+    const doubts: Doubt[] = []
+    const stage = await bothAt({ A: at(cablePort), B: at(server.port) })
+    await play.perform({ ...stage, cable, server, doubts, now: () => now(origin) })
+    return verify(readHistory(history), { bound: oldest, doubts })
+  } finally {
+    for (const clean of cleaning.toReversed()) await clean()
+  }
+}
+
+/** The store, and what it tells its one listener. */
+function listeningIn(store: Store): { overheard: Store } & Pick<Player, 'heard' | 'link'> {
+  let messages = 0
+  let watch: Watch | undefined
+  return {
+    heard: () => messages,
+    link: () => watch!.linkOf(''),
+    overheard: {
+      ...store,
+      ...(store.watch && {
+        watch(listener: Listener) {
+          watch = store.watch!({
+            saved: (key, version) => (messages++, listener.saved(key, version)),
+            deleted: (key) => (messages++, listener.deleted(key)),
+          })
+          return watch
+        },
+      }),
+    },
+  }
+}
+
+export async function open({ node }: Player, session: Key): Promise<WorkingCopy> {
+  const state = await node.read(session)
+  if (typeof state === 'string') throw new Error(`the play needs a session; it is ${state}`)
+  return state
+}
+
+/** Until the news of a write has come, so that the next read has to ask. */
+export async function droppedBy({ node }: Player): Promise<void> {
+  await until(() => node.diagnostics.stats.cacheSize === 0)
+}
+
+/** How often the server has been asked for a session. */
+export async function readsOf(server: RedisServer): Promise<number> {
+  const [, reads] = /cmdstat_get:calls=(\d+)/.exec(await server.cli('INFO', 'commandstats')) ?? []
+  return Number(reads)
+}
+
+/** Until the first lease has come, nothing is cached. */
+async function cachedBy({ node }: Player, session: Key): Promise<void> {
+  const before = node.diagnostics.stats.hits
+  await until(async () => {
+    await node.read(session)
+    return node.diagnostics.stats.hits > before
+  })
+}
