@@ -1,5 +1,6 @@
 import type { EventEmitter } from 'node:events'
 import { STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
 import type Koa from 'koa'
 import type { Diagnostics } from '../diagnostics.ts'
 import { holderOf, noSessionHere, storage } from './context.ts'
@@ -72,8 +73,25 @@ function bindEvents(ctx: Koa.Context): void {
   // A pipelined response is flushed inside the context of the response before it.
   bindEmit(ctx, res, isOfResponse)
   completeHead(ctx)
+  if (req.httpVersionMajor === 1) setTimersOutside(req.socket)
   // Parsers of bodies that call back go on from these: multer, Express's, all that koa-connect brings.
   if (req.method !== 'GET' && req.method !== 'HEAD') bindEmit(ctx, req, always)
+}
+
+/**
+ * A connection outlives its requests. Node sets the timer of an idle connection while a response ends, so in the context
+ * of that request, and the timer would keep the request, with all that hangs on it, for as long as the connection is
+ * open. Once per connection.
+ */
+function setTimersOutside(socket: Socket & { [INSTALLED]?: true }): void {
+  if (socket[INSTALLED]) return
+  socket[INSTALLED] = true
+  const { setTimeout } = socket
+  const outside: typeof setTimeout = function (this: Socket, length, listener) {
+    // A listener of the handler's belongs to the request.
+    return listener ? setTimeout.call(this, length, listener) : storage.exit(() => setTimeout.call(this, length))
+  }
+  socket.setTimeout = outside
 }
 
 const isOfResponse = (event: string): boolean =>
@@ -136,10 +154,14 @@ function runLate(ctx: Koa.Context, next: () => Promise<unknown>): Promise<unknow
   ctx.onerror = (error: Error): void => storage.run(ctx, () => onerror.call(ctx, error))
   Object.defineProperty(ctx, 'respond', {
     configurable: true,
-    enumerable: true,
+    // A copy of the context must not call the getter.
+    enumerable: false,
     get() {
-      // Only in Koa's own promise job, where it leaks into nothing else.
-      if (isSettled) storage.enterWith(ctx)
+      // Only in Koa's own promise job, where the context leaks into nothing else; and only once, for the same reason.
+      if (isSettled) {
+        storage.enterWith(ctx)
+        isSettled = false
+      }
       return respond
     },
     set(value: boolean) {
