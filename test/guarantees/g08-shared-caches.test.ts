@@ -3,7 +3,8 @@ import { Readable } from 'node:stream'
 import { describe, it, type TestContext } from 'node:test'
 import type Koa from 'koa'
 import { memoryStore, tryGetSessionId, type SessionOptions, type Store } from '../../src/index.ts'
-import { currentSession, sessionOf, siteWith, type Agent } from '../support/sites/http.ts'
+import { cachingProxy } from '../support/proxies/caching-proxy.ts'
+import { currentSession, sessionOf, siteWith, Agent } from '../support/sites/http.ts'
 
 describe('G8: what a handler says of caching', () => {
   const choices: [string | undefined, string][] = [
@@ -217,6 +218,55 @@ describe('G8: an answer that may depend on the session', () => {
     const ours = warnings.filter(({ code }) => code === 'SESSION_USED_TOO_LATE')
     assert.equal(ours.length, 1)
     assert.match(ours[0]?.message ?? '', /Vary: Cookie/)
+  })
+})
+
+/** What a cache in front of the site is told, and whether it keeps pages of which it is told nothing. */
+const POLICIES: Readonly<Record<string, { says?: string; keep?: string }>> = {
+  'that keeps pages of which nothing is said': { keep: '10m' },
+  'that is told public': { says: 'public, max-age=600' },
+  'that is told max-age alone': { says: 'max-age=600', keep: '10m' },
+}
+
+describe('G8: nginx as a cache that visitors share', () => {
+  for (const [policy, { says, keep }] of Object.entries(POLICIES)) {
+    it(`shows nobody the page of another, ${policy}`, async (test) => {
+      const answers = Object.values(ANSWERS)
+      const { port } = await siteWith(test, {}, async (ctx) => {
+        if (ctx.path === '/in') {
+          sessionOf(ctx)['user'] = ctx.query['user']
+          ctx.body = 'in'
+          return
+        }
+        if (says !== undefined) ctx.set('Cache-Control', says)
+        await answers[Number(ctx.path.slice(1))]?.(ctx)
+      })
+      const proxy = await cachingProxy(port, keep === undefined ? {} : { keep })
+      test.after(() => proxy.stop())
+      const visitors = ['ada', 'bob', undefined].map((user) => ({ user, browser: new Agent(proxy.port) }))
+      for (const { user, browser } of visitors) if (user !== undefined) await browser.get(`/in?user=${user}`)
+      for (const [index, name] of Object.keys(ANSWERS).entries()) {
+        for (const round of [1, 2]) {
+          for (const { user, browser } of visitors) {
+            const { text, headers } = await browser.get(`/${index}`)
+            const others = ['ada', 'bob'].filter((other) => other !== user)
+            const shown = `${text} ${headers.location ?? ''}`
+            assert.ok(!others.some((other) => shown.includes(other)), `${name}, round ${round}: ${user} got ${shown}`)
+          }
+        }
+      }
+    })
+  }
+
+  it('serves from its memory what depends on nobody, so the cache above was at work', async (test) => {
+    const { port } = await siteWith(test, {}, (ctx) => {
+      ctx.set('Cache-Control', 'public, max-age=600')
+      ctx.body = 'for everybody'
+    })
+    const proxy = await cachingProxy(port)
+    test.after(() => proxy.stop())
+    await new Agent(proxy.port).get('/')
+    assert.equal((await new Agent(proxy.port).get('/')).headers['x-cache'], 'HIT')
   })
 })
 
