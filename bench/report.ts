@@ -225,7 +225,7 @@ export function readmeBlock(summary: Summary): string {
     ...lines,
     '',
     `Node ${nodes[0]}, ${machine.processors}, ${machine.date}${isQuiet(machine) ? '' : ', **while other work was running: not to be quoted**'}. ` +
-      'More scenarios, versions of Node, memory and scale: [bench/RESULTS.md](bench/RESULTS.md). On your machine: `npm run bench:quick` (two minutes), `npm run bench`.',
+      'More scenarios, versions of Node, memory and scale: [bench/RESULTS.md](https://github.com/OWNER/koa-server-session/blob/main/bench/RESULTS.md). On your machine: `npm run bench:quick` (two minutes), `npm run bench`.',
   ].join('\n')
 }
 

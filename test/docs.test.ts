@@ -191,7 +191,7 @@ describe('the documentation', () => {
 
   it('quotes tests that there are, by their own words', () => {
     const broken = pages.flatMap(({ path, text }) =>
-      [...text.matchAll(/\]\(\.\.\/(test\/[\w./-]+\.test\.ts)\) “([^”]+)”/g)]
+      [...text.matchAll(/\]\([^)\s]*?\b(test\/[\w./-]+\.test\.ts)\) “([^”]+)”/g)]
         .filter(([, file = '', words = '']) => !readFileSync(join(ROOT, file), 'utf8').includes(words))
         .map(([, file, words]) => `${path}: ${file} has no test “${words}”`),
     )
@@ -221,6 +221,38 @@ describe('the page about operating', () => {
         .sort(),
       [...new Set(warnings)].sort(),
     )
+  })
+})
+
+describe('the page about the architecture', () => {
+  const page = pages.find(({ path }) => path === 'ARCHITECTURE.md') as Page
+
+  it('names every file of src in its tree, but for the folders that it names as a whole, and no other', () => {
+    const named: string[] = []
+    let folder = 'src'
+    for (const line of page.blocks[0]?.code.split('\n').slice(1) ?? []) {
+      const [, isRoom, name] = /^(├─)?[│ ]*([\w-]+(?:\.ts|\/)) {2,}\S/.exec(line) ?? []
+      if (name === undefined) continue
+      if (isRoom) folder = `src/${name.slice(0, -1)}`
+      else if (line.startsWith('│ ') && !line.startsWith('│  ')) folder = 'src'
+      named.push(isRoom ? folder : `${folder}/${name}`)
+    }
+    const whole = /^src\/(?:stores|cli|conformance|options)\/|^src\/layers\/\w+\//
+    const files = readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' })
+      .map((file) => `src/${file}`)
+      .filter((file) => file.endsWith('.ts') && !whole.test(file))
+    assert.deepEqual(named.filter((path) => path.endsWith('.ts')).sort(), files.sort())
+    assert.deepEqual(
+      named.filter((path) => !existsSync(join(ROOT, path))),
+      [],
+    )
+  })
+
+  it('says where each guarantee of the README lives', () => {
+    const readme = pages.find(({ path }) => path === 'README.md') as Page
+    const numbers = ({ text }: Page, pattern: RegExp): string[] =>
+      [...text.matchAll(pattern)].map(([, number]) => number as string)
+    assert.deepEqual(numbers(page, /^\| G(\d+) /gm), numbers(readme, /^- \*\*G(\d+)\*\*/gm))
   })
 })
 

@@ -5,6 +5,7 @@ import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { after, before, describe, it } from 'node:test'
+import { readPage } from './support/documents/pages.ts'
 
 const ROOT = resolve(import.meta.dirname, '../..')
 const TSC = join(createRequire(import.meta.url).resolve('typescript/package.json'), '../bin/tsc')
@@ -17,6 +18,10 @@ interface Manifest {
   version: string
   main: string
   types: string
+  homepage: string
+  bugs: string
+  repository: { url: string }
+  engines: { node: string }
   exports: Record<string, string | Record<string, string>>
   bin?: Record<string, string>
   dependencies?: Record<string, string>
@@ -180,6 +185,35 @@ new Koa().use(session({ store })).use((ctx) => {
     )
   })
 
+  function read(path: string): string {
+    return readFileSync(join(ROOT, path), 'utf8')
+  }
+
+  it('says in one way where its repository is', () => {
+    const place = /^git\+(https:\/\/github\.com\/[\w-]+\/koa-server-session)\.git$/.exec(manifest.repository.url)?.[1]
+    assert.ok(place)
+    assert.equal(manifest.homepage, `${place}#readme`)
+    assert.equal(manifest.bugs, `${place}/issues`)
+  })
+
+  it('is tested on the versions of Node that its README names, the least of which it asks for', () => {
+    const [, tested = ''] = /^ +node: \[(.*)\]$/m.exec(read('.github/workflows/ci.yml')) ?? []
+    const [, least = '', named = ''] = /^\| Node \| (\S+) or later; tested on (.+?)\./m.exec(read('README.md')) ?? []
+    assert.deepEqual(named.split(/, | and /), tested.split(', '))
+    assert.equal(manifest.engines.node, `>=${least}`)
+    assert.ok(tested.split(', ').includes(read('.nvmrc').trim()))
+  })
+
+  it('has pages whose links lead to a file of the package, or are addresses of the web', () => {
+    const pages = packed.filter((path) => path.endsWith('.md')).map((path) => readPage(ROOT, path))
+    assert.ok(pages.some(({ path }) => path === 'README.md') && pages.length > 10)
+    const broken = pages
+      .flatMap(({ links }) => links)
+      .filter(({ target, isAbsolute }) => !isAbsolute && !packed.includes(target))
+      .map(({ place, target }) => `${place}: ${target}`)
+    assert.deepEqual(broken, [])
+  })
+
   it('points from package.json to every public file', () => {
     for (const [name, subpath] of Object.entries(PUBLIC)) {
       if (!existsSync(join(ROOT, `src/${name}.ts`))) continue
@@ -199,9 +233,15 @@ new Koa().use(session({ store })).use((ctx) => {
     )
   })
 
-  it('contains the compiled files, their sources, the licence, the readme and the changelog, and nothing else', () => {
+  it('contains the compiled files, their sources, the licence, the changelog, the pages and pictures that lead on from the readme, and nothing else', () => {
     const others = packed.filter((path) => !/^(?:dist\/src|src)\//.test(path))
-    assert.deepEqual(others.toSorted(), ['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json'])
+    const ledTo = new Set(['README.md'])
+    // Grows while it is walked.
+    for (const path of ledTo) {
+      const links = path.endsWith('.md') ? readPage(ROOT, path).links : []
+      for (const { target, isAbsolute } of links) if (!isAbsolute) ledTo.add(target)
+    }
+    assert.deepEqual(others.toSorted(), ['CHANGELOG.md', 'LICENSE', 'package.json', ...ledTo].toSorted())
     const sources = packed.filter((path) => path.startsWith('src/'))
     const compiled = sources.flatMap((path) =>
       ['.js', '.js.map', '.d.ts', '.d.ts.map'].map((ending) => `dist/${path.replace(/\.ts$/, ending)}`),

@@ -30,15 +30,20 @@ export interface Block {
 
 export interface Link {
   readonly place: string
-  /** The path from the root of the repository, or an address of the web. */
+  /** The path from the root of the repository, also if the link goes there by the web; or an address of the web. */
   readonly target: string
+  /** Whether the link is written as an address of the web, which leads there from anywhere. */
+  readonly isAbsolute: boolean
   readonly anchor: string | undefined
 }
 
-/** The README and the guides. */
+/** The README, the pages beside it, the guides and the decisions. */
 export function readPages(root: string): Page[] {
-  const guides = readdirSync(join(root, 'docs')).filter((file) => file.endsWith('.md'))
-  return ['README.md', ...guides.toSorted().map((file) => `docs/${file}`)].map((path) => readPage(root, path))
+  return ['.', 'docs', 'docs/decisions']
+    .flatMap((folder) => readdirSync(join(root, folder)).map((file) => join(folder, file)))
+    .filter((path) => path.endsWith('.md') && path !== 'CHANGELOG.md')
+    .toSorted()
+    .map((path) => readPage(root, path))
 }
 
 export function readPage(root: string, path: string): Page {
@@ -49,7 +54,7 @@ export function readPage(root: string, path: string): Page {
     text,
     blocks: blocksOf(path, text),
     anchors: anchorsOf(prose),
-    links: linksOf(path, prose),
+    links: linksOf(path, prose, filesOnTheWeb(root)),
     inlineCode: inlineCodeOf(prose),
   }
 }
@@ -88,17 +93,20 @@ function anchorsOf(prose: string): Set<string> {
   return anchors
 }
 
-function linksOf(path: string, prose: string): Link[] {
+function linksOf(path: string, prose: string, onTheWeb: string): Link[] {
   return [...prose.matchAll(/\]\(([^)\s]+)\)|\b(?:src|href)="([^"]+)"/g)].map(({ 1: one, 2: other, index }) => {
-    const [target = '', anchor] = ((one ?? other) as string).split('#')
+    const [written = '', anchor] = ((one ?? other) as string).split('#')
+    const isAbsolute = /^[a-z]+:/.test(written)
     const folder = path.includes('/') ? path.slice(0, path.lastIndexOf('/')) : ''
-    const isWeb = /^[a-z]+:/.test(target)
-    return {
-      place: placeOf(path, prose, index),
-      target: isWeb ? target : target === '' ? path : join(folder, target),
-      anchor,
-    }
+    const target = isAbsolute ? written.replace(onTheWeb, '') : written === '' ? path : join(folder, written)
+    return { place: placeOf(path, prose, index), target, isAbsolute, anchor }
   })
+}
+
+/** Where package.json says that the files of this repository are to be read. */
+function filesOnTheWeb(root: string): string {
+  const { repository } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { repository: { url: string } }
+  return `${repository.url.replace(/^git\+|\.git$/g, '')}/blob/main/`
 }
 
 function placeOf(path: string, text: string, index: number): string {
