@@ -3,7 +3,8 @@ import { describe, it } from 'node:test'
 import { memoryStore } from '../../src/index.ts'
 import { Agent, currentSession, KEY, OLD_KEY, sessionOf, siteWith } from '../support/sites/http.ts'
 import { DEPLOYMENTS } from '../support/processes/deployments.ts'
-import { keysOf, steerable } from '../support/stores/stores.ts'
+import { recordingStore } from '../support/stores/recording-store.ts'
+import { keysOf } from '../support/stores/stores.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 const TRIALS = 50
@@ -89,15 +90,15 @@ describe('G3: a logout is final', () => {
 describe('G3: destroy', () => {
   it('during the save that makes the record leaves none behind', async (test) => {
     const inner = memoryStore()
-    const store = steerable(inner)
-    store.held.add('save')
+    const store = recordingStore({ over: inner })
+    store.holdAll('save')
     const { port } = await siteWith(test, { store }, async (ctx) => {
       const session = sessionOf(ctx)
       session['user'] = 'alice'
       const saving = session.save()
       await store.stands('save')
       const destroying = session.destroy()
-      store.release()
+      store.mend()
       await destroying
       await saving.catch(() => {})
       ctx.body = await keysOf(inner)
@@ -113,17 +114,17 @@ describe('G3: destroy', () => {
 
   it('during the save of an old session leaves none behind', async (test) => {
     const inner = memoryStore()
-    const store = steerable(inner)
+    const store = recordingStore({ over: inner })
     const { port } = await siteWith(test, { store }, async (ctx) => {
       const session = sessionOf(ctx)
       if (ctx.path === '/') session['user'] = 'alice'
       else {
         session['user'] = 'bob'
-        store.held.add('save')
+        store.holdAll('save')
         const saving = session.save()
         await store.stands('save')
         const destroying = session.destroy()
-        store.release()
+        store.mend()
         await destroying
         await saving.catch(() => {})
       }
@@ -139,7 +140,7 @@ describe('G3: destroy', () => {
 
   it('is followed by a touch that makes nothing', async (test) => {
     const inner = memoryStore()
-    const store = steerable(inner)
+    const store = recordingStore({ over: inner })
     const HOUR = 3_600_000
     test.mock.timers.enable({ apis: ['Date'], now: Date.now() })
     const { port, sessions } = await siteWith(test, { store, cache: false, idleTimeout: HOUR }, async (ctx) => {
@@ -151,18 +152,18 @@ describe('G3: destroy', () => {
     await agent.get('/in')
     const cookie = agent.cookieHeader
     test.mock.timers.tick(HOUR / 10) // so that a touch is due
-    store.held.add('touch')
+    store.holdAll('touch')
     await agent.get('/')
     await store.stands('touch')
     await agent.get('/out')
-    store.release()
+    store.mend()
     assert.equal((await new Agent(port).get('/', { cookie })).text, '{}')
     await sessions.close()
     assert.deepEqual(await keysOf(inner), [])
   })
 
   it('is not undone by a load that was under way', async (test) => {
-    const store = steerable(memoryStore())
+    const store = recordingStore()
     const { port } = await siteWith(test, { store, cache: { allowStale: true } }, async (ctx) => {
       if (ctx.path === '/in') sessionOf(ctx)['user'] = 'alice'
       if (ctx.path === '/out') await currentSession().destroy()
@@ -175,11 +176,11 @@ describe('G3: destroy', () => {
       ctx.body = { ...ctx.session }
     })
     const { port: elsewhere } = await other
-    store.held.add('load')
+    store.holdAll('load')
     const slow = new Agent(elsewhere).get('/', { cookie })
     await store.stands('load')
     await agent.get('/out')
-    store.release()
+    store.mend()
     assert.equal((await slow).text, '{}')
     assert.equal((await new Agent(port).get('/', { cookie })).text, '{}')
   })

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { describe, it, type TestContext } from 'node:test'
 import { fileStore, memoryStore, type Store } from '../../src/index.ts'
 import { Agent, currentSession, sessionOf, siteWith } from '../support/sites/http.ts'
-import { counting, keysOf, steerable } from '../support/stores/stores.ts'
+import { recordingStore } from '../support/stores/recording-store.ts'
+import { keysOf } from '../support/stores/stores.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 const STORES: Record<string, (test: TestContext) => Store> = {
@@ -14,7 +15,7 @@ describe('G4: readers do not write', () => {
   for (const [name, make] of Object.entries(STORES)) {
     for (const cache of [undefined, false] as const) {
       it(`whatever they read, ${cache === false ? 'uncached' : 'cached'}, on ${name}`, async (test) => {
-        const { store, calls } = counting(make(test))
+        const store = recordingStore({ over: make(test), power: 'isCurrent' })
         const { agent } = await siteWith(test, { store, ...(cache === false && { cache }) }, async (ctx) => {
           const session = sessionOf(ctx)
           if (ctx.path === '/fill') {
@@ -46,25 +47,23 @@ describe('G4: readers do not write', () => {
         })
         const browser = agent()
         await browser.get('/fill')
-        const { save } = calls
+        const saves = store.count('save')
         for (let index = 0; index < 20; index++) {
           assert.equal((await browser.get('/')).text, '["a",2,0,["x"],"a"]')
         }
-        assert.equal(calls.save, save)
-        assert.equal(calls.touch, 0)
-        assert.equal(calls.delete, 0)
+        assert.deepEqual([store.count('save'), store.count('touch'), store.count('delete')], [saves, 0, 0])
       })
     }
   }
 
   it('and a visitor without a session costs the store nothing at all', async (test) => {
-    const { store, total } = counting(memoryStore())
+    const store = recordingStore({ power: 'isCurrent' })
     const { agent } = await siteWith(test, { store }, (ctx) => {
       ctx.body = { ...ctx.session, user: sessionOf(ctx)['user'] ?? null }
     })
     const { cookies } = await agent().get('/')
     assert.deepEqual(cookies, [])
-    assert.equal(total(), 0)
+    assert.deepEqual([store.calls, store.questions], [[], 0])
   })
 })
 
@@ -82,7 +81,7 @@ describe('G4: the touch that extends the idle timeout', () => {
   for (const [name, make] of Object.entries(STORES)) {
     it(`comes at most once per tenth of it, and only when used, on ${name}`, async (test) => {
       stopClock(test)
-      const { store, calls } = counting(make(test))
+      const store = recordingStore({ over: make(test), power: 'isCurrent' })
       const { agent } = await siteWith(test, { store, idleTimeout: HOUR }, (ctx) => {
         if (ctx.path === '/in') sessionOf(ctx)['user'] = 'alice'
         ctx.body = ''
@@ -93,21 +92,21 @@ describe('G4: the touch that extends the idle timeout', () => {
         for (let index = 0; index < 10; index++) await browser.get('/')
         test.mock.timers.tick(TENTH - 1)
         await browser.get('/')
-        assert.equal(calls.touch, round - 1, 'not within the first tenth')
+        assert.equal(store.count('touch'), round - 1, 'not within the first tenth')
         test.mock.timers.tick(1)
         // At once, so that a touch under way is no reason for another.
         await Promise.all(Array.from({ length: 10 }, () => browser.get('/')))
-        assert.equal(calls.touch, round, 'once after it, for ten parallel requests')
+        assert.equal(store.count('touch'), round, 'once after it, for ten parallel requests')
       }
       test.mock.timers.tick(TENTH)
-      assert.equal(calls.touch, 2, 'not without a request')
-      assert.equal(calls.save, 1)
+      assert.equal(store.count('touch'), 2, 'not without a request')
+      assert.equal(store.count('save'), 1)
     })
   }
 
   it('is one for parallel requests even while the store has not answered', async (test) => {
     stopClock(test)
-    const store = steerable()
+    const store = recordingStore()
     const { agent } = await siteWith(test, { store, cache: false, idleTimeout: HOUR }, (ctx) => {
       if (ctx.path === '/in') sessionOf(ctx)['user'] = 'alice'
       ctx.body = ''
@@ -115,12 +114,12 @@ describe('G4: the touch that extends the idle timeout', () => {
     const browser = agent()
     await browser.get('/in')
     test.mock.timers.tick(TENTH)
-    store.held.add('touch')
+    store.holdAll('touch')
     await Promise.all(Array.from({ length: 10 }, () => browser.get('/')))
     // Without a cache each request reads the newest state before it knows whether a touch is due.
     await store.idle()
-    assert.equal(store.arrivals.filter((call) => call === 'touch').length, 1)
-    store.release()
+    assert.equal(store.count('touch'), 1)
+    store.mend()
   })
 
   it('keeps a used session alive beyond the idle timeout, and an unused one not', async (test) => {
@@ -141,7 +140,7 @@ describe('G4: the touch that extends the idle timeout', () => {
   it('carries no data: what another request wrote meanwhile stays, and the version too', async (test) => {
     stopClock(test)
     const inner = memoryStore()
-    const store = steerable(inner)
+    const store = recordingStore({ over: inner })
     const { port, sessions } = await siteWith(test, { store, cache: false, idleTimeout: HOUR }, (ctx) => {
       if (ctx.path !== '/') sessionOf(ctx)['page'] = ctx.path
       ctx.body = { ...ctx.session }
@@ -149,13 +148,13 @@ describe('G4: the touch that extends the idle timeout', () => {
     const browser = new Agent(port)
     await browser.get('/a')
     test.mock.timers.tick(TENTH)
-    store.held.add('touch')
+    store.holdAll('touch')
     await browser.get('/')
     await store.stands('touch')
     await browser.get('/b')
     const [key] = await keysOf(inner)
     const before = await inner.load(key as string)
-    store.release()
+    store.mend()
     assert.equal((await browser.get('/')).text, '{"page":"/b"}')
     await sessions.close()
     const now = await inner.load(key as string)
@@ -165,7 +164,7 @@ describe('G4: the touch that extends the idle timeout', () => {
 
   it('that fails fails no request', async (test) => {
     stopClock(test)
-    const store = steerable()
+    const store = recordingStore()
     const { agent, sessions } = await siteWith(test, { store, cache: false, idleTimeout: HOUR }, (ctx) => {
       if (ctx.path === '/in') sessionOf(ctx)['user'] = 'alice'
       ctx.body = { ...ctx.session }
@@ -173,13 +172,13 @@ describe('G4: the touch that extends the idle timeout', () => {
     const browser = agent()
     await browser.get('/in')
     test.mock.timers.tick(TENTH)
-    store.failing.add('touch')
+    store.failAll('touch')
     assert.equal((await browser.get('/')).text, '{"user":"alice"}')
     await store.idle()
     assert.equal(sessions.stats().errors, 1)
-    store.failing.clear()
+    store.mend()
     await browser.get('/')
     await store.idle()
-    assert.equal(store.arrivals.filter((call) => call === 'touch').length, 2, 'the next request tries again')
+    assert.equal(store.count('touch'), 2, 'the next request tries again')
   })
 })

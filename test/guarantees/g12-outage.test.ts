@@ -7,18 +7,19 @@ import { redisServer, type RedisServer } from '../support/servers/redis-server.t
 import { settledBy } from '../support/stores/records.ts'
 import { until } from '../support/servers/server-process.ts'
 import { testSite } from '../support/sites/test-site.ts'
-import { keysOf, steerable, type Call } from '../support/stores/stores.ts'
+import { recordingStore, type Method } from '../support/stores/recording-store.ts'
+import { keysOf } from '../support/stores/stores.ts'
 
 const HOUR = 3_600_000
 /** How long a store is given if nothing else is said. */
 const DEADLINE = 2000
-const READING: Call[] = ['load']
-const WRITING: Call[] = ['save', 'touch', 'delete']
+const READING: Method[] = ['load']
+const WRITING: Method[] = ['save', 'touch', 'delete']
 
 describe('G12: while the store is down', () => {
-  const down = async (test: TestContext, calls: Call[], hangs = false) => {
+  const down = async (test: TestContext, calls: Method[], hangs = false) => {
     const inner = memoryStore()
-    const store = steerable(inner)
+    const store = recordingStore({ over: inner })
     const site = await siteWith(test, { store, cache: false }, async (ctx) => {
       if (ctx.path === '/write') sessionOf(ctx)['user'] = ctx.query['user'] ?? 'alice'
       if (ctx.path === '/out') await currentSession().destroy()
@@ -36,7 +37,8 @@ describe('G12: while the store is down', () => {
     })
     const browser = site.agent()
     await browser.get('/write')
-    for (const call of calls) (hangs ? store.held : store.failing).add(call)
+    if (hangs) store.holdAll(...calls)
+    else store.failAll(...calls)
     return { inner, store, browser, ...site }
   }
 
@@ -54,7 +56,7 @@ describe('G12: while the store is down', () => {
       assert.deepEqual([path, status, cookies], [path, 503, []])
     }
     assert.equal(JSON.stringify(await Promise.all((await keysOf(inner)).map((key) => inner.load(key)))), before)
-    store.failing.clear()
+    store.mend()
     assert.equal((await browser.get('/')).text, '{"user":"alice"}')
   })
 
@@ -65,7 +67,7 @@ describe('G12: while the store is down', () => {
       assert.deepEqual([path, status, cookies], [path, 503, []])
     }
     assert.deepEqual((await agent().get('/write')).cookies, [])
-    store.failing.clear()
+    store.mend()
     assert.equal((await browser.get('/')).text, '{"user":"alice"}')
     assert.equal((await keysOf(inner)).length, 1)
   })
@@ -88,14 +90,14 @@ describe('G12: while the store is down', () => {
       [503, 503, 200],
     )
     assert.ok(sessions.stats().errors >= 3)
-    store.release()
+    store.mend()
     assert.equal((await browser.get('/')).text, '{"user":"alice"}')
   })
 })
 
 describe("G12: onStoreError 'anonymous'", () => {
   it('reads as a new visitor, while a write is still a 503 and the cookie stays', async (test) => {
-    const store = steerable()
+    const store = recordingStore()
     const { agent } = await siteWith(test, { store, cache: false, onStoreError: 'anonymous' }, async (ctx) => {
       if (ctx.path === '/write') sessionOf(ctx)['user'] = 'alice'
       if (ctx.path === '/out') await currentSession().destroy()
@@ -111,14 +113,14 @@ describe("G12: onStoreError 'anonymous'", () => {
     })
     const browser = agent()
     await browser.get('/write')
-    store.failing.add('load')
+    store.failAll('load')
     const read = await browser.get('/')
     assert.deepEqual([read.status, read.text, read.cookies], [200, '{}', []])
     for (const path of ['/write', '/out', '/null', '/login', '/save', '/update', '/reload']) {
       const { status, cookies } = await browser.get(path)
       assert.deepEqual([path, status, cookies], [path, 503, []])
     }
-    store.failing.clear()
+    store.mend()
     assert.equal((await browser.get('/')).text, '{"user":"alice"}')
   })
 })

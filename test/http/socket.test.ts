@@ -14,7 +14,8 @@ import {
 } from '../../src/index.ts'
 import { KEY, OLD_KEY, serve, sessionOf, siteWith, type AnySession, type Site } from '../support/sites/http.ts'
 import { discreet } from '../support/secrecy.ts'
-import { keysOf, steerable } from '../support/stores/stores.ts'
+import { recordingStore } from '../support/stores/recording-store.ts'
+import { keysOf } from '../support/stores/stores.ts'
 
 const MINUTE = 60_000
 
@@ -119,11 +120,11 @@ describe('sessions.open(request)', () => {
   })
 
   it('rejects when the store fails, whatever onStoreError says', async (test) => {
-    const store = steerable()
+    const store = recordingStore()
     const { open } = await site(test, { store, cache: false, onStoreError: 'anonymous' })
-    store.failing.add('load')
+    store.failAll('load')
     await assert.rejects(open(), discreet('ERR_SESSION_STORE_UNAVAILABLE'))
-    store.failing.clear()
+    store.mend()
     assert.equal((await open())?.['user'], 'ada')
   })
 
@@ -198,22 +199,15 @@ describe('a session from sessions.open', () => {
   })
 
   it('does not go back behind a save of its own that was faster than the answer to a reload', async (test) => {
-    const store = steerable()
+    const store = recordingStore()
     const { opened } = await site(test, { store, cache: false })
     const session = await opened()
-    const before = store.load
     // The answer as it was before the save, on its way for as long as the save takes.
-    let arrive!: () => void
-    const saved = new Promise<void>((resolve) => (arrive = resolve))
-    store.load = async (key) => {
-      const found = await before(key)
-      await saved
-      return found
-    }
+    const answer = store.hold('load', 'after')
     const reloading = session.reload()
-    store.load = before
+    await answer.arrived
     await session.update((fresh) => (fresh['count'] = 1))
-    arrive()
+    answer.release()
     await reloading
     assert.equal(session['count'], 1)
   })

@@ -1,6 +1,8 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Found, Link, Listener, Store } from '../../../src/store.ts'
 import { memoryStore } from '../../../src/stores/memory.ts'
 import type { Awaitable, Key } from '../../../src/units.ts'
+import { until as untilTrue } from '../servers/server-process.ts'
 
 export type Method = 'load' | 'save' | 'touch' | 'delete'
 
@@ -24,11 +26,15 @@ export interface RecordingOptions {
   readonly isSynchronous?: boolean
   /** `isCurrent`: exact without messages. `watch`: tells of writes, over a link that the test steers. Default: neither. */
   readonly power?: 'isCurrent' | 'watch'
+  /** Where the calls go in the end. Default: a new memory store. */
+  readonly over?: Store
 }
 
-/** The memory store, with its calls written down, and held up or failed as a test wants it. */
+/** A store that writes down its calls, and holds them up or fails them as a test wants it. */
 export interface RecordingStore extends Store {
   readonly calls: Method[]
+  /** How often `isCurrent` was asked. */
+  readonly questions: number
   /** The store behind, which no plan touches: another process. */
   readonly elsewhere: Store
   /** The link of `watch`. */
@@ -40,33 +46,54 @@ export interface RecordingStore extends Store {
   hold(method: Method, when?: Plan['when']): Held
   /** The next call of this method that has no other plan fails; `after`: although it was done. */
   fail(method: Method, error: unknown, when?: Plan['when']): void
-  /** All plans for calls that have not come are dropped. */
+  /** From now on all calls of these methods wait, until `mend`. */
+  holdAll(...methods: Method[]): void
+  /** From now on all calls of these methods fail, until `mend`. */
+  failAll(...methods: Method[]): void
+  /** Drops all plans for calls that have not come, and ends `holdAll` and `failAll`: what waits there goes on. */
   mend(): void
+  /** Resolves when a call of this method stands still. */
+  stands(method: Method): Promise<void>
+  /** Resolves when everything that was on its way has come and is answered, except for what stands still. */
+  idle(): Promise<void>
 }
 
-export function recordingStore({ isSynchronous = false, power }: RecordingOptions = {}): RecordingStore {
-  const elsewhere = memoryStore({ pruneInterval: 0 })
+export function recordingStore(options: RecordingOptions = {}): RecordingStore {
+  const { isSynchronous = false, power, over: elsewhere = memoryStore({ pruneInterval: 0 }) } = options
   const calls: Method[] = []
+  let questions = 0
   const plans: Record<Method, Plan[]> = { load: [], save: [], touch: [], delete: [] }
+  /** For all calls of a method that have no plan of their own. */
+  const standing = new Map<Method, Plan>()
+  let endStanding: () => void = () => {}
+  let underWay = 0
+  /** The calls that stand still. */
+  const still: Method[] = []
   const link = { generation: 1, isVouching: true }
   const listeners = new Set<Listener>()
 
   function run<Answer>(method: Method, work: () => Awaitable<Answer>): Awaitable<Answer> {
     calls.push(method)
-    const plan = plans[method].shift()
-    return plan === undefined && isSynchronous ? work() : later(work, plan)
+    const plan = plans[method].shift() ?? standing.get(method)
+    if (plan === undefined && isSynchronous) return work()
+    underWay++
+    return later(method, work, plan).finally(() => underWay--)
   }
 
-  async function later<Answer>(work: () => Awaitable<Answer>, plan: Plan | undefined): Promise<Answer> {
-    if (plan?.when === 'before') await follow(plan)
+  async function later<Answer>(method: Method, work: () => Awaitable<Answer>, plan: Plan | undefined): Promise<Answer> {
+    if (plan?.when === 'before') await follow(method, plan)
     const answer = await work()
-    if (plan?.when === 'after') await follow(plan)
+    if (plan?.when === 'after') await follow(method, plan)
     return answer
   }
 
-  async function follow({ until, error, arrived }: Plan): Promise<void> {
+  async function follow(method: Method, { until, error, arrived }: Plan): Promise<void> {
     arrived?.()
-    await until
+    if (until) {
+      still.push(method)
+      await until
+      still.splice(still.indexOf(method), 1)
+    }
     if (error !== undefined) throw error
   }
 
@@ -75,6 +102,9 @@ export function recordingStore({ isSynchronous = false, power }: RecordingOption
     elsewhere,
     link,
     listeners,
+    get questions() {
+      return questions
+    },
     count: (method) => calls.filter((call) => call === method).length,
     hold(method, when = 'before') {
       let release!: () => void
@@ -87,14 +117,31 @@ export function recordingStore({ isSynchronous = false, power }: RecordingOption
     fail(method, error, when = 'before') {
       plans[method].push({ when, error })
     },
+    holdAll(...methods) {
+      const until = new Promise<void>((resolve) => (endStanding = resolve))
+      for (const method of methods) standing.set(method, { when: 'before', until })
+    },
+    failAll(...methods) {
+      for (const method of methods) standing.set(method, { when: 'before', error: new Error('the server is down') })
+    },
     mend() {
       for (const planned of Object.values(plans)) planned.length = 0
+      standing.clear()
+      endStanding()
+    },
+    stands: (method) => untilTrue(() => still.includes(method)),
+    async idle() {
+      // A turn of the event loop more, in which an answer may lead to the next call.
+      do await nextTurn()
+      while (underWay > still.length)
     },
     load: (key) => run('load', () => elsewhere.load(key)),
     save: (key, text, expiresAt, expected) => run('save', () => elsewhere.save(key, text, expiresAt, expected)),
     touch: (key, expiresAt) => run('touch', () => elsewhere.touch(key, expiresAt)),
     delete: (key, expected) => run('delete', () => elsewhere.delete(key, expected)),
-    ...(power === 'isCurrent' && { isCurrent: (key: Key, found: Found) => elsewhere.isCurrent?.(key, found) === true }),
+    ...(power === 'isCurrent' && {
+      isCurrent: (key: Key, found: Found) => (questions++, elsewhere.isCurrent?.(key, found) === true),
+    }),
     ...(power === 'watch' && {
       watch(listener: Listener) {
         listeners.add(listener)
