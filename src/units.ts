@@ -20,18 +20,20 @@ export type Awaitable<T> = T | Promise<T>
 
 /**
  * Asks, and goes on with the answer or with the failure. An answer that is there at once is dealt with at once, so that
- * no promise is made for it; and what `question` throws and what its promise rejects with are one thing to `failed`.
+ * no promise is made for it. What `question` throws and what its promise rejects with are the same to `failed`; without
+ * `failed`, either is passed on.
  */
 export function settle<Answer, Result>(
   question: () => Awaitable<Answer>,
   answered: (answer: Answer) => Awaitable<Result>,
-  failed: (error: unknown) => Awaitable<Result>,
+  failed?: (error: unknown) => Awaitable<Result>,
 ): Awaitable<Result> {
   let answer: Awaitable<Answer>
   try {
     answer = question()
   } catch (error) {
-    return failed(error)
+    if (failed) return failed(error)
+    throw error
   }
   return isPromise(answer) ? answer.then(answered, failed) : answered(answer)
 }

@@ -86,9 +86,9 @@ export class RequestSession implements Holder, SessionHost {
   replace(data: unknown): void {
     const copy = this.#use()
     if (data === null || data === undefined) {
-      if (copy.phase !== 'open') return
+      if (!copy.isOpen) return
       this.#toDestroy = [...(this.#toDestroy ?? []), copy]
-      copy.phase = 'destroyed'
+      copy.end()
       return
     }
     if (typeof data !== 'object' || Array.isArray(data)) {
@@ -103,7 +103,10 @@ export class RequestSession implements Holder, SessionHost {
     if (this.#toDestroy) return this.#endThenFinish()
     const outcome = this.#copy ? this.#commit(this.#copy) : 'unchanged'
     if (outcome === 'unchanged' && this.#mustSend) return this.#confirm().then((confirmed) => this.#finished(confirmed))
-    return isPromise(outcome) ? outcome.then((late) => this.#finished(late)) : this.#finished(outcome)
+    return settle(
+      () => outcome,
+      (settled) => this.#finished(settled),
+    )
   }
 
   /**
@@ -112,7 +115,7 @@ export class RequestSession implements Holder, SessionHost {
    */
   async #confirm(): Promise<CommitOutcome> {
     const key = this.id
-    if (key === undefined || (this.#copy && this.#copy.phase !== 'open')) return 'unchanged'
+    if (key === undefined || (this.#copy && !this.#copy.isOpen)) return 'unchanged'
     try {
       return (await this.#services.lifecycle.load(key)) ? 'unchanged' : 'gone'
     } catch {
@@ -125,7 +128,7 @@ export class RequestSession implements Holder, SessionHost {
     const toDestroy = this.#toDestroy ?? []
     this.#toDestroy = undefined
     for (const copy of toDestroy) {
-      copy.phase = 'open'
+      copy.reopen()
       await this.destroy(copy)
     }
     await this.finish()
@@ -133,7 +136,7 @@ export class RequestSession implements Holder, SessionHost {
 
   #commit(copy: WorkingCopy): Awaitable<CommitOutcome> {
     const { hasHeadLeft } = this.#response
-    if ((this.#failure || (hasHeadLeft && !copy.found)) && copy.phase === 'open' && copy.changes()) {
+    if ((this.#failure || (hasHeadLeft && !copy.found)) && copy.isOpen && copy.changes()) {
       // The store could not say who this is: a new session would take the place of the visitor's own.
       if (this.#failure) throw this.#failure
       this.#lostToHeaders()
@@ -175,7 +178,7 @@ export class RequestSession implements Holder, SessionHost {
     const copy = this.#copy
     const found = copy ? copy.found : this.#found
     // Without a record there is nothing to extend, and asking for the key would make an id for nobody.
-    if (!found || (copy && copy.phase !== 'open')) return
+    if (!found || (copy && !copy.isOpen)) return
     const key = copy?.key ?? this.#cookie?.key
     if (key !== undefined) this.#services.lifecycle.touch(key, found)
   }
@@ -184,7 +187,7 @@ export class RequestSession implements Holder, SessionHost {
     if (!this.#mustSend) return
     const copy = this.#copy
     if (!copy) this.#send((this.#cookie as Verified).token, recordOf(this.#found as Found))
-    else if (copy.phase === 'open' && copy.found) this.#send(copy.token, copy.record)
+    else if (copy.isOpen && copy.found) this.#send(copy.token, copy.record)
   }
 
   #send(token: string, record: SessionRecord): void {
@@ -209,7 +212,7 @@ export class RequestSession implements Holder, SessionHost {
         this.#services.diagnostics.report('error', { reason: 'commit after an error', error: commitError })
       }
     } else {
-      if (this.#copy?.phase === 'open') this.#copy.reset()
+      if (this.#copy?.isOpen) this.#copy.reset()
       this.#touch()
     }
   }

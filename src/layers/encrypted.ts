@@ -1,7 +1,7 @@
 import { createCipheriv, createDecipheriv, hash, randomBytes, type KeyObject } from 'node:crypto'
 import { unreadable } from '../errors.ts'
 import type { Found, Saved, Store } from '../store.ts'
-import { isPromise, type Awaitable, type Key } from '../units.ts'
+import { settle, type Key } from '../units.ts'
 
 /** A record at rest: which key encrypted it, the nonce, and the text with GCM's tag behind it, both as base64url. */
 interface Sealed {
@@ -70,24 +70,30 @@ export function encrypted(store: Store): EncryptedStore {
     use(newKeys) {
       keys = new Map(newKeys.map((key) => [nameOf(key), key]))
     },
-    load: (key) => then(store.load(key), (found) => found && open(key, found)),
+    load: (key) =>
+      settle(
+        () => store.load(key),
+        (found) => found && open(key, found),
+      ),
     save: (key, text, expiresAt, expected) =>
-      then(store.save(key, seal(key, text), expiresAt, expected), (result): Saved => {
-        if (result.saved) return { saved: { ...result.saved, text } }
-        return result.conflict ? { conflict: open(key, result.conflict) } : result
-      }),
+      settle(
+        () => store.save(key, seal(key, text), expiresAt, expected),
+        (result): Saved => {
+          if (result.saved) return { saved: { ...result.saved, text } }
+          return result.conflict ? { conflict: open(key, result.conflict) } : result
+        },
+      ),
     delete: (key, expected) =>
-      then(store.delete(key, expected), (result) => (typeof result === 'object' ? open(key, result) : result)),
+      settle(
+        () => store.delete(key, expected),
+        (result) => (typeof result === 'object' ? open(key, result) : result),
+      ),
   }
 }
 
 /** Whether this is the text of an encrypted record. */
 export function isEncrypted(text: string): boolean {
   return sealedOf(text) !== undefined
-}
-
-function then<Answer, Result>(answer: Awaitable<Answer>, next: (answer: Answer) => Result): Awaitable<Result> {
-  return isPromise(answer) ? answer.then(next) : next(answer)
 }
 
 /** Says which key it is, and nothing about what it is. */

@@ -5,7 +5,7 @@ import type { Diagnostics } from '../diagnostics.ts'
 import type { EndSignal, Hold } from './ends/end-signal.ts'
 import { isSessionError } from '../errors.ts'
 import type { Found, Link, Store, Watch } from '../store.ts'
-import { isPromise, type Awaitable, type Instant, type Key, type Milliseconds, type Version } from '../units.ts'
+import { settle, type Awaitable, type Instant, type Key, type Milliseconds, type Version } from '../units.ts'
 
 /** How often the store is asked about a session where nobody tells of what other processes do. */
 const CHECK_INTERVAL: Milliseconds = 1000
@@ -59,11 +59,13 @@ export class EndWatcher {
   over(store: Store): Store {
     const seen = <Answer>(key: Key, answer: Awaitable<Answer>, see: (answer: Answer) => void): Awaitable<Answer> => {
       if (!this.#watched.has(key)) return answer
-      const look = (value: Answer): Answer => {
-        see(value)
-        return value
-      }
-      return isPromise(answer) ? answer.then(look) : look(answer)
+      return settle(
+        () => answer,
+        (value) => {
+          see(value)
+          return value
+        },
+      )
     }
     return {
       ...store,

@@ -2,7 +2,7 @@ import { Deadline } from '../deadline.ts'
 import type { Diagnostics } from '../diagnostics.ts'
 import { SessionError, isSessionError } from '../errors.ts'
 import type { Store, SubjectIndex } from '../store.ts'
-import { isPromise, type Awaitable, type Milliseconds } from '../units.ts'
+import { isPromise, settle, type Awaitable, type Milliseconds } from '../units.ts'
 
 /**
  * The store, with every failure of it turned into one error within one deadline: whatever it throws, rejects with or
@@ -29,28 +29,28 @@ export function guarded(store: Store, deadline: Milliseconds, diagnostics: Diagn
   }
 
   function ask<Answer>(isWrite: boolean, question: () => Awaitable<Answer>): Awaitable<Answer> {
-    let answer: Awaitable<Answer>
-    try {
-      answer = question()
-    } catch (cause) {
-      throw failed(isWrite, cause)
-    }
+    return settle(
+      () => inTime(question()),
+      (answer) => answer,
+      // Reported here and not by the timer, which is in no request: a listener may ask whose session it was.
+      (cause) => {
+        throw failed(isWrite, cause)
+      },
+    )
+  }
+
+  function inTime<Answer>(answer: Awaitable<Answer>): Awaitable<Answer> {
     if (!isPromise(answer)) return answer
-    const pending = answer
-    const inTime = new Promise<Answer>((resolve, reject) => {
-      const waiting = patience.begin(() => reject(tooLate()))
-      pending.then(
+    return new Promise<Answer>((resolve, reject) => {
+      const operation = patience.begin(() => reject(tooLate()))
+      answer.then(
         (value) => {
-          if (patience.end(waiting)) resolve(value)
+          if (patience.end(operation)) resolve(value)
         },
         (cause: unknown) => {
-          if (patience.end(waiting)) reject(cause)
+          if (patience.end(operation)) reject(cause)
         },
       )
-    })
-    // Reported here and not by the timer, which is in no request: who logs it may ask whose session it was.
-    return inTime.catch((cause: unknown) => {
-      throw failed(isWrite, cause)
     })
   }
 

@@ -5,7 +5,6 @@ import { endOf, merge, newRecord, type Changes, type SessionRecord, type Terms }
 import { format, recordOf } from '../record/format.ts'
 import { moveToNewToken } from './regenerate.ts'
 import { applyUpdate } from './object.ts'
-import { EndSignal } from '../layers/ends/end-signal.ts'
 import type { StoreStack } from '../layers/stack.ts'
 import { WorkingCopy, type SessionHost } from './working-copy.ts'
 import type { Found, Store } from '../store.ts'
@@ -88,7 +87,8 @@ export class Lifecycle {
     const { idleTimeout, absoluteTimeout, persistent, codec } = this.#options
     // Spread only where there is something to spread: it costs more than all the rest of an empty session.
     const own = { idleTimeout, absoluteTimeout, persistent }
-    return new WorkingCopy(newRecord(Date.now(), terms ? { ...own, ...terms } : own), codec, host, previous)
+    const createdAt = previous?.record.createdAt ?? Date.now()
+    return new WorkingCopy(newRecord(createdAt, terms ? { ...own, ...terms } : own), codec, host, previous)
   }
 
   /** A session over what was loaded. */
@@ -98,12 +98,10 @@ export class Lifecycle {
 
   /** See `SessionMembers.signal`. A session that was never saved is watched from its first save on. */
   signalOf(copy: WorkingCopy): AbortSignal {
-    if (!copy.endSignal) {
-      copy.endSignal = new EndSignal()
-      if (copy.phase !== 'open') copy.endSignal.end()
-      else if (copy.found) this.#ends.watch(copy.key, copy.endSignal)
-    }
-    return copy.endSignal.signal
+    const isNew = !copy.endSignal
+    const endSignal = copy.demandEndSignal()
+    if (isNew && copy.isOpen && copy.found) this.#ends.watch(copy.key, endSignal)
+    return endSignal.signal
   }
 
   /**
@@ -113,21 +111,8 @@ export class Lifecycle {
   commit(copy: WorkingCopy): Awaitable<CommitOutcome> {
     // Not an async function: most requests change nothing, and should not pay for a promise.
     if (copy.writing) return copy.writing.then(() => this.commit(copy))
-    const changes = copy.phase === 'open' ? copy.changes() : undefined
-    return changes ? this.#alone(copy, () => this.#commit(copy, changes)) : 'unchanged'
-  }
-
-  /**
-   * While one write carries the changes of a request, its others wait: a change that two of them carried would be made
-   * twice, and the second time undo what came in between.
-   */
-  #alone<Outcome>(copy: WorkingCopy, write: () => Promise<Outcome>): Promise<Outcome> {
-    const written = write()
-    const done = (): void => {
-      copy.writing = undefined
-    }
-    copy.writing = written.then(done, done)
-    return written
+    const changes = copy.isOpen ? copy.changes() : undefined
+    return changes ? copy.alone(() => this.#commit(copy, changes)) : 'unchanged'
   }
 
   #commit(copy: WorkingCopy, changes: Changes): Promise<CommitOutcome> {
@@ -141,10 +126,10 @@ export class Lifecycle {
   /** See `SessionMembers.update`. */
   async update<Result>(copy: WorkingCopy, change: (session: Session) => Result): Promise<Result> {
     while (copy.writing) await copy.writing
-    if (copy.phase !== 'open') throw ended()
+    if (!copy.isOpen) throw ended()
     const changes = copy.changes()
     const write = (): Promise<Result> => this.#update(copy, changes, change)
-    return changes || !copy.found ? this.#alone(copy, write) : write()
+    return changes || !copy.found ? copy.alone(write) : write()
   }
 
   async #update<Result>(
@@ -174,18 +159,18 @@ export class Lifecycle {
     const { found, mustRead, key, record } = copy
     const write = (): Promise<Committed> =>
       this.#commits.commit(key, { found, mustRead, initial: found ? undefined : record, apply, isExact })
-    const isNews = !found || copy.mustCreate || changes?.terms
+    const isNews = !found || copy.mustBeStored || changes?.terms
     const written = isNews ? this.subjects.noting({ ...record, ...changes?.terms }, key, write) : write()
     return written.then(
       (committed) => {
         if (!committed) {
-          copy.phase = 'destroyed'
+          copy.end()
           this.#diagnostics.report('conflict', { reason: 'gone' })
         } else if (!found && copy.endSignal) this.#ends.watch(key, copy.endSignal)
         return committed
       },
       (error: unknown) => {
-        if (isSessionError(error, 'ERR_SESSION_STORE_UNAVAILABLE')) copy.mustRead = true
+        if (isSessionError(error, 'ERR_SESSION_STORE_UNAVAILABLE')) copy.outcomeUnknown()
         throw error
       },
     )
@@ -193,11 +178,11 @@ export class Lifecycle {
 
   /** Reads again; what this request changed is dropped. */
   async reload(copy: WorkingCopy): Promise<void> {
-    if (copy.phase !== 'open') throw ended()
+    if (!copy.isOpen) throw ended()
     if (!copy.found) return copy.reset()
     const found = await this.load(copy.key)
     if (!found) {
-      copy.phase = 'destroyed'
+      copy.end()
       throw gone()
     }
     // A save of this very session may have been faster than the answer.
@@ -211,16 +196,19 @@ export class Lifecycle {
    */
   touch(key: Key, found: Found): void {
     if (endIfDue(found) === undefined || this.#touching.has(key)) return
-    try {
-      // By the newest state, not by the one that this request began with: others may have extended it since, or a
-      // `remember` may have given it a shorter idle timeout. Most often the cache has it.
-      const newest = this.#store.load(key)
-      const touched = isPromise(newest) ? newest.then((late) => this.#extend(key, late)) : this.#extend(key, newest)
-      if (!isPromise(touched)) return
-      // The guard has counted and reported a failure already.
-      const settled = Promise.allSettled([touched]).then(() => void this.#touching.delete(key))
-      this.#touching.set(key, settled)
-    } catch {}
+    const done = (): void => void this.#touching.delete(key)
+    // By the newest state, not by the one that this request began with: others may have extended it since, or a
+    // `remember` may have given it a shorter idle timeout. Most often the cache has it.
+    const extended = settle(
+      () =>
+        settle(
+          () => this.#store.load(key),
+          (newest) => this.#extend(key, newest),
+        ),
+      done,
+      done, // the guard has counted and reported the failure
+    )
+    if (isPromise(extended)) this.#touching.set(key, extended)
   }
 
   #extend(key: Key, newest: Found | undefined): Awaitable<boolean> {
@@ -232,7 +220,7 @@ export class Lifecycle {
    * The session under a new id; see `moveToNewToken`. If the old one was gone already, the session has ended.
    */
   async regenerate(copy: WorkingCopy, options: RegenerateOptions, host: SessionHost): Promise<WorkingCopy> {
-    if (copy.phase !== 'open') throw ended()
+    if (!copy.isOpen) throw ended()
     const { keep } = options
     if (keep !== undefined && typeof keep !== 'boolean' && !Array.isArray(keep)) {
       throw new SessionError('ERR_SESSION_OPTION', 'session.regenerate: keep must be true, false or a list of keys.')
@@ -244,17 +232,17 @@ export class Lifecycle {
   async #regenerate(copy: WorkingCopy, keep: RegenerateOptions['keep'], host: SessionHost): Promise<WorkingCopy> {
     // A record that is only just being made must be there before it can be deleted.
     if (!copy.found) await copy.writing
-    if (copy.phase !== 'open') throw ended()
+    if (!copy.isOpen) throw ended()
     const next = await moveToNewToken(copy, keep, {
       store: this.#store,
       create: (previous) => this.create(host, keep === true ? copy.terms : undefined, previous),
       put: (successor) => this.#put(successor),
     })
     if (!next) {
-      copy.phase = 'destroyed'
+      copy.end()
       throw gone()
     }
-    copy.phase = 'replaced'
+    copy.replaced()
     copy.endSignal?.end()
     await this.subjects.forget(copy.record, copy.key)
     return next
@@ -272,10 +260,9 @@ export class Lifecycle {
 
   /** Ends the session. A session that was never saved needs no store for that. */
   async destroy(copy: WorkingCopy): Promise<void> {
-    const { phase } = copy
-    if (phase === 'replaced') throw ended()
-    copy.phase = 'destroyed'
-    if (phase === 'destroyed') return
+    if (copy.phase === 'replaced') throw ended()
+    if (copy.phase === 'destroyed') return
+    copy.end()
     // A delete that overtook the record's creation would leave it behind.
     if (!copy.found) await copy.writing
     if (!copy.found && !copy.mustRead) return copy.endSignal?.end()
@@ -284,7 +271,7 @@ export class Lifecycle {
       copy.endSignal?.end()
       await this.subjects.forget(copy.record, copy.key)
     } catch (error) {
-      copy.phase = phase // it may live on: nobody is told otherwise
+      copy.reopen() // it may live on: nobody is told otherwise
       throw error
     }
   }

@@ -35,8 +35,7 @@ export async function moveToNewToken(
 ): Promise<WorkingCopy | undefined> {
   function successor(previous?: WorkingCopy): WorkingCopy {
     const next = create(previous)
-    next.mustCreate = true
-    if (previous) next.record = { ...next.record, createdAt: previous.record.createdAt }
+    next.demandRecord()
     copy.handOver(next, keep)
     return next
   }
@@ -77,7 +76,7 @@ async function deleteVersion(store: Store, key: Key, expected: Found | undefined
 }
 
 async function discard(store: Store, copy: WorkingCopy): Promise<void> {
-  copy.phase = 'destroyed'
+  copy.end()
   try {
     await store.delete(copy.key)
   } catch {} // reported by the guard; nobody has its id, and it ends by itself

@@ -1,12 +1,14 @@
-import type { EndSignal } from '../layers/ends/end-signal.ts'
+import { EndSignal } from '../layers/ends/end-signal.ts'
 import { SessionError, type SessionErrorCode } from '../errors.ts'
+import { Flash } from './flash.ts'
+import { Slots } from './slots.ts'
 import { keyOf, newToken } from './token.ts'
 import { merge, type Changes, type SessionRecord, type Terms } from '../record/record.ts'
 import type { Found } from '../store.ts'
-import { MAX_TIMEOUT, isTimeout } from '../timeouts.ts'
-import type { RegenerateOptions, RememberOptions, Session } from './types.ts'
+import type { Timeouts } from '../timeouts.ts'
+import type { RegenerateOptions, Session } from './types.ts'
 import type { Key } from '../units.ts'
-import { Entry } from '../record/entry.ts'
+import type { Entry } from '../record/entry.ts'
 import type { Codec } from '../record/codec.ts'
 
 /** What a session asks of whoever opened it. The session itself does no I/O and knows no HTTP. */
@@ -27,61 +29,140 @@ export interface SessionHost {
   ): Extract<SessionErrorCode, 'ERR_SESSION_COMMITTED' | 'ERR_SESSION_HEADERS_SENT'> | undefined
 }
 
-/** `open`: in use. `replaced`: regenerated, and kept for reading. `destroyed`: reads as empty. */
-type Phase = 'open' | 'replaced' | 'destroyed'
+/**
+ * Where a working copy stands. It moves by its methods, and by nothing else:
+ *
+ *     open ── replaced() ──▶ replaced     regenerated: another session has its place; kept for reading
+ *      │ ▲
+ *      │ └─── reopen() ────┐
+ *      └────── end() ──▶ destroyed        reads as empty
+ *
+ * `end()` comes before the store is asked, so that nothing is written while it answers; `reopen()` takes it back if the
+ * store has failed.
+ */
+export type Phase = 'open' | 'replaced' | 'destroyed'
 
-const NONE: Changes['entries'] = new Map()
-
-/** What this request has of one name: its private value, and the entry that this value is compared with. */
-interface Slot {
-  value: unknown
-  base: Entry | undefined
+/** A record as the store has it, with what names it. */
+export interface Stored {
+  /** Absent if the visitor's cookie is not at hand. */
+  readonly token?: string | undefined
+  readonly key: Key
+  readonly found: Found | undefined
 }
+
+const NONE: ReadonlyMap<string, Entry> = new Map()
 
 /** One request's view of one session: what was loaded, and what was done to it since. */
 export class WorkingCopy {
-  /** What the store holds, as far as this request knows; `undefined` for a session that was never saved. */
-  found: Found | undefined
-  record: SessionRecord
-  phase: Phase = 'open'
-  /** Whether the outcome of a write is unknown, so that the next one must read first. */
-  mustRead = false
-  /** The write under way that carries this request's changes or makes the record. Never rejects. */
-  writing: Promise<void> | undefined
-  /** Whether a record is made even if there is no data. */
-  mustCreate = false
   readonly codec: Codec
   readonly host: SessionHost
-  /** Its signal, once somebody has asked for it. */
-  endSignal: EndSignal | undefined
   /** The object that handlers touch, once there is one: see `sessionOf`. */
   view: Session | undefined
+  #phase: Phase = 'open'
+  #found: Found | undefined
+  #record: SessionRecord
+  #mustRead = false
+  #mustBeStored = false
+  #writing: Promise<void> | undefined
+  #endSignal: EndSignal | undefined
   #token: string | undefined
   #key: Key | undefined
-  /** Made when first needed, like the flash values: most requests read a string or two and change nothing. */
-  #slots: Map<string, Slot> | undefined
-  /** What this request leaves for the next one. */
-  #flash: Map<string, unknown> | undefined
-  /** What an earlier request left for this one: shown to its end, whatever is committed meanwhile. */
-  #received: SessionRecord['flash']
-  /** The same, until a commit has dropped it from the record. */
-  #undropped: SessionRecord['flash'] | undefined
+  /** Made when first needed, like what follows: most requests read a string or two and change nothing. */
+  #slots: Slots | undefined
+  #flash: Flash | undefined
   #terms: Partial<Terms> | undefined
 
-  constructor(
-    record: SessionRecord,
-    codec: Codec,
-    host: SessionHost,
-    stored?: { readonly token?: string | undefined; readonly key: Key; readonly found: Found | undefined },
-  ) {
-    this.record = record
+  /** `stored` is absent if the session has no record yet. */
+  constructor(record: SessionRecord, codec: Codec, host: SessionHost, stored?: Stored) {
+    this.#record = record
     this.codec = codec
     this.host = host
-    this.found = stored?.found
+    this.#found = stored?.found
     this.#token = stored?.token
     this.#key = stored?.key
-    this.#received = record.flash
-    this.#undropped = host.keepsUnreadFlash ? undefined : record.flash
+    if (record.flash.size > 0) this.#flash = this.#newFlash(record.flash)
+  }
+
+  get phase(): Phase {
+    return this.#phase
+  }
+
+  get isOpen(): boolean {
+    return this.#phase === 'open'
+  }
+
+  /** What the store holds, as far as this request knows; `undefined` for a session that was never saved. */
+  get found(): Found | undefined {
+    return this.#found
+  }
+
+  get record(): SessionRecord {
+    return this.#record
+  }
+
+  /** Whether the outcome of a write is unknown, so that the next one must read first. */
+  get mustRead(): boolean {
+    return this.#mustRead
+  }
+
+  /** Whether a record is made even if there is no data. */
+  get mustBeStored(): boolean {
+    return this.#mustBeStored
+  }
+
+  /** The write under way that carries this request's changes or makes the record. Never rejects. */
+  get writing(): Promise<void> | undefined {
+    return this.#writing
+  }
+
+  /** The signal of the session's end, once somebody has asked for it. */
+  get endSignal(): EndSignal | undefined {
+    return this.#endSignal
+  }
+
+  /** `open → destroyed` */
+  end(): void {
+    if (this.#phase === 'open') this.#phase = 'destroyed'
+  }
+
+  /** `destroyed → open`: the session may live on, because the store has failed. */
+  reopen(): void {
+    if (this.#phase === 'destroyed') this.#phase = 'open'
+  }
+
+  /** `open → replaced` */
+  replaced(): void {
+    if (this.#phase === 'open') this.#phase = 'replaced'
+  }
+
+  /** The next commit makes a record, even if there is no data. */
+  demandRecord(): void {
+    this.#mustBeStored = true
+  }
+
+  /** A write has failed and may or may not be stored. */
+  outcomeUnknown(): void {
+    this.#mustRead = true
+  }
+
+  /**
+   * Runs a write that carries this request's changes. Its other writes wait: a change that two of them carried would be
+   * made twice, and the second time undo what came in between.
+   */
+  alone<Outcome>(write: () => Promise<Outcome>): Promise<Outcome> {
+    const written = write()
+    const done = (): void => {
+      this.#writing = undefined
+    }
+    this.#writing = written.then(done, done)
+    return written
+  }
+
+  /** The signal of the session's end: made when it is first asked for, and aborted already if the session has ended. */
+  demandEndSignal(): EndSignal {
+    this.#endSignal ??= new EndSignal()
+    if (this.#phase !== 'open') this.#endSignal.end()
+    return this.#endSignal
   }
 
   /** The secret for the cookie: made when it is first needed. */
@@ -94,13 +175,13 @@ export class WorkingCopy {
   }
 
   read(name: string): unknown {
-    if (this.phase === 'destroyed') return undefined
+    if (this.#phase === 'destroyed') return undefined
     const slot = this.#slots?.get(name)
     if (slot) return slot.value
-    const entry = this.record.entries.get(name)
+    const entry = this.#record.entries.get(name)
     if (!entry) return undefined
     const value = entry.read(this.codec)
-    if (typeof value === 'object' && value !== null) this.#remember(name, { value, base: entry })
+    if (typeof value === 'object' && value !== null) this.#slotsHere().put(name, value, entry)
     return value
   }
 
@@ -109,71 +190,46 @@ export class WorkingCopy {
     this.#assertOpen(name)
     const slot = this.#slots?.get(name)
     if (slot) slot.value = value
-    else this.#remember(name, { value, base: this.record.entries.get(name) })
+    else this.#slotsHere().put(name, value, this.#record.entries.get(name))
   }
 
-  #remember(name: string, slot: Slot): void {
-    this.#slots ??= new Map()
-    this.#slots.set(name, slot)
+  #slotsHere(): Slots {
+    return (this.#slots ??= new Slots(this.codec))
   }
 
   has(name: string): boolean {
-    if (this.phase === 'destroyed') return false
+    if (this.#phase === 'destroyed') return false
     const slot = this.#slots?.get(name)
-    return slot ? slot.value !== undefined : this.record.entries.has(name)
+    return slot ? slot.value !== undefined : this.#record.entries.has(name)
   }
 
   names(): string[] {
-    if (this.phase === 'destroyed') return []
-    const names = [...this.record.entries.keys()].filter((name) => this.has(name))
-    for (const [name, slot] of this.#slots ?? []) {
-      if (slot.value !== undefined && !this.record.entries.has(name)) names.push(name)
-    }
-    return names
+    if (this.#phase === 'destroyed') return []
+    const { entries } = this.#record
+    return [...[...entries.keys()].filter((name) => this.has(name)), ...(this.#slots?.addedTo(entries) ?? [])]
   }
 
-  remember({ idleTimeout, absoluteTimeout }: RememberOptions): void {
+  /** The timeouts are checked already, as are the arguments of `identify` and `flash`: see arguments.ts. */
+  remember(timeouts: Partial<Timeouts>): void {
     this.#assertOpen('remember')
-    for (const [name, length] of Object.entries({ idleTimeout, absoluteTimeout })) {
-      if (length === undefined || isTimeout(length)) continue
-      throw new SessionError(
-        'ERR_SESSION_OPTION',
-        `session.remember: ${name} must be a number of milliseconds above 0, and at most ${MAX_TIMEOUT} (a hundred years).`,
-      )
-    }
-    this.#terms = {
-      ...this.#terms,
-      persistent: true,
-      ...(idleTimeout !== undefined && { idleTimeout }),
-      ...(absoluteTimeout !== undefined && { absoluteTimeout }),
-    }
+    this.#terms = { ...this.#terms, persistent: true, ...timeouts }
   }
 
   identify(subject: string, label?: string): void {
     this.#assertOpen('identify')
-    for (const [name, text] of Object.entries({ subject, label: label ?? 'none' })) {
-      if (typeof text === 'string' && text !== '') continue
-      throw new SessionError('ERR_SESSION_OPTION', `session.identify: the ${name} must be a string that is not empty.`)
-    }
     this.#terms = { ...this.#terms, subject, label }
   }
 
   flash(key: string, ...values: [] | [value: unknown]): unknown {
-    if (typeof key !== 'string') throw new SessionError('ERR_SESSION_VALUE', 'session.flash: the key must be a string.')
-    if (values.length === 0) return this.#readFlash(key)
+    if (values.length === 0) return this.#phase === 'destroyed' ? undefined : this.#flash?.read(key, this.#record.flash)
     this.#assertOpen('flash')
-    this.#flash ??= new Map()
-    this.#flash.set(key, values[0])
+    this.#flash ??= this.#newFlash(NONE)
+    this.#flash.leave(key, values[0])
     return undefined
   }
 
-  #readFlash(key: string): unknown {
-    const entry = this.phase === 'destroyed' ? undefined : this.#received.get(key)
-    // Not once more after a commit has dropped it: the same may have been left anew since.
-    if (entry && this.host.keepsUnreadFlash && this.record.flash.get(key)?.text === entry.text) {
-      this.#undropped = new Map(this.#undropped).set(key, entry)
-    }
-    return entry?.read(this.codec)
+  #newFlash(received: SessionRecord['flash']): Flash {
+    return new Flash(received, this.codec, this.host.keepsUnreadFlash === true)
   }
 
   /**
@@ -181,62 +237,27 @@ export class WorkingCopy {
    * Throws `ERR_SESSION_VALUE` if a value has no text.
    */
   changes({ andFlashSeen = true }: { andFlashSeen?: boolean } = {}): Changes | undefined {
-    const entries = this.#slots && this.#changedEntries(this.#slots)
-    const flash = this.#flash && this.#flash.size > 0 ? this.#flash : undefined
-    const flashSeen = andFlashSeen && this.#undropped && this.#undropped.size > 0 ? this.#undropped : undefined
-    if (!entries && !flash && !flashSeen && !this.#terms && !this.mustCreate) return undefined
-    return {
-      entries: entries ?? NONE,
-      ...(flash && { flash: this.#encoded(flash) }),
-      ...(flashSeen && { flashSeen }),
-      ...(this.#terms && { terms: this.#terms }),
-    }
-  }
-
-  #changedEntries(slots: Map<string, Slot>): Changes['entries'] | undefined {
-    let entries: Map<string, Entry | undefined> | undefined
-    for (const [name, slot] of slots) {
-      const change = this.#changeOf(name, slot)
-      if (!change) continue
-      entries ??= new Map()
-      entries.set(name, change.entry)
-    }
-    return entries
-  }
-
-  #changeOf(name: string, { value, base }: Slot): { entry: Entry | undefined } | undefined {
-    if (value === undefined) return base && { entry: undefined }
-    if (base?.isUntouched(value)) return undefined
-    const text = this.codec.encode(value, name)
-    return text === base?.text ? undefined : { entry: new Entry(text, typeof value === 'object' ? undefined : value) }
+    const entries = this.#slots?.changes()
+    const flash = this.#flash?.changes(andFlashSeen)
+    if (!entries && !flash && !this.#terms && !this.#mustBeStored) return undefined
+    return { entries: entries ?? NONE, ...flash, ...(this.#terms && { terms: this.#terms }) }
   }
 
   /** The store now holds `record`, these changes included. What was changed since they were taken is still to come. */
   committed(found: Found, record: SessionRecord, changes?: Changes): void {
-    this.found = found
-    this.record = record
-    this.mustRead = false
-    this.mustCreate = false
+    this.#found = found
+    this.#record = record
+    this.#mustRead = false
+    this.#mustBeStored = false
     if (!changes) return
-    for (const [name, entry] of changes.entries) {
-      const slot = this.#slots?.get(name)
-      if (!slot) continue
-      if (!entry && slot.value === undefined) this.#slots?.delete(name)
-      else slot.base = entry
-    }
-    for (const [key, { text }] of changes.flash ?? []) {
-      if (this.codec.encode(this.#flash?.get(key), key) === text) this.#flash?.delete(key)
-    }
-    if (changes.flashSeen === this.#undropped) this.#undropped = undefined
-    if (changes.terms === this.#terms) this.#terms = undefined
+    this.#slots?.committed(changes.entries)
+    this.#flash?.committed(changes)
+    if (changes.terms) this.#terms = termsLeft(this.#terms, changes.terms)
   }
 
   /** These names were changed in the record: they are read anew, unless this request has changed them again since. */
   refresh(names: Iterable<string>): void {
-    for (const name of names) {
-      const slot = this.#slots?.get(name)
-      if (slot && !this.#changeOf(name, slot)) this.#slots?.delete(name)
-    }
+    this.#slots?.refresh(names)
   }
 
   /**
@@ -244,13 +265,10 @@ export class WorkingCopy {
    * the names that matter, as for `handOver`.
    */
   catchUp(found: Found, record: SessionRecord, keep: RegenerateOptions['keep']): void {
-    this.found = found
-    this.record = record
-    for (const [name, slot] of this.#slots ?? []) {
-      if (Array.isArray(keep) && !keep.includes(name)) continue
-      const isSame = record.entries.get(name)?.text === slot.base?.text
-      if (!isSame && !this.#changeOf(name, slot)) this.#slots?.delete(name)
-    }
+    this.#found = found
+    this.#record = record
+    const outdated = this.#slots?.outdatedBy(record.entries) ?? []
+    this.refresh(Array.isArray(keep) ? outdated.filter((name) => keep.includes(name)) : outdated)
   }
 
   /** Drops what this request did. `stored`: what is in the store now, if anything is. */
@@ -258,15 +276,13 @@ export class WorkingCopy {
     this.#slots = undefined
     this.#flash = undefined
     this.#terms = undefined
-    if (!stored) return
-    this.committed(stored.found, stored.record)
-    this.#received = stored.record.flash
-    this.#undropped = this.host.keepsUnreadFlash ? undefined : stored.record.flash
+    if (stored) this.committed(stored.found, stored.record)
+    if (this.#record.flash.size > 0) this.#flash = this.#newFlash(this.#record.flash)
   }
 
   /** What is agreed about this session now, for one that carries it on. */
   get terms(): Terms {
-    const { createdAt: _createdAt, entries: _entries, flash: _flash, ...terms } = this.record
+    const { createdAt: _createdAt, entries: _entries, flash: _flash, ...terms } = this.#record
     return { ...terms, ...this.#terms }
   }
 
@@ -279,20 +295,15 @@ export class WorkingCopy {
         : []
     for (const name of names) next.write(name, this.read(name))
     if (keep !== true) return
-    const flashSeen = this.#undropped
-    const { createdAt, flash } = merge(this.record, { entries: new Map(), ...(flashSeen && { flashSeen }) })
-    next.record = { ...next.record, createdAt, flash }
-    next.#received = this.#received
-    if (this.#flash) next.#flash = new Map(this.#flash)
-  }
-
-  #encoded(flash: Map<string, unknown>): Map<string, Entry> {
-    return new Map([...flash].map(([key, value]) => [key, new Entry(this.codec.encode(value, `flash.${key}`))]))
+    const { flashSeen } = this.#flash?.changes(true) ?? {}
+    const { createdAt, flash } = merge(this.#record, { entries: NONE, ...(flashSeen && { flashSeen }) })
+    next.#record = { ...next.#record, createdAt, flash }
+    next.#flash = this.#flash?.handedOver()
   }
 
   #assertOpen(name: string): void {
-    if (this.phase !== 'open') {
-      const how = this.phase === 'destroyed' ? 'destroyed' : 'regenerated'
+    if (this.#phase !== 'open') {
+      const how = this.#phase === 'destroyed' ? 'destroyed' : 'regenerated'
       throw new SessionError(
         'ERR_SESSION_ENDED',
         `session.${name} cannot be set: this session was ${how}. Take the current one from getSession() or ctx.session.`,
@@ -308,4 +319,12 @@ const WHY_SEALED = {
     'the session was already saved for this request. Use `await session.update(…)`, or set it before the response begins.',
   ERR_SESSION_HEADERS_SENT:
     'a new session needs its cookie, and the headers have left. Set it, and `await session.save()`, before the response begins.',
+}
+
+/** What is left of the terms when the others have been stored; `undefined` if nothing. */
+function termsLeft(terms: Partial<Terms> | undefined, stored: Partial<Terms>): Partial<Terms> | undefined {
+  const left = Object.entries(terms ?? {}).filter(
+    ([name, value]) => !(name in stored) || stored[name as keyof Terms] !== value,
+  )
+  return left.length > 0 ? (Object.fromEntries(left) as Partial<Terms>) : undefined
 }

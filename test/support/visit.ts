@@ -87,7 +87,7 @@ export function visits(options: Partial<LifecycleOptions> & { store?: Store; sou
     },
     async stored(data) {
       const visit = made.stranger()
-      visit.copy.mustCreate = true
+      visit.copy.demandRecord()
       Object.assign(visit.session, data)
       await visit.end()
       return visit.copy.key

@@ -1,0 +1,79 @@
+import type { Codec } from '../record/codec.ts'
+import { Entry } from '../record/entry.ts'
+import type { Changes, SessionRecord } from '../record/record.ts'
+
+type Entries = SessionRecord['entries']
+
+/** What a request has of one name: its private value, and the entry that this value is compared with. */
+interface Slot {
+  value: unknown
+  base: Entry | undefined
+}
+
+/** The names that one request has set, deleted or read as objects. */
+export class Slots {
+  readonly #codec: Codec
+  readonly #slots = new Map<string, Slot>()
+
+  constructor(codec: Codec) {
+    this.#codec = codec
+  }
+
+  get(name: string): Slot | undefined {
+    return this.#slots.get(name)
+  }
+
+  /** `base`: the record's entry of this name. */
+  put(name: string, value: unknown, base: Entry | undefined): void {
+    this.#slots.set(name, { value, base })
+  }
+
+  /** The names that these entries do not have and this request has given a value. */
+  addedTo(entries: Entries): string[] {
+    const names: string[] = []
+    for (const [name, { value }] of this.#slots) if (value !== undefined && !entries.has(name)) names.push(name)
+    return names
+  }
+
+  /** What differs from the entries; `undefined` if nothing. Throws `ERR_SESSION_VALUE`. */
+  changes(): Changes['entries'] | undefined {
+    let entries: Map<string, Entry | undefined> | undefined
+    for (const [name, slot] of this.#slots) {
+      const change = this.#changeOf(name, slot)
+      if (!change) continue
+      entries ??= new Map()
+      entries.set(name, change.entry)
+    }
+    return entries
+  }
+
+  #changeOf(name: string, { value, base }: Slot): { entry: Entry | undefined } | undefined {
+    if (value === undefined) return base && { entry: undefined }
+    if (base?.isUntouched(value)) return undefined
+    const text = this.#codec.encode(value, name)
+    return text === base?.text ? undefined : { entry: new Entry(text, typeof value === 'object' ? undefined : value) }
+  }
+
+  /** These changes are stored. What was changed since they were taken is still to come. */
+  committed(entries: Changes['entries']): void {
+    for (const [name, entry] of entries) {
+      const slot = this.#slots.get(name)
+      if (!slot) continue
+      if (!entry && slot.value === undefined) this.#slots.delete(name)
+      else slot.base = entry
+    }
+  }
+
+  /** Others have changed these names: they are read anew, unless this request has changed them too. */
+  refresh(names: Iterable<string>): void {
+    for (const name of names) {
+      const slot = this.#slots.get(name)
+      if (slot && !this.#changeOf(name, slot)) this.#slots.delete(name)
+    }
+  }
+
+  /** The names whose entry is another one by now. */
+  outdatedBy(entries: Entries): string[] {
+    return [...this.#slots].flatMap(([name, { base }]) => (entries.get(name)?.text === base?.text ? [] : [name]))
+  }
+}
