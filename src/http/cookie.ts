@@ -1,4 +1,6 @@
+import type { IncomingMessage } from 'node:http'
 import { LRUCache } from 'lru-cache'
+import { mayWithholdCookie } from './cross-site.ts'
 import type { Diagnostics } from '../diagnostics.ts'
 import { isToken, keyOf } from '../session/token.ts'
 import type { Keyring } from './keyring.ts'
@@ -80,6 +82,11 @@ export class SessionCookie {
   /** Whether the header has a cookie of this name, ours or not. */
   isIn(header: string | undefined): boolean {
     return header !== undefined && this.#nextValue(header, 0) !== undefined
+  }
+
+  /** Whether the browser may have a cookie of this name that it has not sent with this request. */
+  mayBeWithheld(request: IncomingMessage): boolean {
+    return mayWithholdCookie(this.#options.sameSite, request) && !this.isIn(request.headers.cookie)
   }
 
   /** The first few cookies of this name that we signed, in the browser's order. */

@@ -5,6 +5,7 @@ import type { Verified } from './cookie.ts'
 import { SessionError, gone, headersSent } from '../errors.ts'
 import type { CommitOutcome } from '../session/lifecycle.ts'
 import type { SessionRecord } from '../record/record.ts'
+import { PassingHost } from './passing.ts'
 import { SessionResponse } from './response.ts'
 import type { Holder } from './context.ts'
 import { statusOf } from './koa.ts'
@@ -79,7 +80,8 @@ export class RequestSession implements Holder, SessionHost {
   }
 
   #new(): WorkingCopy {
-    return this.#services.lifecycle.create(this)
+    const { lifecycle, cookie, diagnostics } = this.#services
+    return lifecycle.create(cookie.mayBeWithheld(this.#ctx.req) ? new PassingHost(this, diagnostics) : this)
   }
 
   /** `ctx.session = …`: null ends the session, an object becomes its data. */
@@ -135,6 +137,10 @@ export class RequestSession implements Holder, SessionHost {
   }
 
   #commit(copy: WorkingCopy): Awaitable<CommitOutcome> {
+    if (copy.host instanceof PassingHost) {
+      copy.host.drop(copy)
+      return 'unchanged'
+    }
     const { hasHeadLeft } = this.#response
     if ((this.#failure || (hasHeadLeft && !copy.found)) && copy.isOpen && copy.changes()) {
       // The store could not say who this is: a new session would take the place of the visitor's own.

@@ -1,0 +1,57 @@
+import type { Diagnostics } from '../diagnostics.ts'
+import { sessionOf } from '../session/object.ts'
+import type { RegenerateOptions, Session } from '../session/types.ts'
+import type { SessionHost, WorkingCopy } from '../session/working-copy.ts'
+
+/**
+ * The host of a session that must not reach the browser, because its cookie could take the place of the visitor's own.
+ * The session is empty and new. Handlers read and write it as they like, and nothing of it is stored. Only
+ * `regenerate()` makes a session of it that has a record and a cookie: this is how a handler says that a visitor has
+ * signed in with this very request.
+ */
+export class PassingHost implements SessionHost {
+  readonly owner: object
+  readonly #request: SessionHost
+  readonly #diagnostics: Diagnostics
+
+  /** `request`: the host of the session that `regenerate` makes. */
+  constructor(request: SessionHost & { readonly owner: object }, diagnostics: Diagnostics) {
+    this.owner = request.owner
+    this.#request = request
+    this.#diagnostics = diagnostics
+  }
+
+  /** Stores nothing, and reports that something was to be stored. */
+  async save(copy: WorkingCopy): Promise<void> {
+    this.drop(copy)
+  }
+
+  async reload(copy: WorkingCopy): Promise<void> {
+    copy.reset()
+  }
+
+  async update<Result>(copy: WorkingCopy, change: (session: Session) => Result): Promise<Result> {
+    return change(sessionOf(copy))
+  }
+
+  regenerate(copy: WorkingCopy, options: RegenerateOptions): Promise<void> {
+    return this.#request.regenerate(copy, options)
+  }
+
+  destroy(copy: WorkingCopy): Promise<void> {
+    return this.#request.destroy(copy)
+  }
+
+  signalOf(copy: WorkingCopy): AbortSignal {
+    return this.#request.signalOf(copy)
+  }
+
+  sealedBy(copy: WorkingCopy): ReturnType<SessionHost['sealedBy']> {
+    return this.#request.sealedBy(copy)
+  }
+
+  /** What happens at the end of the request to all that was written. */
+  drop(copy: WorkingCopy): void {
+    if (copy.phase === 'open' && copy.changes()) this.#diagnostics.report('error', { reason: 'not kept' })
+  }
+}
