@@ -1,8 +1,10 @@
 import { statSync, utimesSync } from 'node:fs'
 import { readdir, rmdir, unlink } from 'node:fs/promises'
 import type { SubjectIndex } from '../../store.ts'
-import type { Instant, Key, SubjectName } from '../../units.ts'
-import { codeOf, isKey, makeDirectory, makeRoot, removeFile, subjectsOf, writeFile } from './layout.ts'
+import { isKey, type Instant, type Key, type SubjectName } from '../../units.ts'
+import { codeOf, makeDirectory, removeFile, writeFile } from './disk.ts'
+import { subjectsOf } from './layout.ts'
+import { makeRoot } from './root.ts'
 
 /**
  * A note is an empty file `subjects/<subject>/<key>` whose time is the instant at which the session can no longer live.

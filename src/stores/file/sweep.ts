@@ -1,17 +1,19 @@
-import { readdirSync, statSync } from 'node:fs'
-import { readdir, rename, rm } from 'node:fs/promises'
+import { lstatSync, readdirSync } from 'node:fs'
+import { readdir, rename, rmdir, unlink } from 'node:fs/promises'
 import { performance } from 'node:perf_hooks'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { Key, Milliseconds } from '../../units.ts'
+import { isKey, type Key, type Milliseconds } from '../../units.ts'
+import { codeOf, makeDirectory } from './disk.ts'
 import {
-  codeOf,
   contentName,
   deadName,
-  isContentName,
+  isContent,
   isDead,
-  isKey,
+  isNonce,
+  isOver,
+  isOwnFile,
   isShard,
-  makeDirectory,
+  keyOfDirectory,
   newNonce,
   onlyPointer,
   tmpOf,
@@ -22,82 +24,122 @@ import { pruneSubjects } from './subjects.ts'
 // Requests wait for this long at most; one look at a session takes some 15 µs, its removal some 100.
 const LONGEST_STEP: Milliseconds = 1
 
+/** One walk through the sessions of a store. */
+export interface Walk {
+  readonly root: string
+  /** Is told why a directory could not be dealt with. The walk goes on with the next one. */
+  readonly skip: (error: unknown) => void
+}
+
 /**
- * Removes expired sessions, and what processes that died have left, once it is older than `grace`.
- * Resolves to the number of sessions. What it does not understand, it leaves.
+ * Removes expired sessions, and what processes that died have left, once that is older than `grace`. Resolves to the
+ * number of sessions. Touches only what bears a name that the store gives, and is no symbolic link.
  */
-export async function prune(root: string, grace: Milliseconds, signal: AbortSignal): Promise<number> {
+export async function prune(walk: Walk, grace: Milliseconds, signal: AbortSignal): Promise<number> {
+  const { root } = walk
+  const pauseWhenDue = pauses()
   let removed = 0
-  const rest = steps()
-  for await (const directory of sessionDirectories(root, rest)) {
+  for await (const directory of sessionDirectories(walk, pauseWhenDue)) {
     if (signal.aborted) return removed
-    if (await pruneSession(root, directory, grace)) removed++
-    await rest()
+    await orSkip(walk, async () => {
+      if (await pruneSession(root, directory, grace)) removed++
+    })
+    await pauseWhenDue()
   }
   for (const leftovers of [tmpOf(root), trashOf(root)]) {
-    for (const name of await list(leftovers)) {
+    for (const name of await directoriesIn(walk, leftovers)) {
       if (signal.aborted) return removed
-      if (isOlder(`${leftovers}/${name}`, grace)) await removeAll(`${leftovers}/${name}`)
-      await rest()
+      const directory = `${leftovers}/${name}`
+      if (isNonce(name)) await orSkip(walk, () => pruneLeftover(directory, grace))
+      await pauseWhenDue()
     }
   }
-  await pruneSubjects(root, rest, signal)
+  await orSkip(walk, () => pruneSubjects(root, pauseWhenDue, signal))
   return removed
 }
 
 /** The keys of all sessions that have not expired. */
-export async function* liveKeys(root: string): AsyncGenerator<Key> {
-  const rest = steps()
-  for await (const directory of sessionDirectories(root, rest)) {
-    const names = namesIn(directory)
-    const pointer = isDead(names) ? undefined : onlyPointer(names)
-    if (pointer !== undefined && pointer.expiresAt > Date.now()) yield directory.slice(-64)
-    await rest()
+export async function* liveKeys(walk: Walk): AsyncGenerator<Key> {
+  const pauseWhenDue = pauses()
+  for await (const directory of sessionDirectories(walk, pauseWhenDue)) {
+    let isLive = false
+    await orSkip(walk, async () => {
+      const names = filesIn(directory)
+      const pointer = isDead(names) ? undefined : onlyPointer(names)
+      isLive = pointer !== undefined && !isOver(pointer)
+    })
+    if (isLive) yield keyOfDirectory(directory)
+    await pauseWhenDue()
   }
 }
 
 /** Shard by shard, so that the longest listing stays short however many sessions there are. */
-async function* sessionDirectories(root: string, rest: () => Promise<void>): AsyncGenerator<string> {
-  for (const shard of await list(root)) {
+async function* sessionDirectories(walk: Walk, pauseWhenDue: () => Promise<void>): AsyncGenerator<string> {
+  const { root } = walk
+  for (const shard of await subdirectories(root)) {
     if (!isShard(shard)) continue
-    for (const name of await list(`${root}/${shard}`)) if (isKey(name)) yield `${root}/${shard}/${name}`
-    await rest()
+    for (const name of await directoriesIn(walk, `${root}/${shard}`)) if (isKey(name)) yield `${root}/${shard}/${name}`
+    await pauseWhenDue()
   }
 }
 
 /*
- * Looking is synchronous, being cheap. Changing is not: where a file system keeps a journal, who changes many files
- * waits for the disk now and then (40 ms were measured), and requests must not wait with them.
+ * Looking is synchronous, being cheap. Changing is not: on a file system with a journal, a process that changes many
+ * files waits for the disk now and then (40 ms were measured), and requests must not wait with it.
  */
 
-/** Whether the session was expired, and by this call removed. */
+/** Whether the session was expired, and removed by this call. */
 async function pruneSession(root: string, directory: string, grace: Milliseconds): Promise<boolean> {
-  const names = namesIn(directory)
+  const names = filesIn(directory)
   if (isDead(names)) {
-    // Whoever deletes it takes it away in the next instant, unless that process has died.
-    if (isOlder(directory, grace)) await throwAway(root, directory)
+    // The process that deletes it takes it away in the next instant, unless that process has died.
+    if (!isOlder(directory, grace)) return false
+    if (!(await throwAway(root, directory))) await empty(directory, names)
     return false
   }
   const pointer = onlyPointer(names)
-  if (pointer === undefined) return false
-  if (pointer.expiresAt <= Date.now()) {
+  if (pointer === undefined) {
+    if (names.length === 0 && isOlder(directory, grace)) await ignoringRaces(rmdir(directory))
+    return false
+  }
+  if (isOver(pointer)) {
     // By its name, so that it stays if somebody who began while it lived was faster.
     if (!(await renameFrom(`${directory}/${pointer.name}`, `${directory}/${deadName(pointer.nonce)}`))) return false
-    await throwAway(root, directory)
+    // What cannot be moved is left as dead, for a later prune to remove after the grace.
+    if (!(await throwAway(root, directory))) await ignoringRaces(unlink(`${directory}/${contentName(pointer.nonce)}`))
     return true
   }
   for (const name of names) {
-    if (isContentName(name) && name !== contentName(pointer.nonce) && isOlder(`${directory}/${name}`, grace)) {
-      await removeAll(`${directory}/${name}`)
-    }
+    const isLeftover = isContent(name) && name !== contentName(pointer.nonce)
+    if (isLeftover && isOlder(`${directory}/${name}`, grace)) await ignoringRaces(unlink(`${directory}/${name}`))
   }
   return false
 }
 
-async function throwAway(root: string, directory: string): Promise<void> {
+/** What a process left in the middle of making or removing a session. */
+async function pruneLeftover(directory: string, grace: Milliseconds): Promise<void> {
+  if (isOlder(directory, grace)) await empty(directory, filesIn(directory))
+}
+
+/** Moves a session's directory away and removes it; `false` if it cannot be moved (see `removing.ts`). */
+async function throwAway(root: string, directory: string): Promise<boolean> {
   const away = `${trashOf(root)}/${newNonce()}`
   makeDirectory(trashOf(root))
-  if (await renameFrom(directory, away)) await removeAll(away)
+  try {
+    if (await renameFrom(directory, away)) await empty(away, filesIn(away))
+    return true
+  } catch (error) {
+    if (codeOf(error) === 'EXDEV') return false
+    throw error
+  }
+}
+
+/** Removes a directory and those of its files that are the store's. Others stay, and the directory with them. */
+async function empty(directory: string, names: readonly string[]): Promise<void> {
+  // The dead pointer goes last: while it is there, nothing else in the directory counts.
+  const ours = names.filter(isOwnFile).toSorted((one, other) => Number(isDead([one])) - Number(isDead([other])))
+  for (const name of ours) await ignoringRaces(unlink(`${directory}/${name}`))
+  await ignoringRaces(rmdir(directory))
 }
 
 async function renameFrom(from: string, to: string): Promise<boolean> {
@@ -110,16 +152,13 @@ async function renameFrom(from: string, to: string): Promise<boolean> {
   }
 }
 
-async function removeAll(path: string): Promise<void> {
-  await rm(path, { recursive: true, force: true })
-}
-
 function isOlder(path: string, age: Milliseconds): boolean {
-  const stat = statSync(path, { throwIfNoEntry: false })
+  const stat = lstatSync(path, { throwIfNoEntry: false })
   return stat !== undefined && stat.mtimeMs + age <= Date.now()
 }
 
-function namesIn(directory: string): string[] {
+/** The names in a session's directory; none if it is not there any more. */
+function filesIn(directory: string): string[] {
   try {
     return readdirSync(directory)
   } catch (error) {
@@ -128,17 +167,42 @@ function namesIn(directory: string): string[] {
   }
 }
 
-async function list(directory: string): Promise<string[]> {
+async function directoriesIn(walk: Walk, directory: string): Promise<string[]> {
+  let names: string[] = []
+  await orSkip(walk, async () => void (names = await subdirectories(directory)))
+  return names
+}
+
+/** The directories in a directory, without those that a symbolic link leads to; none if it is not there. */
+async function subdirectories(directory: string): Promise<string[]> {
   try {
-    return await readdir(directory)
+    const entries = await readdir(directory, { withFileTypes: true })
+    return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name)
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return []
     throw error
   }
 }
 
+async function orSkip({ skip }: Walk, step: () => Promise<void>): Promise<void> {
+  try {
+    await step()
+  } catch (error) {
+    skip(error)
+  }
+}
+
+/** Another process may have been faster, or may have put something new there meanwhile. */
+async function ignoringRaces(work: Promise<void>): Promise<void> {
+  try {
+    await work
+  } catch (error) {
+    if (!['ENOENT', 'ENOTEMPTY', 'EEXIST', 'ENOTDIR'].includes(codeOf(error) ?? '')) throw error
+  }
+}
+
 /** What to await between two pieces of work: lets others have their turn once the time of a step is used up. */
-function steps(): () => Promise<void> {
+function pauses(): () => Promise<void> {
   let since = performance.now()
   return async () => {
     if (performance.now() - since < LONGEST_STEP) return
