@@ -1,11 +1,11 @@
-import { SessionError } from '../errors.ts'
+import { Checks } from '../checks.ts'
 import type { Deleted, Found, Saved, Store } from '../store.ts'
 import type { Instant, Key, Milliseconds } from '../units.ts'
 import { firstVersion } from './envelope.ts'
 import { ask, type Until } from './express/ask.ts'
 import { formatSession, parseSession } from './express/session.ts'
 import { sharedOf } from './express/shared.ts'
-import { refuseUnknown } from './prune-timer.ts'
+import { checkedDeadline } from './store-options.ts'
 
 /** What is needed of a store for express-session. One of any package for express-session has these methods. */
 export interface ExpressSessionStore {
@@ -29,8 +29,7 @@ export interface ExpressStoreOptions {
   readonly deadline?: Milliseconds
 }
 
-const DEFAULT_DEADLINE: Milliseconds = 2000
-const LONGEST: Milliseconds = 2 ** 31 - 1
+const checks = new Checks('fromExpressStore')
 
 /**
  * Sessions in a store that was written for express-session, such as connect-pg-simple or connect-mongo.
@@ -51,11 +50,9 @@ const LONGEST: Milliseconds = 2 ** 31 - 1
  * Round trips: load 1, save 2, touch 2, delete 2. The store stays the application's: `close` is not offered.
  */
 export function fromExpressStore(store: ExpressSessionStore, options: ExpressStoreOptions = {}): OneProcessStore {
-  const { deadline = DEFAULT_DEADLINE, ...unknown } = options
-  refuseUnknown('fromExpressStore', unknown)
-  if (typeof deadline !== 'number' || !(deadline >= 1 && deadline <= LONGEST)) {
-    throw wrong('deadline must be a number of milliseconds, from 1 up')
-  }
+  checks.object('its second argument', options)
+  checks.names(options, ['deadline'])
+  const deadline = checkedDeadline(checks, options.deadline)
   refuseStranger(store)
   const { shared, isNew } = sharedOf(store)
   if (isNew) warn()
@@ -163,10 +160,10 @@ function refuseStranger(store: ExpressSessionStore): void {
   const shape = store as Partial<ExpressSessionStore> | null | undefined
   if (['get', 'set', 'destroy'].every((name) => typeof shape?.[name as keyof ExpressSessionStore] === 'function'))
     return
-  throw wrong(
+  throw checks.refusal(
     typeof store === 'function'
-      ? 'this is a class or a function; give it a store that is made of it, such as new RedisStore({ client })'
-      : 'give it a store for express-session, with the methods get, set and destroy',
+      ? 'this is a class or a function; give it a store that is made of it, such as new RedisStore({ client }).'
+      : 'give it a store for express-session, with the methods get, set and destroy.',
   )
 }
 
@@ -176,8 +173,4 @@ function warn(): void {
       'process only. With several processes, changes are lost and destroyed sessions can come back; take redisStore',
     { code: 'SESSION_STORE_ONE_PROCESS' },
   )
-}
-
-function wrong(rule: string): SessionError {
-  return new SessionError('ERR_SESSION_OPTION', `fromExpressStore: ${rule}`)
 }

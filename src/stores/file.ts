@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import { SessionError } from '../errors.ts'
+import { Checks } from '../checks.ts'
 import type { Store, SubjectIndex } from '../store.ts'
 import { settle, type Awaitable, type Milliseconds } from '../units.ts'
 import { isCurrent, load } from './file/reading.ts'
@@ -8,7 +8,7 @@ import { inspectRoot, located } from './file/root.ts'
 import { fileSubjects } from './file/subjects.ts'
 import { Sweeper } from './file/sweeper.ts'
 import { save, touch } from './file/writing.ts'
-import { pruneRegularly, refuseUnknown } from './prune-timer.ts'
+import { checkedInterval, pruneRegularly } from './prune-timer.ts'
 
 /** How `fileStore` behaves. */
 export interface FileStoreOptions {
@@ -37,6 +37,8 @@ export interface FileStoreOptions {
 }
 
 const MINUTE: Milliseconds = 60_000
+const checks = new Checks('fileStore')
+const OPTIONS: readonly (keyof FileStoreOptions)[] = ['directory', 'durable', 'pruneInterval', 'grace', 'onError']
 
 /**
  * Keeps sessions as files, for the processes of one host: any number of them may share the directory. There is no
@@ -100,20 +102,22 @@ export function fileStore(options: FileStoreOptions): Store {
 }
 
 function checked(options: FileStoreOptions): Required<Omit<FileStoreOptions, 'directory'>> & { root: string } {
-  const {
-    directory,
-    durable = false,
-    pruneInterval = 15 * MINUTE,
-    grace = 60 * MINUTE,
-    onError = warn,
-    ...unknown
-  } = options
-  refuseUnknown('fileStore', unknown)
+  checks.object('its argument', options)
+  checks.names(options, OPTIONS)
+  const { directory, durable = false, pruneInterval, grace = 60 * MINUTE, onError = warn } = options
   if (typeof directory !== 'string' || directory === '')
-    throw new SessionError('ERR_SESSION_OPTION', 'fileStore needs a directory.')
-  if (!(grace >= 0))
-    throw new SessionError('ERR_SESSION_OPTION', `grace must be 0 or more milliseconds, not ${String(grace)}.`)
-  return { root: resolve(directory), durable, pruneInterval, grace, onError }
+    throw checks.wrong('directory', 'must be the path of a directory', directory)
+  checks.oneOf('durable', durable, [true, false])
+  if (typeof grace !== 'number' || !(grace >= 0))
+    throw checks.wrong('grace', 'must be a number of milliseconds, from 0 up', grace)
+  checks.callable('onError', onError)
+  return {
+    root: resolve(directory),
+    durable,
+    pruneInterval: checkedInterval(checks, pruneInterval, 15 * MINUTE),
+    grace,
+    onError,
+  }
 }
 
 function warn(error: unknown): void {

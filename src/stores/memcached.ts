@@ -1,10 +1,11 @@
 import type { Deleted, Found, Saved, Store } from '../store.ts'
 import type { Instant, Key, Milliseconds, Version } from '../units.ts'
 import { firstVersion, formatValue, keptInstant, parseValue } from './envelope.ts'
-import { parseAddress, wrong } from './memcached/address.ts'
+import { checks, parseAddress } from './memcached/address.ts'
 import { loadDriver, makerFromClient } from './memcached/driver.ts'
 import { placement } from './memcached/placement.ts'
 import { Server, type Mark, type Until } from './memcached/server.ts'
+import { checkedDeadline, numberIn } from './store-options.ts'
 import { expiryForServer } from './memcached/expiry.ts'
 
 /** A client of memcache-client 1. */
@@ -24,8 +25,6 @@ export interface MemcachedStoreOptions {
 }
 
 const DEFAULT_PREFIX = 'session:'
-const DEFAULT_DEADLINE: Milliseconds = 2000
-const LONGEST: Milliseconds = 2 ** 31 - 1
 /** The server's limit of 250 bytes, less the 64 of a key. */
 const LONGEST_PREFIX = 186
 
@@ -169,18 +168,13 @@ function settle(
   urlOrClient: string | MemcachedClient,
   options: MemcachedStoreOptions,
 ): { servers: ReadonlyMap<string, Server>; prefix: string } {
-  const { prefix: givenPrefix, deadline: givenDeadline, ...unknown } = options
-  const [stranger] = Object.keys(unknown)
-  if (stranger !== undefined) throw wrong(`there is no option "${stranger}"; known are prefix, deadline`)
+  checks.object('its second argument', options)
+  checks.names(options, ['prefix', 'deadline'])
   const address = typeof urlOrClient === 'string' ? parseAddress(urlOrClient) : undefined
-  const prefix = givenPrefix ?? address?.query.get('prefix') ?? DEFAULT_PREFIX
-  const inUrl = address?.query.get('deadline')
-  const deadline = givenDeadline ?? (inUrl === undefined ? DEFAULT_DEADLINE : inUrl === '' ? NaN : Number(inUrl))
+  const prefix = options.prefix ?? address?.query.get('prefix') ?? DEFAULT_PREFIX
+  const deadline = checkedDeadline(checks, options.deadline ?? numberIn(address?.query, 'deadline'))
   if (typeof prefix !== 'string' || !/^[\x21-\x7e]*$/.test(prefix) || prefix.length > LONGEST_PREFIX) {
-    throw wrong(`prefix must be at most ${LONGEST_PREFIX} printable ASCII characters without blanks`)
-  }
-  if (typeof deadline !== 'number' || !(deadline >= 1 && deadline <= LONGEST)) {
-    throw wrong('deadline must be a number of milliseconds, from 1 up')
+    throw checks.wrong('prefix', `must be at most ${LONGEST_PREFIX} printable ASCII characters without blanks`)
   }
 
   const { names, make } = address

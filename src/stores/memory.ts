@@ -1,7 +1,8 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import { Checks } from '../checks.ts'
 import type { Found, Saved, Store } from '../store.ts'
 import type { Instant, Key, Milliseconds, SubjectName } from '../units.ts'
-import { pruneRegularly, refuseUnknown } from './prune-timer.ts'
+import { checkedInterval, pruneRegularly } from './prune-timer.ts'
 
 /** How `memoryStore` behaves. */
 export interface MemoryStoreOptions {
@@ -11,6 +12,8 @@ export interface MemoryStoreOptions {
 
 // Looking at this many records takes about a millisecond.
 const RECORDS_PER_TURN = 5_000
+const MINUTE: Milliseconds = 60_000
+const checks = new Checks('memoryStore')
 
 /**
  * Keeps records in this process and loses them when it ends. For one process whose visitors may be logged out by a
@@ -19,8 +22,9 @@ const RECORDS_PER_TURN = 5_000
  * Its size has no bound but the sessions that live: a store never ends a live session to make room.
  */
 export function memoryStore(options: MemoryStoreOptions = {}): Store {
-  const { pruneInterval = 60_000, ...unknown } = options
-  refuseUnknown('memoryStore', unknown)
+  checks.object('its argument', options)
+  checks.names(options, ['pruneInterval'])
+  const pruneInterval = checkedInterval(checks, options.pruneInterval, MINUTE)
 
   const records = new Map<Key, Found>()
   // One count for all keys: a version is then never seen twice, not even by a key that is deleted and made anew.

@@ -1,31 +1,26 @@
-import { SessionError } from '../errors.ts'
+import type { Checks } from '../checks.ts'
 import type { Milliseconds } from '../units.ts'
 
 const LONGEST_INTERVAL = 7 * 24 * 60 * 60 * 1000
 const JITTER = 0.2
 
-/** Options that only some other version knows would be ignored in silence; say so instead. */
-export function refuseUnknown(owner: string, unknown: object): void {
-  const names = Object.keys(unknown)
-  if (names.length > 0) throw new SessionError('ERR_SESSION_OPTION', `${owner} has no option ${names.join(', ')}.`)
+/** The interval that was asked for, or the usual one. */
+export function checkedInterval(checks: Checks, interval: unknown, usual: Milliseconds): Milliseconds {
+  if (interval === undefined) return usual
+  if (typeof interval === 'number' && interval >= 0 && interval <= LONGEST_INTERVAL) return interval
+  throw checks.wrong('pruneInterval', `must be from 0 (never) to ${LONGEST_INTERVAL} milliseconds (a week)`, interval)
 }
 
 /**
- * Runs `prune` every `interval`, give or take a tenth, so that the processes of one host do not all sweep at once.
- * The timer keeps no process alive, runs never overlap, and a failure goes to `onError` and nowhere else.
- * `interval` 0 means never. Returns what stops it.
+ * Runs `prune` every `interval`, give or take a tenth, so that the processes of one host do not all prune at once.
+ * The timer keeps no process alive, no run begins before the last one has ended, and a failure goes to `onError` and
+ * nowhere else. With an interval of 0 it never runs. Returns the function that stops it.
  */
 export function pruneRegularly(
   interval: Milliseconds,
   prune: () => Promise<unknown>,
   onError: (error: unknown) => void,
 ): () => void {
-  if (!(interval >= 0 && interval <= LONGEST_INTERVAL)) {
-    throw new SessionError(
-      'ERR_SESSION_OPTION',
-      `pruneInterval must be from 0 (never) to ${LONGEST_INTERVAL} milliseconds (a week), not ${String(interval)}.`,
-    )
-  }
   if (interval === 0) return () => {}
 
   let stopped = false

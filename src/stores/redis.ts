@@ -1,14 +1,14 @@
-import { SessionError } from '../errors.ts'
 import type { Deleted, Found, Listener, Saved, Store, Watch } from '../store.ts'
 import type { Instant, Key, Milliseconds } from '../units.ts'
 import { keptInstant, notOurs, parseValue, thirteenDigits } from './envelope.ts'
-import { parseAddress } from './redis/address.ts'
+import { checks, parseAddress } from './redis/address.ts'
 import { makerFromAddress, makerFromClient, type Maker } from './redis/client.ts'
 import { Connection, isAnswer } from './redis/connection.ts'
 import { keysUnder } from './redis/keys.ts'
 import { RedisLink } from './redis/link.ts'
 import { DELETE, SAVE, TOUCH, runScript, type Script } from './redis/scripts.ts'
 import { redisSubjects } from './redis/subjects.ts'
+import { LONGEST, checkedDeadline, numberIn } from './store-options.ts'
 
 /** A client of ioredis 6: a `Redis`, also one for Sentinel, or a `Cluster`. */
 export interface RedisClient {
@@ -40,9 +40,7 @@ export interface RedisStoreOptions {
 
 const DEFAULT_PREFIX = 'session:'
 const DEFAULT_BOUND: Milliseconds = 1000
-const DEFAULT_DEADLINE: Milliseconds = 2000
 const LEAST_BOUND: Milliseconds = 30
-const LONGEST: Milliseconds = 2 ** 31 - 1
 
 /**
  * Sessions in Redis (tested with 7.0) or what speaks its protocol and Lua, through ioredis 6 (`npm i ioredis`): one server, Sentinel or a Cluster.
@@ -180,30 +178,19 @@ interface Settled {
 }
 
 function settle(urlOrClient: string | RedisClient, options: RedisStoreOptions): Settled {
-  refuseUnknown(options, ['prefix', 'coherence', 'deadline'])
-  refuseUnknown(options.coherence ?? {}, ['bound'])
+  checks.object('its second argument', options)
+  checks.names(options, ['prefix', 'coherence', 'deadline'])
+  const { coherence = {} } = options
+  checks.object('coherence', coherence)
+  checks.names(coherence, ['bound'], { path: 'coherence' })
   const address = typeof urlOrClient === 'string' ? parseAddress(urlOrClient) : undefined
-  const inUrl = (name: string): number | undefined => {
-    const text = address?.query.get(name)
-    return text === undefined ? undefined : text === '' ? NaN : Number(text)
-  }
   const prefix = options.prefix ?? address?.query.get('prefix') ?? DEFAULT_PREFIX
-  const bound = options.coherence?.bound ?? inUrl('bound') ?? DEFAULT_BOUND
-  const deadline = options.deadline ?? inUrl('deadline') ?? DEFAULT_DEADLINE
-  if (typeof prefix !== 'string') throw wrong('prefix must be a string')
-  if (bound !== 0 && !(bound >= LEAST_BOUND && bound <= LONGEST)) {
-    throw wrong(`coherence.bound must be 0, or from ${LEAST_BOUND} milliseconds up`)
+  const bound = coherence.bound ?? numberIn(address?.query, 'bound') ?? DEFAULT_BOUND
+  const deadline = checkedDeadline(checks, options.deadline ?? numberIn(address?.query, 'deadline'))
+  if (typeof prefix !== 'string') throw checks.wrong('prefix', 'must be a string')
+  if (typeof bound !== 'number' || (bound !== 0 && !(bound >= LEAST_BOUND && bound <= LONGEST))) {
+    throw checks.wrong('coherence.bound', `must be 0, or from ${LEAST_BOUND} milliseconds up`, bound)
   }
-  if (!(deadline >= 1 && deadline <= LONGEST)) throw wrong('deadline must be a number of milliseconds, from 1 up')
   const maker = address ? makerFromAddress(address, deadline) : makerFromClient(urlOrClient, deadline)
   return { maker, prefix: maker.keyPrefix + prefix, bound, deadline }
-}
-
-function refuseUnknown(given: object, known: readonly string[]): void {
-  const unknown = Object.keys(given).find((name) => !known.includes(name))
-  if (unknown !== undefined) throw wrong(`there is no option "${unknown}"; known are ${known.join(', ')}`)
-}
-
-function wrong(rule: string): SessionError {
-  return new SessionError('ERR_SESSION_OPTION', `store redis: ${rule}`)
 }

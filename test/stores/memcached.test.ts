@@ -329,7 +329,7 @@ describe('memcachedStore', () => {
     }
 
     for (const [options, sentence] of [
-      [{ perfix: 'x' }, /no option "perfix"; known are prefix, deadline/],
+      [{ perfix: 'x' }, /perfix is not an option; did you mean prefix\?/],
       [{ prefix: 'p'.repeat(187) }, /186/],
       [{ prefix: 'ü' }, /ASCII/],
       [{ prefix: 5 }, /prefix/],

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { isSessionError } from '../../src/errors.ts'
-import { pruneRegularly, refuseUnknown } from '../../src/stores/prune-timer.ts'
+import { Checks } from '../../src/checks.ts'
+import { discreet } from '../support/secrecy.ts'
+import { checkedInterval, pruneRegularly } from '../../src/stores/prune-timer.ts'
 
 const HOUR = 3_600_000
 
@@ -73,22 +74,20 @@ describe('pruneRegularly', () => {
     stop()
   })
 
-  it('never prunes with an interval of 0, and refuses what is no interval', (test) => {
+  it('never prunes with an interval of 0', (test) => {
     test.mock.timers.enable({ apis: ['setTimeout'] })
     pruneRegularly(0, () => assert.fail(), fail)()
     test.mock.timers.tick(1000 * HOUR)
-    for (const interval of [-1, NaN, Infinity, 8 * 24 * HOUR]) {
-      assert.throws(
-        () => pruneRegularly(interval, async () => {}, fail),
-        (error) => isSessionError(error, 'ERR_SESSION_OPTION'),
-      )
-    }
   })
 })
 
-describe('refuseUnknown', () => {
-  it('names the options that there are not', () => {
-    refuseUnknown('memoryStore', {})
-    assert.throws(() => refuseUnknown('memoryStore', { prune: 1, max: 2 }), /memoryStore has no option prune, max/)
+describe('pruneInterval', () => {
+  it('is a number of milliseconds, up to a week', () => {
+    const checks = new Checks('memoryStore')
+    assert.equal(checkedInterval(checks, undefined, HOUR), HOUR)
+    assert.equal(checkedInterval(checks, 0, HOUR), 0)
+    for (const interval of [-1, NaN, Infinity, 8 * 24 * HOUR, '15m', null]) {
+      assert.throws(() => checkedInterval(checks, interval, HOUR), discreet('ERR_SESSION_OPTION'))
+    }
   })
 })

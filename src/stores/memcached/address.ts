@@ -1,4 +1,6 @@
-import { SessionError } from '../../errors.ts'
+import { Checks } from '../../checks.ts'
+
+export const checks: Checks = new Checks('store memcached')
 
 /** What a store URL says. */
 export interface Address {
@@ -16,16 +18,16 @@ const IN_QUERY = ['prefix', 'deadline']
 /** Reads a store URL. No message repeats any part of it, since somebody may have put a password there. */
 export function parseAddress(url: string): Address {
   const parts = FORM.exec(url)
-  if (!parts) throw wrong('the URL is not of the known form: memcached://host:11211,host:11211')
+  if (!parts) throw checks.refusal('the URL is not of the known form: memcached://host:11211,host:11211')
   const [, login, hosts = '', search = ''] = parts
   if (login !== undefined) {
-    throw wrong(
+    throw checks.refusal(
       'memcache-client cannot sign in to a server; leave out what stands before the @, and let only your own hosts reach it',
     )
   }
   const query = new Map(new URLSearchParams(search))
   if ([...query.keys()].some((name) => !IN_QUERY.includes(name))) {
-    throw wrong(`the URL has an unknown option; known are ${IN_QUERY.join(', ')}`)
+    throw checks.refusal(`the URL has an unknown option; known are ${IN_QUERY.join(', ')}`)
   }
   return { servers: distinct(hosts.split(',').map(parseServer)), query }
 }
@@ -33,19 +35,16 @@ export function parseAddress(url: string): Address {
 /** `host:port`, always with the port and in one spelling, because which server keeps a key follows from this name. */
 export function parseServer(text: string): string {
   if (text === '') return `127.0.0.1:${USUAL_PORT}`
-  if (text.includes('[')) throw wrong('memcache-client cannot connect to an IPv6 address; give the host a name')
+  if (text.includes('['))
+    throw checks.refusal('memcache-client cannot connect to an IPv6 address; give the host a name')
   const parts = SERVER.exec(text)
   const port = parts?.[2] === undefined ? USUAL_PORT : Number(parts[2])
   if (!parts || port < 1 || port > 65535)
-    throw wrong('a server must be written host:port, as in memcached://host:11211')
+    throw checks.refusal('a server must be written host:port, as in memcached://host:11211')
   return `${parts[1]!.toLowerCase()}:${port}`
 }
 
 function distinct(servers: string[]): string[] {
-  if (new Set(servers).size < servers.length) throw wrong('a server is listed twice')
+  if (new Set(servers).size < servers.length) throw checks.refusal('a server is listed twice')
   return servers
-}
-
-export function wrong(rule: string, cause?: unknown): SessionError {
-  return new SessionError('ERR_SESSION_OPTION', `store memcached: ${rule}`, cause === undefined ? undefined : { cause })
 }

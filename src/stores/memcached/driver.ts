@@ -2,7 +2,7 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import type { MemcacheClient, MemcacheClientOptions } from 'memcache-client'
 import type { Milliseconds } from '../../units.ts'
-import { parseServer, wrong } from './address.ts'
+import { checks, parseServer } from './address.ts'
 
 type Client = new (options: MemcacheClientOptions) => MemcacheClient
 
@@ -34,25 +34,25 @@ export function loadDriver(): Maker {
     } catch (cause) {
       // It may be tslib, which memcache-client's own parser uses and does not ask npm for.
       const missing = /^Cannot find module '([^']+)'/.exec((cause as Error).message)?.[1]
-      throw wrong(
+      throw checks.refusal(
         missing === undefined
           ? 'the package memcache-client cannot be loaded; see the cause'
           : `the package memcache-client cannot be loaded, because it misses ${missing}; npm i ${missing}`,
-        cause,
+        { cause },
       )
     }
     if (typeof driver.MemcacheClient !== 'function')
-      throw wrong('memcache-client is older than 1; npm i memcache-client@1')
+      throw checks.refusal('memcache-client is older than 1; npm i memcache-client@1')
     return makerOf(driver.MemcacheClient, {})
   }
-  throw wrong('needs the package memcache-client 1; npm i memcache-client')
+  throw checks.refusal('needs the package memcache-client 1; npm i memcache-client')
 }
 
 /** The application's client is only a pattern for ours: its class, its one server, and how TLS is to be done. */
 export function makerFromClient(client: unknown): { server: string; make: Maker } {
   const shape = client as Partial<MemcacheClient> | null | undefined
   if (typeof shape !== 'object' || shape === null || typeof shape.xsend !== 'function' || !shape.options?.server) {
-    throw wrong('give it a memcached:// URL or a client of the package memcache-client; this is neither')
+    throw checks.refusal('give it a memcached:// URL or a client of the package memcache-client; this is neither')
   }
   const { server, tls, keepAlive } = shape.options
   const given = { ...(tls === undefined ? {} : { tls }), ...(keepAlive === undefined ? {} : { keepAlive }) }
@@ -66,7 +66,7 @@ function onlyServerOf(server: MemcacheClientOptions['server']): string {
   if (typeof entry.server === 'string') return entry.server
   const [first, second] = entry.servers ?? []
   if (first && !second) return first.server
-  throw wrong(
+  throw checks.refusal(
     'memcache-client asks a random one of its servers each time, where a session would be found by luck only; ' +
       'pass the URL memcached://host,host instead, with which each session has one server',
   )

@@ -1,4 +1,6 @@
-import { SessionError } from '../../errors.ts'
+import { Checks } from '../../checks.ts'
+
+export const checks: Checks = new Checks('store redis')
 
 /** Where the servers are and how to sign in, as a store URL says it. */
 export interface Address {
@@ -23,7 +25,7 @@ const IN_QUERY = ['prefix', 'db', 'bound', 'deadline', 'protocol', 'family', 'se
 export function parseAddress(url: string): Address {
   const parts = FORM.exec(url)
   if (!parts) {
-    throw wrong(
+    throw checks.refusal(
       'the URL is not of a known form: redis://host:6379/0, rediss://…, redis+sentinel://host:26379,host:26379/master ' +
         'or redis+cluster://host:6379,host:6379 (a password goes percent-encoded before the @)',
     )
@@ -32,17 +34,18 @@ export function parseAddress(url: string): Address {
   const kind = (form?.toLowerCase() ?? 'single') as Address['kind']
   const nodes = hosts.split(',').map((host) => parseNode(host, kind === 'sentinel' ? 26379 : 6379))
   if (kind === 'single' && nodes.length > 1) {
-    throw wrong('redis:// takes one host; several are redis+cluster:// or redis+sentinel://')
+    throw checks.refusal('redis:// takes one host; several are redis+cluster:// or redis+sentinel://')
   }
   const query = parseQuery(search)
   const segments = path === '' ? [] : path.split('/')
   const masterName = kind === 'sentinel' ? decode(segments.shift() ?? '') : undefined
   if (masterName === '')
-    throw wrong('redis+sentinel:// needs the name of the master: redis+sentinel://host:26379/mymaster')
+    throw checks.refusal('redis+sentinel:// needs the name of the master: redis+sentinel://host:26379/mymaster')
   const dbText = segments.shift() || query.get('db') || '0'
-  if (segments.some((segment) => segment !== '')) throw wrong('the path of the URL has too many parts')
-  if (!/^\d{1,9}$/.test(dbText)) throw wrong('the database in the URL must be a number, as in redis://host:6379/0')
-  if (kind === 'cluster' && dbText !== '0') throw wrong('a Redis Cluster has only database 0')
+  if (segments.some((segment) => segment !== '')) throw checks.refusal('the path of the URL has too many parts')
+  if (!/^\d{1,9}$/.test(dbText))
+    throw checks.refusal('the database in the URL must be a number, as in redis://host:6379/0')
+  if (kind === 'cluster' && dbText !== '0') throw checks.refusal('a Redis Cluster has only database 0')
 
   const colon = login?.indexOf(':') ?? -1
   const username = login === undefined ? '' : decode(colon < 0 ? login : login.slice(0, colon))
@@ -63,14 +66,15 @@ function parseNode(text: string, usualPort: number): { host: string; port: numbe
   if (text === '') return { host: '127.0.0.1', port: usualPort }
   const parts = NODE.exec(text)
   const port = parts?.[2] === undefined ? usualPort : Number(parts[2])
-  if (!parts || port < 1 || port > 65535) throw wrong('a host in the URL must be written host:port')
+  if (!parts || port < 1 || port > 65535) throw checks.refusal('a host in the URL must be written host:port')
   return { host: decode(parts[1]!.replace(/^\[|\]$/g, '')), port }
 }
 
 function parseQuery(search: string): Map<string, string> {
   const query = new Map(new URLSearchParams(search))
   for (const name of query.keys()) {
-    if (!IN_QUERY.includes(name)) throw wrong(`the URL has an unknown option; known are ${IN_QUERY.join(', ')}`)
+    if (!IN_QUERY.includes(name))
+      throw checks.refusal(`the URL has an unknown option; known are ${IN_QUERY.join(', ')}`)
   }
   return query
 }
@@ -79,10 +83,6 @@ function decode(text: string): string {
   try {
     return decodeURIComponent(text)
   } catch {
-    throw wrong('a % in the URL is not part of a percent-encoded character; write it as %25')
+    throw checks.refusal('a % in the URL is not part of a percent-encoded character; write it as %25')
   }
-}
-
-function wrong(rule: string): SessionError {
-  return new SessionError('ERR_SESSION_OPTION', `store redis: ${rule}`)
 }

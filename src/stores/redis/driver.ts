@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import type { Cluster, Redis } from 'ioredis'
-import { SessionError } from '../../errors.ts'
+import { checks } from './address.ts'
 
 /** The part of the package ioredis that this store uses. */
 export interface Driver {
@@ -22,36 +22,30 @@ export function loadDriver(): Driver {
       driver = createRequire(place)('ioredis') as Driver
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'MODULE_NOT_FOUND') continue
-      throw new SessionError('ERR_SESSION_OPTION', 'store redis: the package ioredis cannot be loaded; see the cause', {
+      throw checks.refusal('the package ioredis cannot be loaded; see the cause', {
         cause: error,
       })
     }
     found = true
     if (isCurrent(new driver.Redis({ lazyConnect: true }))) return driver
   }
-  if (found) throw new SessionError('ERR_SESSION_OPTION', 'store redis: ioredis is older than 6; npm i ioredis@6')
-  throw new SessionError('ERR_SESSION_OPTION', 'store redis: needs the package ioredis 6; npm i ioredis')
+  if (found) throw checks.refusal('ioredis is older than 6; npm i ioredis@6')
+  throw checks.refusal('needs the package ioredis 6; npm i ioredis')
 }
 
 /** Checks that what an application passed is a client of ioredis 6, and says which of the two. */
 export function checkClient(client: unknown): { redis: Redis; cluster?: never } | { cluster: Cluster; redis?: never } {
   const shape = client as Partial<Record<string, unknown>> | null | undefined
   if (typeof shape !== 'object' || shape === null) {
-    throw new SessionError('ERR_SESSION_OPTION', 'store redis: give it a redis:// URL or a client of ioredis 6')
+    throw checks.refusal('give it a redis:// URL or a client of ioredis 6')
   }
   if (typeof shape.duplicate !== 'function' || typeof shape.defineCommand !== 'function') {
     const what =
       'isOpen' in shape || 'isReady' in shape ? 'this is a client of the package redis (node-redis)' : 'this is not one'
-    throw new SessionError(
-      'ERR_SESSION_OPTION',
-      `store redis: give it a redis:// URL or a client of ioredis 6; ${what}. npm i ioredis, and pass the URL`,
-    )
+    throw checks.refusal(`give it a redis:// URL or a client of ioredis 6; ${what}. npm i ioredis, and pass the URL`)
   }
   if (!isCurrent(client as Redis | Cluster)) {
-    throw new SessionError(
-      'ERR_SESSION_OPTION',
-      'store redis: the client is of an ioredis older than 6, or of iovalkey; npm i ioredis@6, or pass the URL',
-    )
+    throw checks.refusal('the client is of an ioredis older than 6, or of iovalkey; npm i ioredis@6, or pass the URL')
   }
   return shape.isCluster === true ? { cluster: client as Cluster } : { redis: client as Redis }
 }
