@@ -78,6 +78,7 @@ export function fileStore(options: FileStoreOptions): Store {
     remove: (subject, key) => inRoot(() => index.remove(subject, key)),
     async *keys(subject) {
       try {
+        inspectRoot(root)
         yield* index.keys(subject)
       } catch (error) {
         throw located(error, root)

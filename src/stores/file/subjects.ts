@@ -46,10 +46,11 @@ export function fileSubjects(root: string, durable: boolean): SubjectIndex {
 export async function pruneSubjects(root: string, rest: () => Promise<void>, signal: AbortSignal): Promise<void> {
   for (const subject of await namesIn(subjectsOf(root))) {
     if (signal.aborted) return
+    if (!isKey(subject)) continue
     const directory = `${subjectsOf(root)}/${subject}`
     let left = 0
     for (const name of await namesIn(directory)) {
-      const until = readTime(`${directory}/${name}`)
+      const until = isKey(name) ? readTime(`${directory}/${name}`) : undefined
       if (until !== undefined && until <= Date.now()) await ignoring(unlink(`${directory}/${name}`))
       else left++
       await rest()

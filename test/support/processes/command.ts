@@ -14,6 +14,8 @@ export interface Ended {
 export interface Circumstances {
   readonly env?: NodeJS.ProcessEnv
   readonly cwd?: string
+  /** Runs it as this user, which only root can. */
+  readonly user?: number
   /** Given to Node, before the program. */
   readonly nodeOptions?: readonly string[]
 }
@@ -89,9 +91,13 @@ export function atTerminal(args: readonly string[], circumstances: Circumstances
 
 /** No setting of whoever runs the tests. */
 function surroundings(
-  { env, cwd }: Circumstances,
+  { env, cwd, user }: Circumstances,
   more: NodeJS.ProcessEnv = {},
-): { env: NodeJS.ProcessEnv; cwd?: string } {
+): { env: NodeJS.ProcessEnv; cwd?: string; uid?: number; gid?: number } {
   const { PATH } = process.env
-  return { env: { PATH, ...more, ...env }, ...(cwd !== undefined && { cwd }) }
+  return {
+    env: { PATH, ...more, ...env },
+    ...(cwd !== undefined && { cwd }),
+    ...(user !== undefined && { uid: user, gid: user }),
+  }
 }
