@@ -27,7 +27,11 @@ export const storage: AsyncLocalStorage<object> = new AsyncLocalStorage()
  * The session of the request in which this is called, wherever in its call tree: in services, timers, body streams,
  * listeners of the response. With several session middlewares, the innermost one's.
  *
- * Throws `ERR_SESSION_NO_CONTEXT` outside of a request, and `ERR_SESSION_STORE_UNAVAILABLE` if it could not be loaded.
+ * **The session follows the call.** In a listener of an emitter that all requests share, in a job of a shared queue and
+ * in the batch of a shared loader, it is another visitor's: wrap the function in `bindSession`.
+ *
+ * Throws `ERR_SESSION_NO_CONTEXT` outside of a request, and `ERR_SESSION_STORE_UNAVAILABLE` if the session could not be
+ * loaded.
  */
 export function getSession(): Session {
   return tryGetSession() ?? noSessionHere()
@@ -43,23 +47,33 @@ export function noSessionHere(): never {
   )
 }
 
-/** The same, but `undefined` where `getSession` throws `ERR_SESSION_NO_CONTEXT`. */
+/**
+ * The same as `getSession`, but `undefined` if there is no session. Throws `ERR_SESSION_STORE_UNAVAILABLE` if the session
+ * could not be loaded.
+ */
 export function tryGetSession(): Session | undefined {
   return currentHolder()?.session
 }
 
 /**
  * The public id of the session of the request in which this is called, for logs and traces. Unlike `getSession().id` it
- * never throws, not even while the store is down, and it is no use of the session: who only logs it leaves a response
- * that caches may share. With several session middlewares, the innermost one's.
+ * never throws, not even while the store is down. It does not count as using the session, so logging it adds no
+ * `Vary: Cookie`. With several session middlewares, the innermost one's.
  *
- * `undefined` where there is no session, or a new one that nobody has used so far.
+ * `undefined` if there is no session, or a new one that nobody has used so far.
  */
 export function tryGetSessionId(): Key | undefined {
   return currentHolder()?.id
 }
 
-/** The function, bound to the session of the place where it is bound: for callbacks that are called from elsewhere. */
+/**
+ * Binds a function to the session of the place where `bindSession` is called. The bound function takes the same `this` and
+ * arguments, and `getSession()` in it finds that session whoever calls it. Call `bindSession` in the visitor's request:
+ *
+ * ```ts
+ * app.on('news', bindSession((text) => console.log(getSession().userId, 'hears', text)))
+ * ```
+ */
 export function bindSession<This, Arguments extends unknown[], Result>(
   fn: (this: This, ...args: Arguments) => Result,
 ): (this: This, ...args: Arguments) => Result {
@@ -70,8 +84,13 @@ export function bindSession<This, Arguments extends unknown[], Result>(
 }
 
 /**
- * Runs `fn` so that `getSession()` finds this session in it, and so does the `get()` of its own middleware: for jobs,
- * message handlers and tests.
+ * Runs `fn` so that `getSession()` in it finds this session, and so does the `get()` of the session's own middleware. For
+ * message handlers, jobs and tests. Returns what `fn` returns, and throws what it throws:
+ *
+ * ```ts
+ * const session = await sessions.open(ctx.req)
+ * if (session) await runWithSession(session, async () => console.log(getSession().userId))
+ * ```
  */
 export function runWithSession<Result>(session: Session, fn: () => Result): Result {
   return storage.run({ [HOLDER]: { session, id: session.id, owner: ownerOf(session) } }, fn)
