@@ -1,11 +1,12 @@
 import type Koa from 'koa'
 import { Diagnostics } from './diagnostics.ts'
-import { enter, holderOf } from './http/context.ts'
+import { holderOf } from './http/context.ts'
 import { SessionCookie } from './http/cookie.ts'
 import { explained } from './http/debug.ts'
 import { keyringOf, noKeys, type Keyring } from './http/keyring.ts'
-import { exposeSession, runInContext, warnIfReadTooEarly } from './http/koa.ts'
+import { runInContext } from './http/koa.ts'
 import type { Services } from './http/lookup.ts'
+import { SessionProperty, type Identity } from './http/property.ts'
 import { RequestSession } from './http/request.ts'
 import { storeStack } from './layers/stack.ts'
 import { checkOptions, type SessionOptions } from './options.ts'
@@ -29,7 +30,9 @@ export function session<Data extends object = SessionData>(options: SessionOptio
   const cookie = new SessionCookie(checked.cookie, diagnostics, checked.cache?.max)
   const lifecycle = new Lifecycle(stack, checked, diagnostics)
   const { skip, onStoreError } = checked
-  const services: Services = { lifecycle, cookie, diagnostics, secure: checked.cookie.secure, onStoreError }
+  const identity: Identity = { owner: middleware, property: checked.property, cookie: checked.cookie }
+  const property = new SessionProperty(identity, diagnostics)
+  const services: Services = { identity, lifecycle, cookie, diagnostics, secure: checked.cookie.secure, onStoreError }
 
   function useKeys(keyring: Keyring): void {
     stack.vault?.use(keyring.derive('encryption'))
@@ -39,13 +42,15 @@ export function session<Data extends object = SessionData>(options: SessionOptio
 
   /** What happens to a request, first to last. */
   async function middleware(ctx: Koa.ParameterizedContext, next: Koa.Next): Promise<void> {
-    if (skip?.(ctx) || holderOf(ctx, middleware)) return next()
+    if (holderOf(ctx, middleware)) return next() // used twice, of which once is enough
+    if (skip?.(ctx)) {
+      property.leaveOut(ctx)
+      return next()
+    }
     if (!cookie.hasKeys) useKeys(keyringOf(ctx.app.keys ?? noKeys()))
-    exposeSession(ctx.app)
-    warnIfReadTooEarly(ctx, diagnostics)
 
-    const request = new RequestSession(services, ctx, middleware, holderOf(ctx))
-    enter(ctx, request)
+    const request = new RequestSession(services, ctx, holderOf(ctx))
+    property.enter(ctx, request)
     // Nothing is awaited that is there already: neither a visitor without a cookie nor a cached session costs a promise.
     const loading = request.load()
     if (loading) await loading
@@ -59,6 +64,6 @@ export function session<Data extends object = SessionData>(options: SessionOptio
     }
   }
 
-  const parts = { owner: middleware, options: checked, services, stack, diagnostics, useKeys }
+  const parts = { options: checked, services, stack, diagnostics, useKeys }
   return Object.assign(explained(middleware, cookie), operationsOf<Data>(parts))
 }

@@ -1,10 +1,12 @@
 import type Koa from 'koa'
 import { Checks } from './checks.ts'
 import { warn } from './diagnostics.ts'
+import { DEFAULT_PROPERTY } from './http/context.ts'
 import type { CookieOptions } from './http/cookie.ts'
 import { keyringOf, type Keyring, type Keys } from './http/keyring.ts'
 import type { CacheOptions } from './layers/cached.ts'
 import { checkCookie, type CheckedCookie } from './options/cookie.ts'
+import { checkProperty } from './options/property.ts'
 import { CACHE_CURES, OPTION_CURES, cureOfStore } from './options/cures.ts'
 import { Codec, type Serializer } from './record/codec.ts'
 import type { Store } from './store.ts'
@@ -41,6 +43,12 @@ export interface SessionOptions {
   encrypt?: boolean
   /** How values become text. Default: JSON, and devalue for what JSON would change (Date, Map, Set, BigInt, …). */
   serializer?: Serializer
+  /**
+   * The property of `ctx` that is the session. Default `'session'`, which is also the one that `getSession()` finds. A
+   * second middleware in one application needs another, and its own cookie: with `'admin'` its session is `ctx.admin`,
+   * and `sessions.get()`. TypeScript learns of the property by declaration merging.
+   */
+  property?: string
   /** Tells which requests have no session, such as those for assets. Default: none. */
   skip?: (ctx: Koa.Context) => boolean
   /**
@@ -64,6 +72,7 @@ export interface CheckedOptions extends Timeouts {
   readonly codec: Codec
   /** Whether the cookies of new sessions outlive the browser. */
   readonly persistent: boolean
+  readonly property: string
   readonly skip: ((ctx: Koa.Context) => boolean) | undefined
   readonly onStoreError: 'throw' | 'anonymous'
   readonly maxRecordBytes: number
@@ -82,6 +91,7 @@ export const OPTION_NAMES: readonly (keyof SessionOptions)[] = [
   'cookie',
   'encrypt',
   'serializer',
+  'property',
   'skip',
   'onStoreError',
   'maxRecordBytes',
@@ -94,7 +104,14 @@ const checks = new Checks('koa-server-session')
 export function checkOptions(options: SessionOptions): CheckedOptions {
   refuseMisplaced(options)
   checks.names(options, OPTION_NAMES, { cures: OPTION_CURES })
-  const { skip, onStoreError = 'throw', maxRecordBytes = 65_536, encrypt = false } = options
+  const {
+    property = DEFAULT_PROPERTY,
+    skip,
+    onStoreError = 'throw',
+    maxRecordBytes = 65_536,
+    encrypt = false,
+  } = options
+  checkProperty(checks, property)
   checks.positive('maxRecordBytes', maxRecordBytes)
   if (skip !== undefined) checks.callable('skip', skip)
   checks.oneOf('encrypt', encrypt, [true, false])
@@ -108,6 +125,7 @@ export function checkOptions(options: SessionOptions): CheckedOptions {
     persistent: cookie.persistent ?? false,
     encrypt,
     codec: new Codec(checkSerializer(options.serializer)),
+    property,
     skip,
     onStoreError,
     maxRecordBytes,

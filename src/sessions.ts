@@ -67,8 +67,6 @@ export type Operations<Data extends object> = Omit<Sessions<Data>, never>
 
 /** What `session()` has put together. */
 export interface Parts {
-  /** By this, a session is known as this middleware's. */
-  readonly owner: object
   readonly options: Pick<CheckedOptions, 'store' | 'ownsStore'>
   readonly services: Services
   readonly stack: StoreStack
@@ -78,15 +76,16 @@ export interface Parts {
 
 /** What can be done outside of a request. */
 export function operationsOf<Data extends object>(parts: Parts): Operations<Data> {
-  const { owner, services, stack, diagnostics, useKeys } = parts
-  const { lifecycle, cookie } = services
+  const { services, stack, diagnostics, useKeys } = parts
+  const { lifecycle, cookie, identity } = services
+  const { owner, property } = identity
   const { store, ownsStore } = parts.options
   const { subjects } = lifecycle
   return {
-    get: () => (currentHolder(owner)?.session ?? noSessionHere()) as Session<Data>,
+    get: () => (currentHolder(owner)?.session ?? noSessionHere(property)) as Session<Data>,
     async open(request) {
       if (!cookie.hasKeys) throw keysNotSeenYet()
-      return (await openSession(services, request.headers.cookie, owner)) as Session<Data> | undefined
+      return (await openSession(services, request.headers.cookie)) as Session<Data> | undefined
     },
     rotate: (keys) => useKeys(keyringOf(keys)),
 

@@ -2,7 +2,16 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import Koa from 'koa'
 import mount from 'koa-mount'
-import { isSessionError, memoryStore, session, type SessionOptions, type Store } from '../src/index.ts'
+import {
+  getSession,
+  isSessionError,
+  memoryStore,
+  session,
+  tryGetSession,
+  tryGetSessionId,
+  type SessionOptions,
+  type Store,
+} from '../src/index.ts'
 import { KEY, OLD_KEY, serve, sessionOf, siteWith, type AnySession } from './support/sites/http.ts'
 import { keysOf } from './support/stores/stores.ts'
 import { temporaryDirectory } from './support/temporary-directory.ts'
@@ -13,21 +22,29 @@ const COUNT: Koa.Middleware = (ctx) => {
   ctx.body = String(visitor['views'])
 }
 
-const EMPTY: Koa.Middleware = (ctx) => {
-  ctx.body = ''
-}
-
 describe('several session middlewares', () => {
-  it('live side by side in one application, each with a cookie and a store of its own', async (test) => {
+  it('live side by side in one application, each with a property, a cookie and a store of its own', async (test) => {
     const [shopStore, adminStore] = [memoryStore(), memoryStore()]
-    const shop = session({ keys: [KEY], store: shopStore, cookie: { name: 'shop' } })
-    const admin = session({ keys: [KEY], store: adminStore, cookie: { name: 'admin' } })
+    const shop = session({ keys: [KEY], store: shopStore })
+    const admin = session({ keys: [KEY], store: adminStore, property: 'admin', cookie: { name: 'admin' } })
     const app = new Koa().use(shop).use(admin)
     app.use((ctx) => {
-      const [outer, inner] = [shop.get() as AnySession, admin.get() as AnySession]
+      const [outer, inner] = [sessionOf(ctx), (ctx as unknown as { admin: AnySession }).admin]
+      assert.deepEqual(
+        [shop.get(), admin.get()].map((one) => one === outer),
+        [true, false],
+      )
+      assert.deepEqual(
+        [shop.get(), admin.get()].map((one) => one === inner),
+        [false, true],
+      )
+      assert.deepEqual(
+        [getSession(), tryGetSession()].map((one) => one === outer),
+        [true, true],
+      )
+      assert.equal(tryGetSessionId(), outer.id)
       outer['views'] = Number(outer['views'] ?? 0) + 1
       inner['views'] = Number(inner['views'] ?? 0) + 10
-      assert.equal(ctx.session, inner)
       ctx.body = `${String(outer['views'])} ${String(inner['views'])}`
     })
     const agent = (await serve(test, app)).agent()
@@ -56,38 +73,6 @@ describe('several session middlewares', () => {
     assert.equal((await agent.get('/')).text, '1')
     assert.equal((await agent.get('/inner')).text, '2')
     assert.equal(sessions.stats().saves, 2)
-  })
-})
-
-describe('ctx.session above the session middleware', () => {
-  it('is undefined, and a warning says once that something looked for a session too early', async (test) => {
-    const warnings: (Error & { code?: string })[] = []
-    const onWarning = (warning: Error): void => void (warning.name === 'SessionWarning' && warnings.push(warning))
-    process.on('warning', onWarning)
-    test.after(() => process.off('warning', onWarning))
-    const seen: unknown[] = []
-    const { app, agent } = await siteWith(test, { skip: (ctx) => ctx.path === '/skipped' }, EMPTY, (app) =>
-      app.use(async (ctx, next) => {
-        if (ctx.path === '/early') seen.push(ctx.session)
-        await next()
-        seen.push(typeof ctx.session)
-      }),
-    )
-    const visitor = agent()
-    await visitor.get('/')
-    await visitor.get('/skipped')
-    assert.equal(app.context.session, undefined)
-    await visitor.get('/')
-    assert.deepEqual([seen.splice(0), warnings], [['object', 'undefined', 'object'], []])
-    await visitor.get('/early')
-    await visitor.get('/early')
-    await new Promise(setImmediate)
-    assert.deepEqual(seen, [undefined, 'object', undefined, 'object'])
-    assert.deepEqual(
-      warnings.map(({ code }) => code),
-      ['SESSION_READ_TOO_EARLY'],
-    )
-    assert.match(warnings[0]?.message ?? '', /app\.use\(session\(…\)\) above/)
   })
 })
 

@@ -7,6 +7,7 @@ import { RedisStore } from 'connect-redis'
 import { Redis } from 'ioredis'
 import Keygrip from 'keygrip'
 import Koa from 'koa'
+import Koa2 from 'koa2'
 import { MemcacheClient } from 'memcache-client'
 import { createClient } from 'redis'
 import { checkOptions, type SessionOptions } from '../src/options.ts'
@@ -38,6 +39,12 @@ function assertRefused(options: unknown, ...said: (RegExp | string)[]): void {
   )
 }
 
+/** All names that are there, the inherited ones too. */
+function namesIn(object: object): string[] {
+  const parent: unknown = Object.getPrototypeOf(object)
+  return [...Object.getOwnPropertyNames(object), ...(parent ? namesIn(parent) : [])]
+}
+
 describe('options that are left out', () => {
   it('are half an hour, eight hours, a cookie for this host, a cache of 32 MiB for a minute, and 64 KiB a session', () => {
     const { store: given, codec, ...options } = check({})
@@ -52,6 +59,7 @@ describe('options that are left out', () => {
       cookie: { name: 'sid', path: '/', secure: 'auto', sameSite: 'lax' },
       persistent: false,
       encrypt: false,
+      property: 'session',
       skip: undefined,
       onStoreError: 'throw',
       maxRecordBytes: 65_536,
@@ -66,6 +74,7 @@ describe('options that are left out', () => {
       'cookie',
       'encrypt',
       'serializer',
+      'property',
       'skip',
       'onStoreError',
       'maxRecordBytes',
@@ -335,6 +344,25 @@ describe('maxRecordBytes', () => {
     assert.equal(check({ maxRecordBytes: 1 }).maxRecordBytes, 1)
     for (const wrong of [0, -1, NaN, Infinity, '64k', null])
       assertRefused({ maxRecordBytes: wrong }, 'maxRecordBytes must be a number above 0')
+  })
+})
+
+describe('property', () => {
+  it('is a name for a property of ctx', () => {
+    for (const property of ['session', 'admin', 'adminSession', '$admin', '_admin', 'a1', 'sitzung', 'séance'])
+      assert.equal(check({ property }).property, property)
+    for (const property of ['', 'a b', 'a.b', '1a', 5, null, Symbol('admin'), ['admin']])
+      assert.throws(() => check({ property }), /property must be a name for a property of ctx, such as 'admin'; it is /)
+  })
+
+  it('is not what a context of Koa 2 or 3 has already', () => {
+    for (const app of [new Koa(), new Koa2()]) {
+      const req = new IncomingMessage(new Socket())
+      const names = namesIn(app.createContext(req, new ServerResponse(req)))
+      assert.ok(names.includes('body') && names.includes('cookies') && names.includes('throw'))
+      for (const property of [...names, 'respond'])
+        assertRefused({ property }, /: property (?:is '\w+', and Koa has a ctx\.\w+ already|must be a name)/)
+    }
   })
 })
 

@@ -1,17 +1,21 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import type Koa from 'koa'
 import { SessionError } from '../errors.ts'
 import { ownerOf } from '../session/object.ts'
 import type { Session } from '../session/types.ts'
 import type { Key } from '../units.ts'
 
+/** The property of `ctx` that is a middleware's session if its options name no other. `getSession` finds this one. */
+export const DEFAULT_PROPERTY = 'session'
+
 /** Where the session of one request is found; `regenerate` swaps the session inside. */
 export interface Holder {
   readonly session: Session
-  /** The public id of the session, if it has one yet. To ask for it is no use of the session. */
+  /** The public id of the session, if it has one yet. Asking for it does not count as using the session. */
   readonly id?: Key | undefined
-  /** Whose it is, where several session middlewares serve one request. */
+  /** The middleware whose session it is. */
   readonly owner?: object | undefined
+  /** The property of `ctx` that gives it. Default: `DEFAULT_PROPERTY`. */
+  readonly property?: string | undefined
   /** The holder of the middleware around this one. */
   readonly outer?: Holder | undefined
   /** Called right before the head of the response leaves, whoever sends it. */
@@ -20,12 +24,18 @@ export interface Holder {
 
 const HOLDER = Symbol('koa-server-session.holder')
 
-// Holds the Koa context of the request, or a stand-in for it outside of one; the holder hangs on it.
+/** What carries a holder: the Koa context of a request. `null`: the middleware left this request without a session. */
+interface Place {
+  [HOLDER]?: Holder | null
+}
+
+/** Holds the Koa context of the request, or a stand-in outside of a request. The holder hangs on it. */
 export const storage: AsyncLocalStorage<object> = new AsyncLocalStorage()
 
 /**
  * The session of the request in which this is called, wherever in its call tree: in services, timers, body streams,
- * listeners of the response. With several session middlewares, the innermost one's.
+ * listeners of the response. It is `ctx.session`; the session of a middleware with another `property` is found by that
+ * middleware's `get()`.
  *
  * **The session follows the call.** In a listener of an emitter that all requests share, in a job of a shared queue and
  * in the batch of a shared loader, it is another visitor's: wrap the function in `bindSession`.
@@ -37,33 +47,40 @@ export function getSession(): Session {
   return tryGetSession() ?? noSessionHere()
 }
 
-/** Throws what `getSession` throws where there is none. */
-export function noSessionHere(): never {
+/** Throws `ERR_SESSION_NO_CONTEXT`. `property`: the property of `ctx` for whose session was asked. */
+export function noSessionHere(property: string = DEFAULT_PROPERTY): never {
+  const other = holderOf(storage.getStore())?.property
   throw new SessionError(
     'ERR_SESSION_NO_CONTEXT',
-    'There is no session here. Either this runs outside of a request (a job, a script: use runWithSession), or before ' +
-      'the session middleware or in a request that it skips, or in a callback of something that was made outside of the ' +
-      'request, such as a connection pool (wrap that callback with bindSession).',
+    other === undefined || other === property
+      ? `There is no session here${property === DEFAULT_PROPERTY ? '' : ` (ctx.${property})`}. ${WHY_NONE}`
+      : `There is no ctx.${property} here. This request has ctx.${other}: take it from there, or from sessions.get() of ` +
+          'its own middleware.',
   )
 }
+
+const WHY_NONE =
+  'Either this runs outside of a request (a job, a script: use runWithSession), or before the session middleware, or in ' +
+  'a request that it skips (also one outside of cookie.path), or in a callback of something that was made outside ' +
+  'of the request, such as a connection pool (wrap that callback with bindSession).'
 
 /**
  * The same as `getSession`, but `undefined` if there is no session. Throws `ERR_SESSION_STORE_UNAVAILABLE` if the session
  * could not be loaded.
  */
 export function tryGetSession(): Session | undefined {
-  return currentHolder()?.session
+  return holderUnder(storage.getStore(), DEFAULT_PROPERTY)?.session
 }
 
 /**
  * The public id of the session of the request in which this is called, for logs and traces. Unlike `getSession().id` it
  * never throws, not even while the store is down. It does not count as using the session, so logging it adds no
- * `Vary: Cookie`. With several session middlewares, the innermost one's.
+ * `Vary: Cookie`.
  *
  * `undefined` if there is no session, or a new one that nobody has used so far.
  */
 export function tryGetSessionId(): Key | undefined {
-  return currentHolder()?.id
+  return holderUnder(storage.getStore(), DEFAULT_PROPERTY)?.id
 }
 
 /**
@@ -96,20 +113,37 @@ export function runWithSession<Result>(session: Session, fn: () => Result): Resu
   return storage.run({ [HOLDER]: { session, id: session.id, owner: ownerOf(session) } }, fn)
 }
 
-/** Makes `holder` the one that `getSession()` and `ctx.session` find in this request from here on. */
-export function enter(ctx: Koa.Context, holder: Holder): void {
-  ;(ctx as { [HOLDER]?: Holder })[HOLDER] = holder
+/** Makes `holder` the innermost one of this request from here on. */
+export function enter(ctx: object, holder: Holder): void {
+  ;(ctx as Place)[HOLDER] = holder
+}
+
+/** Notes that a session middleware has seen this request and left it without a session. */
+export function leaveOut(ctx: object): void {
+  ;(ctx as Place)[HOLDER] ??= null
+}
+
+/** Whether any session middleware has seen this request. */
+export function isSeen(ctx: object): boolean {
+  return (ctx as Place)[HOLDER] !== undefined
 }
 
 /** The innermost holder of this request, or the one of this owner; `undefined` if that middleware has not seen it. */
 export function holderOf(ctx: object | undefined, owner?: object): Holder | undefined {
-  const place: { [HOLDER]?: Holder } | undefined = ctx
-  let holder = place?.[HOLDER]
+  const place: Place | undefined = ctx
+  let holder: Holder | undefined = place?.[HOLDER] ?? undefined
   while (owner && holder && holder.owner !== owner) holder = holder.outer
   return holder
 }
 
-/** The holder of the place where this is called. */
+/** The innermost holder that this property of `ctx` gives. */
+export function holderUnder(ctx: object | undefined, property: string): Holder | undefined {
+  let holder = holderOf(ctx)
+  while (holder && (holder.property ?? DEFAULT_PROPERTY) !== property) holder = holder.outer
+  return holder
+}
+
+/** The holder of this owner in the place where this is called. */
 export function currentHolder(owner?: object): Holder | undefined {
   return holderOf(storage.getStore(), owner)
 }

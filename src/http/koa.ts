@@ -2,47 +2,14 @@ import type { EventEmitter } from 'node:events'
 import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type Koa from 'koa'
-import type { Diagnostics } from '../diagnostics.ts'
-import { holderOf, noSessionHere, storage } from './context.ts'
-import type { RequestSession } from './request.ts'
+import { holderOf, storage } from './context.ts'
 
 /*
- * All that is done to objects of Koa and of Node: the getter `ctx.session`, and the methods that are replaced so that
- * what runs after the last middleware runs in the request's context too. Everything else only calls them.
+ * The methods of Koa's and Node's objects that are replaced, so that whatever runs after the last middleware runs in the
+ * request's context too. Everything else only calls their methods; the property `ctx.session` is defined in property.ts.
  */
 
-const EXPOSED: unique symbol = Symbol('koa-server-session.exposed')
 const INSTALLED: unique symbol = Symbol('koa-server-session.installed')
-
-/** Contexts of which `ctx.session` was read where there was none. */
-const MISSED = new WeakSet<object>()
-const READ_TOO_EARLY =
-  'ctx.session was read above the session middleware, where it is undefined. What takes that for "no session" does ' +
-  'nothing: koa-csrf, for one, lets every form through. Put app.use(session(…)) above whatever uses sessions.'
-
-/** `ctx.session`, on the application's context, once. */
-export function exposeSession(app: Koa & { [EXPOSED]?: true }): void {
-  if (app[EXPOSED]) return
-  app[EXPOSED] = true
-  Object.defineProperty(app.context, 'session', {
-    configurable: true,
-    get(this: Koa.Context) {
-      const holder = holderOf(this)
-      if (!holder) MISSED.add(this)
-      return holder?.session
-    },
-    set(this: Koa.Context, data: unknown) {
-      const holder = holderOf(this)
-      if (!holder) noSessionHere()
-      ;(holder as RequestSession).replace(data)
-    },
-  })
-}
-
-/** Says once that `ctx.session` was read in this request before it was there. */
-export function warnIfReadTooEarly(ctx: object, diagnostics: Diagnostics): void {
-  if (MISSED.has(ctx)) diagnostics.warn('SESSION_READ_TOO_EARLY', READ_TOO_EARLY)
-}
 
 /** Runs the rest of the request so that `getSession()` finds its session: in handlers, streams, events and errors. */
 export function runInContext(ctx: Koa.Context, next: () => Promise<unknown>): Promise<unknown> {

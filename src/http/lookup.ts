@@ -1,4 +1,5 @@
 import type { SessionCookie, Verified } from './cookie.ts'
+import type { Identity } from './property.ts'
 import type { Diagnostics } from '../diagnostics.ts'
 import type { Lifecycle } from '../session/lifecycle.ts'
 import type { Found } from '../store.ts'
@@ -6,6 +7,7 @@ import { isPromise, type Awaitable } from '../units.ts'
 
 /** What the requests of one middleware share. */
 export interface Services {
+  readonly identity: Identity
   readonly lifecycle: Lifecycle
   readonly cookie: SessionCookie
   readonly diagnostics: Diagnostics

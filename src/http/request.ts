@@ -18,6 +18,7 @@ import { isPromise, settle, type Awaitable, type Key } from '../units.ts'
 /** One request's dealings with its session: from the cookies that came to the headers that leave. */
 export class RequestSession implements Holder, SessionHost {
   readonly owner: object
+  readonly property: string
   readonly outer: Holder | undefined
   readonly #services: Services
   readonly #ctx: Koa.Context
@@ -34,10 +35,12 @@ export class RequestSession implements Holder, SessionHost {
   #mustSend = false
   readonly #response: SessionResponse
 
-  constructor(services: Services, ctx: Koa.Context, owner: object, outer: Holder | undefined) {
+  constructor(services: Services, ctx: Koa.Context, outer: Holder | undefined) {
+    const { owner, property } = services.identity
     this.#services = services
     this.#ctx = ctx
     this.owner = owner
+    this.property = property
     this.outer = outer
     this.#response = new SessionResponse(ctx, services)
   }

@@ -6,17 +6,13 @@ import type { SessionHost, WorkingCopy } from '../session/working-copy.ts'
 import type { Session } from '../session/types.ts'
 
 /** Opens the session that a request names where there is no response: see `Sessions.open`. */
-export async function openSession(
-  services: Services,
-  header: string | undefined,
-  owner: object,
-): Promise<Session | undefined> {
-  const { lifecycle } = services
+export async function openSession(services: Services, header: string | undefined): Promise<Session | undefined> {
+  const { lifecycle, identity } = services
   const visit = await lookUp(services, header)
   if (!visit) return undefined
   const { cookie, found } = visit
   lifecycle.touch(cookie.key, found)
-  return sessionOf(lifecycle.open(new SocketHost(lifecycle, owner), cookie.key, found))
+  return sessionOf(lifecycle.open(new SocketHost(lifecycle, identity.owner), cookie.key, found))
 }
 
 /**

@@ -12,15 +12,22 @@ async function shopWithAdmin(
   test: TestContext,
   adminOptions: SessionOptions = {},
 ): Promise<CompanionSite & { admin: Sessions }> {
-  const admin = session({ keys: [KEY], store: 'memory:', cookie: { name: 'admin' }, ...adminOptions })
+  const admin = session({
+    keys: [KEY],
+    store: 'memory:',
+    property: 'admin',
+    cookie: { name: 'admin' },
+    ...adminOptions,
+  })
   test.after(() => admin.close())
   const site = await companionSite(test, {}, (app, shop) => {
     const inner = new Koa()
     inner.use(admin)
     inner.use((ctx) => {
       const [customer, clerk] = [shop.get() as AnySession, admin.get() as AnySession]
-      assert.equal(getSession(), clerk, 'getSession() is the innermost one')
-      assert.equal(ctx.session, clerk, 'and so is ctx.session')
+      assert.equal((ctx as unknown as { admin: AnySession }).admin, clerk)
+      assert.equal(ctx.session, customer)
+      assert.equal(getSession(), customer)
       clerk['visits'] = Number(clerk['visits'] ?? 0) + 1
       customer['was watched'] = true
       ctx.body = { path: ctx.path, clerk, customer }
@@ -80,6 +87,30 @@ describe('koa-mount', () => {
     const { visitor } = await shopWithAdmin(test, { cookie: { name: 'admin', path: '/admin' } })
     const page = await visitor().visit('/admin')
     assert.match(page.headers.getSetCookie().find((cookie) => cookie.startsWith('admin=')) ?? '', /; Path=\/admin;/)
+  })
+
+  it('an inner application that is written to stand alone has its own ctx.session, if the outer session skips it', async (test) => {
+    const options = { keys: [KEY], store: 'memory:' }
+    const [shop, admin] = [
+      session({ ...options, skip: (ctx) => ctx.path.startsWith('/admin') }),
+      session({ ...options, cookie: { name: 'admin', path: '/admin' } }),
+    ]
+    test.after(() => Promise.all([shop.close(), admin.close()]))
+    const count: Koa.Middleware = (ctx) => {
+      sessionOf(ctx)['visits'] = Number(sessionOf(ctx)['visits'] ?? 0) + 1
+      ctx.body = `${ctx.path} ${String(sessionOf(ctx)['visits'])}`
+    }
+    const { visitor } = await companionSite(test, {}, (app) => {
+      app
+        .use(shop)
+        .use(mount('/admin', new Koa().use(admin).use(count)))
+        .use(count)
+    })
+    const ada = visitor()
+    const pages = []
+    for (const path of ['/', '/admin/x', '/', '/admin/x']) pages.push((await ada.visit(path)).html)
+    assert.deepEqual(pages, ['/ 1', '/x 1', '/ 2', '/x 2'])
+    assert.deepEqual([...ada.cookies.keys()], ['sid', 'admin'])
   })
 
   it('an inner application without a session middleware has the outer session, in its body streams too', async (test) => {

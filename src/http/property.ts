@@ -1,0 +1,147 @@
+import type Koa from 'koa'
+import { Checks } from '../checks.ts'
+import type { Diagnostics } from '../diagnostics.ts'
+import { DEFAULT_PROPERTY, enter, holderUnder, isSeen, leaveOut, noSessionHere, type Holder } from './context.ts'
+import type { RequestSession } from './request.ts'
+import { awaitRequests, noteRequest } from './unreached.ts'
+
+/** What one middleware is known by: among those of its application, and to the browser. */
+export interface Identity {
+  /** The middleware itself. */
+  readonly owner: object
+  /** The property of `ctx` that gives its session. */
+  readonly property: string
+  readonly cookie: { readonly name: string; readonly path: string; readonly domain?: string | undefined }
+}
+
+/** What is known of one application. */
+interface Exposed {
+  /** By each property that is defined: contexts of which it was read where there was no session. */
+  readonly properties: Map<string, WeakSet<object>>
+  /** The middlewares whose requests have come. */
+  readonly middlewares: Map<object | undefined, Identity>
+}
+
+const EXPOSED: unique symbol = Symbol('koa-server-session.exposed')
+const checks = new Checks('koa-server-session')
+
+/**
+ * The property `ctx.session`, or what the option `property` names it: a getter on the contexts of an application, which
+ * finds the session of the middleware that has this property.
+ */
+export class SessionProperty {
+  readonly #identity: Identity
+  readonly #diagnostics: Diagnostics
+
+  constructor(identity: Identity, diagnostics: Diagnostics) {
+    this.#identity = identity
+    this.#diagnostics = diagnostics
+    awaitRequests()
+  }
+
+  /** Makes the holder's session the one of this property, in this request from here on. Throws `ERR_SESSION_OPTION`. */
+  enter(ctx: Koa.Context, holder: Holder): void {
+    noteRequest()
+    const { properties, middlewares } = this.#exposedOn(ctx.app)
+    const { property } = this.#identity
+    for (let outer = holder.outer; outer; outer = outer.outer) this.#refuseTwin(middlewares.get(outer.owner))
+    if (Object.hasOwn(ctx, property)) throw takenByAnother(property, ctx)
+    if (properties.get(property)?.has(ctx)) this.#warnOfEarlyRead()
+    enter(ctx, holder)
+  }
+
+  /** Lets a request pass that has no session of this middleware. */
+  leaveOut(ctx: Koa.Context): void {
+    noteRequest()
+    leaveOut(ctx)
+  }
+
+  #exposedOn(app: Koa & { [EXPOSED]?: Exposed }): Exposed {
+    const exposed = (app[EXPOSED] ??= { properties: new Map(), middlewares: new Map() })
+    const { owner, property } = this.#identity
+    if (exposed.middlewares.has(owner)) return exposed
+    if (!exposed.properties.has(property)) exposed.properties.set(property, this.#define(app.context))
+    for (const other of exposed.middlewares.values()) this.#warnOfSharedCookie(other)
+    exposed.middlewares.set(owner, this.#identity)
+    return exposed
+  }
+
+  /** Returns the contexts of which the property is read where there is no session. */
+  #define(context: object): WeakSet<object> {
+    const { property } = this.#identity
+    if (property in context) throw takenByAnother(property, context)
+    const missed = new WeakSet<object>()
+    const onMissed = (ctx: Koa.Context): void => {
+      if (missed.has(ctx)) return
+      missed.add(ctx)
+      // A middleware that answers above the session middleware never gets there.
+      if (!isSeen(ctx)) ctx.res.once('close', () => isSeen(ctx) || this.#warnOfEarlyRead())
+    }
+    Object.defineProperty(context, property, {
+      configurable: true,
+      get(this: Koa.Context) {
+        const holder = holderUnder(this, property)
+        if (!holder) onMissed(this)
+        return holder?.session
+      },
+      set(this: Koa.Context, data: unknown) {
+        const holder = holderUnder(this, property) ?? noSessionHere(property)
+        ;(holder as RequestSession).replace(data)
+      },
+    })
+    return missed
+  }
+
+  /** Two middlewares in one request need two properties and two cookies. */
+  #refuseTwin(outer: Identity | undefined): void {
+    const { property, cookie } = this.#identity
+    if (outer?.property === property)
+      throw checks.refusal(
+        `two session middlewares handle this request, and both are ctx.${property}. Give the second one a name of its own, ` +
+          "session({ property: 'admin', cookie: { name: 'admin' } }), or leave its requests out of the first one (skip).",
+      )
+    if (outer?.cookie.name === cookie.name)
+      throw checks.refusal(
+        `two session middlewares handle this request, and both have the cookie '${cookie.name}', so each would sign out ` +
+          "the other's visitors. Give the second one a cookie of its own: cookie: { name: 'admin' }.",
+      )
+  }
+
+  #warnOfSharedCookie({ cookie: other }: Identity): void {
+    const { cookie } = this.#identity
+    if (other.name !== cookie.name || !areBothSent(cookie, other)) return
+    this.#diagnostics.warn(
+      'SESSION_COOKIE_SHARED',
+      `Two session middlewares of one application have the cookie '${cookie.name}', and a browser sends it to both, so they ` +
+        'may sign out each other’s visitors. Make it one middleware, or give each a cookie.name or a cookie.path of its own.',
+    )
+  }
+
+  #warnOfEarlyRead(): void {
+    const property = `ctx.${this.#identity.property}`
+    this.#diagnostics.warn(
+      'SESSION_READ_TOO_EARLY',
+      `${property} was read above the session middleware, where it is undefined. Anything that takes that for "no session" ` +
+        'does nothing: koa-csrf, for one, lets every form through. Put app.use(session(…)) above whatever uses sessions, ' +
+        'routers included.',
+    )
+  }
+}
+
+/** Whether there are addresses to which a browser sends the cookies of both. */
+function areBothSent(one: Identity['cookie'], other: Identity['cookie']): boolean {
+  const [path, otherPath] = [one, other].map(({ path }) => (path.endsWith('/') ? path : `${path}/`)) as [string, string]
+  if (!path.startsWith(otherPath) && !otherPath.startsWith(path)) return false
+  const [domain, otherDomain] = [one, other].map(
+    ({ domain }) => domain && `.${domain.replace(/^\./, '').toLowerCase()}`,
+  )
+  return !domain || !otherDomain || domain.endsWith(otherDomain) || otherDomain.endsWith(domain)
+}
+
+function takenByAnother(property: string, place: object): Error {
+  const whose = 'sessionOptions' in place && property === DEFAULT_PROPERTY ? 'koa-session' : 'other code'
+  return checks.refusal(
+    `ctx.${property} is taken by ${whose} on this application. Remove that, or give this session a name of its own: ` +
+      "session({ property: 'visitor' }) is ctx.visitor.",
+  )
+}
