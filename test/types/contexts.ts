@@ -50,6 +50,36 @@ export function ownSessionType(): void {
   void data.update((newest) => (newest.level = 2))
 }
 
+declare module 'koa' {
+  interface ExtendableContext {
+    get admin(): Session<AdminData>
+    set admin(data: Session<AdminData> | AdminData | null | undefined)
+  }
+}
+
+/** As docs/several-sessions.md shows. */
+export function secondProperty(): void {
+  const admin = session<AdminData>({ property: 'admin', cookie: { name: 'admin' } })
+  new Koa().use(admin).use((ctx) => {
+    const level: 1 | 2 | undefined = ctx.admin.level
+    ctx.admin.level = level ?? admin.get().level ?? 1
+    ctx.session.userId = ctx.admin.id
+    ctx.admin = { level: 2 }
+    ctx.admin = null
+    // @ts-expect-error: there is no such level
+    ctx.admin.level = 3
+    // @ts-expect-error: this is the other session's data
+    ctx.admin.userId = 'ada'
+    // @ts-expect-error: this is the other session's data
+    ctx.session.level = 1
+  })
+  // @ts-expect-error: a name
+  session({ property: Symbol('admin') })
+}
+
+/** So `delete ctx.session`, which would end nothing, is an error in strict programs. */
+export const isRequired: object extends Pick<Koa.Context, 'session'> ? false : true = true
+
 /** An application whose handlers say themselves which session they have. */
 export function ownTypingOfTheContext(): void {
   interface WithAdmin extends Koa.ParameterizedContext {
