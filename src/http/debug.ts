@@ -60,6 +60,8 @@ function arrivalOf(ctx: Koa.ParameterizedContext, owner: object, cookie: Session
     if (failure) return `no session, because ${why}${wordsOf(failure.message)}`
   }
   const { cookie: header } = ctx.req.headers
+  if (cookie.mayBeWithheld(ctx.req))
+    return 'no session, because another site began the request, and the browser may have withheld the cookie'
   if (!cookie.isIn(header)) return 'no session, because the request has no such cookie'
   return cookie.read(header).length === 0
     ? 'no session, because the cookie has not the form that this library gives it'

@@ -31,8 +31,8 @@ async function site(options) {
   })
   const server = app.listen(0)
   await once(server, 'listening')
-  return async function visit(path, cookie) {
-    const headers = { connection: 'close', ...(cookie && { cookie }) }
+  return async function visit(path, cookie, more) {
+    const headers = { connection: 'close', ...(cookie && { cookie }), ...more }
     const answer = await fetch('http://127.0.0.1:' + server.address().port + path, { headers })
     await answer.text()
     return answer.headers.getSetCookie()[0]?.split(';')[0] ?? cookie
@@ -72,7 +72,8 @@ describe('NODE_DEBUG=koa-server-session', { timeout: 60_000 }, () => {
       await visit('/read', newer)
       await visit('/read', 'sid=something-else')
       await visit('/read', newer.slice(0, -1) + (newer.endsWith('A') ? 'B' : 'A'))
-      await visit('/logo.png', cookie)`,
+      await visit('/logo.png', cookie)
+      await visit('/write', undefined, { 'sec-fetch-site': 'cross-site' })`,
       DEBUG,
     )
     const ENDED =
@@ -89,6 +90,7 @@ describe('NODE_DEBUG=koa-server-session', { timeout: 60_000 }, () => {
       'GET /read: sid: no session, because the cookie has not the form that this library gives it',
       'GET /read: sid: no session, because none of the keys signed the cookie',
       'GET /logo.png: sid: skipped',
+      'GET /write: sid: no session, because another site began the request, and the browser may have withheld the cookie; error not kept',
     ])
   })
 
