@@ -11,6 +11,7 @@ import { RequestSession } from './http/request.ts'
 import { storeStack } from './layers/stack.ts'
 import { checkOptions, type SessionOptions } from './options.ts'
 import { Lifecycle } from './session/lifecycle.ts'
+import { subjectNames } from './session/subject-names.ts'
 import type { SessionData } from './session/types.ts'
 import { operationsOf, type Sessions } from './sessions.ts'
 
@@ -36,6 +37,7 @@ export function session<Data extends object = SessionData>(options: SessionOptio
 
   function useKeys(keyring: Keyring): void {
     stack.vault?.use(keyring.derive('encryption'))
+    lifecycle.subjects.notes.use(subjectNames(checked.cookie.name, keyring.isFixed ? keyring.derive('subjects') : []))
     cookie.useKeys(keyring)
   }
   if (checked.keyring) useKeys(checked.keyring)

@@ -1,16 +1,16 @@
 import type { IncomingMessage } from 'node:http'
 import type Koa from 'koa'
 import type { Diagnostics, SessionStats } from './diagnostics.ts'
-import { SessionError } from './errors.ts'
 import { currentHolder, noSessionHere } from './http/context.ts'
 import { keyringOf, keysNotSeenYet, type Keyring, type Keys } from './http/keyring.ts'
 import type { Services } from './http/lookup.ts'
 import { openSession } from './http/socket.ts'
 import type { StoreStack } from './layers/stack.ts'
 import type { CheckedOptions } from './options.ts'
-import type { SessionSummary } from './session/subjects.ts'
+import { checkList, checkRevoke, checkRevokeAll } from './session/subject-arguments.ts'
+import { revokedOf, type SessionSummary } from './session/subjects.ts'
 import type { Session, SessionData } from './session/types.ts'
-import { isKey, type Key } from './units.ts'
+import type { Key } from './units.ts'
 
 /** A Koa middleware, and the operations that belong to no single request. */
 export interface Sessions<Data extends object = SessionData> {
@@ -36,17 +36,45 @@ export interface Sessions<Data extends object = SessionData> {
   rotate(keys: Keys): void
   /**
    * Whether the store can tell which sessions are a subject's: files, memory and Redis can, memcached and stores of
-   * express-session cannot. Where it is `false`, `identify` fails at the commit, and `list` and `revokeAll` reject.
+   * express-session cannot. If it is `false`, `identify` fails at the commit, and `list` and `revokeAll` reject.
    */
   readonly canList: boolean
   /**
-   * The live sessions of this subject (see `session.identify`), the one that was seen last first. Rejects with
-   * `ERR_SESSION_OPTION` where the store cannot list them.
+   * The live sessions of this subject (see `session.identify`), the one that was seen last first. Subjects are this
+   * middleware's own: another one with the same keys and the same `cookie.name` shares them, and no other does.
+   *
+   * Rejects with `ERR_SESSION_OPTION` if the subject is not what `identify` takes, if the store cannot list, or if the
+   * keys are the application's and no request has shown them yet; with `ERR_SESSION_STORE_UNAVAILABLE` if the store fails.
    */
   list(subject: string): Promise<SessionSummary[]>
-  /** Ends the session of this public id, on every node; `false` if there was none. */
-  revoke(id: Key): Promise<boolean>
-  /** Ends all sessions of this subject, but those of the excepted ids; resolves to how many. */
+  /**
+   * Ends the session of this public id, on every node. Resolves to `false` if there was none; with `subject`, also if it
+   * is not a session of this subject, which then stays.
+   *
+   * ```ts
+   * // The id comes from a form: whoever sends it may end their own sessions only.
+   * const ended = await sessions.revoke(id, { subject: ctx.session.userId! })
+   * ```
+   *
+   * Rejects with `ERR_SESSION_OPTION` if an argument is wrong, with `ERR_SESSION_STORE_UNAVAILABLE` if the store fails,
+   * and with `subject` as `list` does, and with `ERR_SESSION_UNREADABLE` if nobody can tell whose session it is.
+   */
+  revoke(
+    id: Key,
+    options?: {
+      /** Whose session it must be. Absent: whosever it is. */
+      subject: string
+    },
+  ): Promise<boolean>
+  /**
+   * Ends all sessions of this subject, but those of the excepted ids, on every node; resolves to how many. Once it has
+   * resolved, no session of this subject lives that began before the call: a session that gets a new id meanwhile is
+   * ended under that one.
+   *
+   * Rejects as `list` does. If some sessions cannot be looked at, all others are ended before it rejects, with
+   * `ERR_SESSION_UNREADABLE` (a record that cannot be read) or `ERR_SESSION_STORE_UNAVAILABLE`. Rejects with
+   * `ERR_SESSION_BUSY` if new sessions keep coming for as long as it looks.
+   */
   revokeAll(
     subject: string,
     options?: {
@@ -81,22 +109,35 @@ export function operationsOf<Data extends object>(parts: Parts): Operations<Data
   const { owner, property } = identity
   const { store, ownsStore } = parts.options
   const { subjects } = lifecycle
+
+  function assertKeys(method: string): void {
+    if (!cookie.hasKeys) throw keysNotSeenYet(method)
+  }
+
   return {
     get: () => (currentHolder(owner)?.session ?? noSessionHere(property)) as Session<Data>,
     async open(request) {
-      if (!cookie.hasKeys) throw keysNotSeenYet()
+      assertKeys('sessions.open')
       return (await openSession(services, request.headers.cookie)) as Session<Data> | undefined
     },
     rotate: (keys) => useKeys(keyringOf(keys)),
 
     canList: stack.front.subjects !== undefined,
-    list: async (subject) => subjects.list(subject, currentHolder(owner)?.session.id),
-    async revoke(id) {
-      if (isKey(id)) return subjects.revoke(id)
-      throw new SessionError('ERR_SESSION_OPTION', 'sessions.revoke takes the public id of a session: session.id.')
+    async list(subject) {
+      checkList(subject)
+      assertKeys('sessions.list')
+      return subjects.list(subject, currentHolder(owner)?.session.id)
     },
-    revokeAll: (subject, { except = [] } = {}) =>
-      subjects.revokeAll(subject, typeof except === 'string' ? [except] : except),
+    async revoke(id, options) {
+      const subject = checkRevoke(id, options)
+      if (subject !== undefined) assertKeys('sessions.revoke')
+      return subjects.revoke(id, subject)
+    },
+    async revokeAll(subject, options) {
+      const except = checkRevokeAll(subject, options)
+      assertKeys('sessions.revokeAll')
+      return revokedOf(await subjects.revokeAll(subject, except))
+    },
 
     prune: async () => (await store.prune?.()) ?? 0,
     stats: () => ({ ...diagnostics.stats, resigned: Array.from(diagnostics.stats.resigned, (count) => count ?? 0) }),

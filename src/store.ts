@@ -97,16 +97,29 @@ export type Saved =
 export type Deleted = boolean | Found
 
 /**
- * Notes of which keys belong to a subject. They are hints: the library notes a key before and after it writes the
- * record, looks at each record before it believes a note, and takes wrong ones back. So a crash between two writes
- * leaves nothing that is not mended by the next `list`.
+ * Which keys belong to a subject. The index holds notes: the library looks at each record before it believes one.
+ *
+ * The library notes a key before and after the save that makes the record the subject's, and again now and then while the
+ * session is used. It takes a note back only if it has ended the session itself, or has given it to another subject. All
+ * other notes are the store's to clear away once nothing lies under their keys any more. Rules for that:
+ * - A note stays while its key holds a record, whatever its `until` says and whatever any clock says. The store looks
+ *   for the record itself, in the same step in which it removes the note. If the two cannot be one step, it removes the
+ *   note only if nobody has added it again since the look began.
+ * - A note stays for at least an hour after it was last added, because its record may be on the way.
+ * - Nothing else removes a note: no expiry of its own, no eviction before its record.
  */
 export interface SubjectIndex {
-  /** Notes this key until the given instant, at which its record can no longer live. Again is harmless. */
+  /**
+   * Notes this key. Again is harmless and renews the note. `until`: the instant at which its record can no longer live,
+   * as far as is known now; a hint for when to look for what can be cleared away.
+   */
   add(subject: SubjectName, key: Key, until: Instant): Awaitable<void>
   /** Takes the note back. Harmless if there is none. */
   remove(subject: SubjectName, key: Key): Awaitable<void>
-  /** The keys that are noted, in no order; some may have no record any more. */
+  /**
+   * The keys that are noted, in no order; some may have no record any more. A key that is noted from the beginning of
+   * the listing to its end is among them.
+   */
   keys(subject: SubjectName): AsyncIterable<Key>
 }
 

@@ -12,7 +12,7 @@ const KEY = /^[0-9a-f]{64}$/
 /** A number that only grows, per key. */
 export type Version = number
 
-/** The name of a subject in an index: 64 hexadecimal digits, the SHA-256 of what `identify` was given. */
+/** The name of a subject in an index: 64 hexadecimal digits, a hash of what `identify` was given. Safe as a file name. */
 export type SubjectName = string
 
 /** A value, or the promise of one. */

@@ -11,6 +11,7 @@ interface Option {
 const OPTIONS: Readonly<Record<keyof Values, Option>> = {
   store: { type: 'string', short: 's' },
   subject: { type: 'string' },
+  cookie: { type: 'string' },
   except: { type: 'string', multiple: true },
   count: { type: 'string' },
   all: { type: 'boolean' },

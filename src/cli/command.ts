@@ -15,6 +15,7 @@ export const NOT_FOUND: ExitCode = 3
 export interface Values {
   store?: string
   subject?: string
+  cookie?: string
   count?: string
   except: string[]
   all: boolean

@@ -42,6 +42,24 @@ export function ageOf({ createdAt }: SessionLine): Milliseconds | undefined {
   return createdAt === undefined ? undefined : Math.max(0, Date.now() - createdAt)
 }
 
+/**
+ * Visits the sessions of a user, and what cannot be read and may be the user's: by the index of one application if it is
+ * known, else among all records of the store.
+ */
+export async function visitSubject(
+  store: OpenStore,
+  subject: string,
+  signal: AbortSignal,
+  progress: Progress | undefined,
+  visit: (sighting: Sighting) => Promise<void>,
+): Promise<void> {
+  if (store.hasIndex) return store.subjects.visit(subject, visit)
+  return visitAll(store, signal, progress, 'Looking at sessions', async (sighting) => {
+    const { record } = sighting
+    if (record === 'unreadable' || record?.subject === subject) await visit(sighting)
+  })
+}
+
 /** Visits all sessions of the store. The bar counts them first, if somebody sees it. */
 export async function visitAll(
   { store }: OpenStore,
@@ -80,4 +98,13 @@ export function cannotList({ terminal }: Call, { name }: OpenStore): ExitCode {
     `koa-server-session: ${name} cannot tell which sessions it holds. What works with it: show ID, revoke ID, secret.`,
   )
   return NOT_FOUND
+}
+
+/** What to say if there is no session, or none of this user's. */
+export function noneIn({ name, hasIndex }: OpenStore, subject: string | undefined): string {
+  if (subject === undefined) return `There is no live session in ${name}.`
+  const where = `This user has no live session in ${name}`
+  return hasIndex
+    ? `${where}, if --cookie is the application’s cookie.name and SESSION_KEY its key. Without --cookie, all sessions are looked at.`
+    : `${where}.`
 }

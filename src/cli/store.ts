@@ -6,7 +6,10 @@ import { keyringOf } from '../http/keyring.ts'
 import type { Found, Store } from '../store.ts'
 import { isRoot } from '../stores/file/root.ts'
 import { DEFAULT_STORE, directoryOfUrl, storeFromUrl } from '../stores/url.ts'
+import { subjectNames } from '../session/subject-names.ts'
 import { Subjects } from '../session/subjects.ts'
+import type { Values } from './command.ts'
+import { wrong } from './usage.ts'
 import type { Key, Milliseconds } from '../units.ts'
 
 /** A person or a nightly job waits longer than a request does. */
@@ -18,6 +21,8 @@ export interface OpenStore {
   readonly name: string
   readonly store: Store
   readonly subjects: Subjects
+  /** Whether `subjects` knows an application's index of its users; if not, all records have to be looked at. */
+  readonly hasIndex: boolean
   /** Lets go of it; a prune under way stops. Again is harmless. */
   close(): Promise<void>
 }
@@ -30,11 +35,12 @@ export interface StoredFound extends Found {
 }
 
 /**
- * Opens the store, and makes none. Throws `ERR_SESSION_OPTION` if the URL is wrong, and
- * `ERR_SESSION_STORE_UNAVAILABLE` if there is no directory of sessions where the URL says.
+ * Opens the store, and makes none. `cookie`: the application's `cookie.name`. Throws `ERR_SESSION_OPTION` if the URL is
+ * wrong, or if there is a cookie's name and no key; and `ERR_SESSION_STORE_UNAVAILABLE` if there is no directory of
+ * sessions at the URL.
  */
 export function openStore(
-  given: string | undefined,
+  { store: given, cookie }: Pick<Values, 'store' | 'cookie'>,
   { SESSION_STORE, SESSION_KEY, SESSION_KEY_OLD }: NodeJS.ProcessEnv,
 ): OpenStore {
   const url = given ?? SESSION_STORE ?? DEFAULT_STORE
@@ -44,6 +50,8 @@ export function openStore(
   const opened = storeFromUrl(url)
   const store = guarded(opened, DEADLINE, new Diagnostics('koa-server-session'))
   const keyring = SESSION_KEY || SESSION_KEY_OLD ? keyringOf([SESSION_KEY, SESSION_KEY_OLD].filter(Boolean)) : undefined
+  if (cookie !== undefined && !keyring)
+    throw wrong('--cookie needs SESSION_KEY: the users in an index are named by both.')
   const vault = encrypted(store)
   if (keyring) vault.use(keyring.derive('encryption'))
 
@@ -66,11 +74,18 @@ export function openStore(
       return found && decrypted(key, found)
     },
   }
+  const subjects = new Subjects(readable, readable)
+  if (cookie !== undefined && keyring) {
+    const [byKeys, byNone] = [subjectNames(cookie, keyring.derive('subjects')), subjectNames(cookie, [])]
+    // By none as well, because the application may have passed its secrets as a Keygrip.
+    subjects.notes.use((subject) => [...byKeys(subject), ...byNone(subject)])
+  }
   let closing: Promise<void> | undefined
   return {
     name: directory === undefined ? withoutSecrets(url) : `file:${directory}`,
     store: readable,
-    subjects: new Subjects(readable),
+    subjects,
+    hasIndex: cookie !== undefined && readable.subjects !== undefined,
     close: () => (closing ??= Promise.resolve(opened.close?.())),
   }
 }

@@ -76,11 +76,10 @@ export function noKeys(): never {
   )
 }
 
-/** The error of `sessions.open` while `app.keys` cannot be asked. */
-export function keysNotSeenYet(): SessionError {
+/** The error of an operation of `sessions` that needs the keys while `app.keys` cannot be asked. */
+export function keysNotSeenYet(method: string): SessionError {
   return checks.refusal(
-    'sessions.open has no keys to verify cookies with: app.keys is known from the first request on. ' +
-      'Pass session({ keys }) instead.',
+    `${method} has no keys yet: app.keys is known from the first request on. Pass session({ keys }) instead.`,
   )
 }
 

@@ -54,10 +54,14 @@ export class RequestSession implements Holder, SessionHost {
     )
   }
 
-  #cameWith({ cookie, found }: Visit): void {
+  #cameWith({ cookie, found }: Visit): Awaitable<void> {
     this.#cookie = cookie
     this.#found = found
-    this.#mustSend = cookie.keyIndex > 0
+    if (cookie.keyIndex === 0) return undefined
+    // Not before its user finds it under the newest key: an older one may be retired once no cookie is signed with it.
+    const isNoted = this.#services.lifecycle.subjects.notes.renew(cookie.key, recordOf(found))
+    const signAnew = (may: boolean): void => void (this.#mustSend = may)
+    return isPromise(isNoted) ? isNoted.then(signAnew) : signAnew(isNoted)
   }
 
   /** What `ctx.session` and `getSession()` give. */

@@ -48,6 +48,9 @@ export function endOf(record: SessionRecord, now: Instant): Instant {
   return Math.floor(Math.min(now + record.idleTimeout, record.createdAt + record.absoluteTimeout))
 }
 
+/** A session is extended once this part of its idle timeout has passed, and not at every request. */
+export const TOUCH_AFTER: number = 1 / 10
+
 /** When a session that ends then was used last, to within a tenth of its idle timeout. */
 export function lastSeenAt({ createdAt, idleTimeout }: SessionRecord, expiresAt: Instant): Instant {
   return Math.max(createdAt, expiresAt - idleTimeout)

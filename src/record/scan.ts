@@ -2,6 +2,7 @@ import { recordOf } from './format.ts'
 import { isSessionError } from '../errors.ts'
 import type { SessionRecord } from './record.ts'
 import type { Found, Store } from '../store.ts'
+import { takeTurns } from '../turns.ts'
 import type { Key } from '../units.ts'
 
 /** What the store has under one key, as far as it can be read. */
@@ -16,7 +17,7 @@ export interface Sighting {
 const AT_ONCE = 100
 
 /** Looks at one record; rejects only if the store fails. */
-export async function lookAt(store: Store, key: Key): Promise<Sighting> {
+export async function lookAt(store: Pick<Store, 'load'>, key: Key): Promise<Sighting> {
   let found: Found | undefined
   try {
     found = await store.load(key)
@@ -29,25 +30,38 @@ export async function lookAt(store: Store, key: Key): Promise<Sighting> {
 
 /**
  * Looks at the records of all these keys, some at a time, and waits for `visit` before it goes on: whatever their
- * number, only so many are in memory. Ends early once the signal is aborted.
+ * number, only so many are in memory, and others have their turns meanwhile. Ends early once the signal is aborted.
  */
 export async function visitRecords(
-  store: Store,
+  store: Pick<Store, 'load'>,
   keys: AsyncIterable<Key>,
   visit: (sighting: Sighting) => Promise<void>,
   signal?: AbortSignal,
 ): Promise<void> {
-  const look = async (key: Key): Promise<void> => visit(await lookAt(store, key))
-  // A set, because a store may name a key twice while its records move.
-  let batch = new Set<Key>()
+  await visitKeys(keys, async (key) => visit(await lookAt(store, key)), signal)
+}
+
+/** The same, with `visit` looking for itself. Rejects with the first failure. */
+export async function visitKeys(
+  keys: AsyncIterable<Key>,
+  visit: (key: Key) => Promise<void>,
+  signal?: AbortSignal,
+): Promise<void> {
+  const rest = takeTurns()
+  // By key, because a store may name a key twice while its records move.
+  let batch = new Map<Key, Promise<void>>()
   for await (const key of keys) {
-    if (signal?.aborted) return
-    batch.add(key)
-    if (batch.size < AT_ONCE) continue
-    await Promise.all([...batch].map(look))
-    batch = new Set()
-    // Where the store answers at once, others would otherwise not have their turn.
-    await new Promise((resolve) => setImmediate(resolve))
+    if (signal?.aborted) break
+    if (batch.has(key)) continue
+    const visited = visit(key)
+    visited.catch(() => {}) // it rejects below, which may be some turns later
+    batch.set(key, visited)
+    if (batch.size >= AT_ONCE) {
+      await Promise.all(batch.values())
+      batch = new Map()
+    }
+    // A store that answers at once would otherwise do the whole batch in one turn.
+    await rest()
   }
-  if (!signal?.aborted) await Promise.all([...batch].map(look))
+  await Promise.all(batch.values())
 }

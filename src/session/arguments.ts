@@ -9,7 +9,6 @@ import type { RegenerateOptions } from './types.ts'
  */
 
 const OF_REMEMBER = new Checks('session.remember')
-const OF_IDENTIFY = new Checks('session.identify')
 const OF_REGENERATE = new Checks('session.regenerate')
 const OF_FLASH = new Checks('session.flash')
 const OF_UPDATE = new Checks('session.update')
@@ -69,16 +68,6 @@ function doubtAboutPause({ idleTimeout, absoluteTimeout }: Partial<Timeouts>, cu
   }
 }
 
-/** Throws unless `identify` can take these. */
-export function checkIdentity(subject: unknown, label: unknown): void {
-  if (typeof subject === 'number' || typeof subject === 'bigint')
-    throw OF_IDENTIFY.refusal(`the subject must be a string, not ${kindOf(subject)}. Write identify(String(user.id)).`)
-  if (typeof subject !== 'string' || subject === '')
-    throw OF_IDENTIFY.refusal(`the subject must be a string that is not empty, not ${kindOf(subject)}.`)
-  if (label !== undefined && (typeof label !== 'string' || label === ''))
-    throw OF_IDENTIFY.refusal(`the label must be a string that is not empty, or absent, not ${kindOf(label)}.`)
-}
-
 /** Throws unless `regenerate` can take these options. */
 export function checkRegenerate(options: unknown): asserts options is RegenerateOptions | undefined {
   if (options === undefined) return
@@ -115,7 +104,7 @@ export function checkCallback(member: string, callback: unknown): void {
 }
 
 /** What it is, for a message that does not show it. */
-function kindOf(value: unknown): string {
+export function kindOf(value: unknown): string {
   if (value === undefined || value === null || value === true || value === false) return String(value)
   if (value === '') return 'an empty one'
   if (Array.isArray(value)) return 'a list'

@@ -4,6 +4,7 @@ import { endOf, type SessionRecord } from '../record/record.ts'
 import { format, recordOf } from '../record/format.ts'
 import type { Found, Saved, Store } from '../store.ts'
 import type { Awaitable, Key, Milliseconds } from '../units.ts'
+import type { SubjectNotes } from './subject-notes.ts'
 
 /** How long a commit, or a regenerate, goes on losing races before it gives up. */
 export const MAX_CONFLICT_TIME: Milliseconds = 2000
@@ -46,14 +47,22 @@ interface Applied {
 export class CommitQueue {
   readonly #store: Store
   readonly #source: Pick<Store, 'load'>
+  readonly #notes: SubjectNotes
   readonly #maxRecordBytes: number
   readonly #diagnostics: Diagnostics
   readonly #queues = new Map<Key, PendingWrite[]>()
 
-  /** `source`: where the newest state comes from, past all caches; a hit may be a little old. */
-  constructor(store: Store, source: Pick<Store, 'load'>, maxRecordBytes: number, diagnostics: Diagnostics) {
+  /** `source`: where the newest state comes from, past all caches; a hit may be a little old. `notes`: of whose it is. */
+  constructor(
+    store: Store,
+    source: Pick<Store, 'load'>,
+    notes: SubjectNotes,
+    maxRecordBytes: number,
+    diagnostics: Diagnostics,
+  ) {
     this.#store = store
     this.#source = source
+    this.#notes = notes
     this.#maxRecordBytes = maxRecordBytes
     this.#diagnostics = diagnostics
   }
@@ -141,7 +150,8 @@ export class CommitQueue {
   }
 
   #save(key: Key, { record, text = format(record) }: Applied, base: Found | undefined): Awaitable<Saved> {
-    return this.#store.save(key, text, endOf(record, Date.now()), base)
+    const save = (): Awaitable<Saved> => this.#store.save(key, text, endOf(record, Date.now()), base)
+    return this.#notes.saving(key, record, base, save)
   }
 
   /** All writes one after the other; one that fails takes no other with it. */

@@ -1,7 +1,7 @@
 import { CommitQueue, type Committed } from './commit-queue.ts'
 import type { Diagnostics } from '../diagnostics.ts'
 import { SessionError, ended, gone, isSessionError } from '../errors.ts'
-import { endOf, merge, newRecord, type Changes, type SessionRecord, type Terms } from '../record/record.ts'
+import { endOf, merge, newRecord, TOUCH_AFTER, type Changes, type SessionRecord, type Terms } from '../record/record.ts'
 import { format, recordOf } from '../record/format.ts'
 import { moveToNewToken } from './regenerate.ts'
 import { applyUpdate } from './object.ts'
@@ -27,9 +27,6 @@ export type Sources = Pick<StoreStack, 'front' | 'source' | 'ends'>
 
 export type CommitOutcome = 'unchanged' | 'saved' | 'gone'
 
-/** The idle timeout is extended once this part of it has passed, and not at every request. */
-const TOUCH_AFTER = 1 / 10
-
 /**
  * The life of sessions over a store: load, commit, touch, regenerate, destroy. Knows no HTTP, so that sockets, jobs and
  * tests use the same one.
@@ -48,8 +45,8 @@ export class Lifecycle {
     this.#options = options
     this.#diagnostics = diagnostics
     this.#ends = ends
-    this.#commits = new CommitQueue(front, source, options.maxRecordBytes, diagnostics)
-    this.subjects = new Subjects(front)
+    this.subjects = new Subjects(front, source)
+    this.#commits = new CommitQueue(front, source, this.subjects.notes, options.maxRecordBytes, diagnostics)
   }
 
   /** What the store has under this key; an unreadable record is reported and then as good as none. */
@@ -116,7 +113,7 @@ export class Lifecycle {
   }
 
   #commit(copy: WorkingCopy, changes: Changes): Promise<CommitOutcome> {
-    return this.#write(copy, changes, (record) => merge(record, changes)).then((committed) => {
+    return this.#write(copy, (record) => merge(record, changes)).then((committed) => {
       if (!committed) return 'gone'
       copy.committed(committed.found, committed.record, changes)
       return 'saved'
@@ -143,25 +140,17 @@ export class Lifecycle {
       outcome = rest
       return next
     }
-    const committed = await this.#write(copy, changes, apply, true)
+    const committed = await this.#write(copy, apply, true)
     if (!committed || !outcome) throw gone()
     copy.committed(committed.found, committed.record, changes)
     copy.refresh(outcome.names)
     return outcome.result
   }
 
-  #write(
-    copy: WorkingCopy,
-    changes: Changes | undefined,
-    apply: (record: SessionRecord) => SessionRecord,
-    isExact = false,
-  ): Promise<Committed> {
+  #write(copy: WorkingCopy, apply: (record: SessionRecord) => SessionRecord, isExact = false): Promise<Committed> {
     const { found, mustRead, key, record } = copy
-    const write = (): Promise<Committed> =>
-      this.#commits.commit(key, { found, mustRead, initial: found ? undefined : record, apply, isExact })
-    const isNews = !found || copy.mustBeStored || changes?.terms
-    const written = isNews ? this.subjects.noting({ ...record, ...changes?.terms }, key, write) : write()
-    return written.then(
+    const initial = found ? undefined : record
+    return this.#commits.commit(key, { found, mustRead, initial, apply, isExact }).then(
       (committed) => {
         if (!committed) {
           copy.end()
@@ -213,7 +202,12 @@ export class Lifecycle {
 
   #extend(key: Key, newest: Found | undefined): Awaitable<boolean> {
     const expiresAt = newest && endIfDue(newest)
-    return expiresAt === undefined ? false : this.#store.touch(key, expiresAt)
+    if (expiresAt === undefined) return false
+    const touched = this.#store.touch(key, expiresAt)
+    const record = recordOf(newest as Found)
+    if (record.subject === undefined) return touched
+    const renew = (isAlive: boolean): Awaitable<boolean> => isAlive && this.subjects.notes.renew(key, record)
+    return isPromise(touched) ? touched.then(renew) : renew(touched)
   }
 
   /**
@@ -244,7 +238,6 @@ export class Lifecycle {
     }
     copy.replaced()
     copy.endSignal?.end()
-    await this.subjects.forget(copy.record, copy.key)
     return next
   }
 
@@ -253,7 +246,7 @@ export class Lifecycle {
     const changes = copy.changes()
     const whole = changes ? merge(copy.record, changes) : copy.record
     const isStored = (record: SessionRecord): boolean => format(record) === format(whole)
-    const committed = await this.#write(copy, changes, (record) => (isStored(record) ? record : whole))
+    const committed = await this.#write(copy, (record) => (isStored(record) ? record : whole))
     if (committed) copy.committed(committed.found, committed.record, changes)
     return committed !== undefined
   }
@@ -269,7 +262,7 @@ export class Lifecycle {
     try {
       await this.#store.delete(copy.key)
       copy.endSignal?.end()
-      await this.subjects.forget(copy.record, copy.key)
+      await this.subjects.notes.forget(copy.key, copy.record)
     } catch (error) {
       copy.reopen() // it may live on: nobody is told otherwise
       throw error

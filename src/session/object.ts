@@ -3,14 +3,8 @@ import { SessionError } from '../errors.ts'
 import { endOf, merge, type SessionRecord } from '../record/record.ts'
 import { WorkingCopy, type SessionHost } from './working-copy.ts'
 import type { Milliseconds } from '../units.ts'
-import {
-  checkCallback,
-  checkChange,
-  checkFlash,
-  checkIdentity,
-  checkRegenerate,
-  timeoutsToRemember,
-} from './arguments.ts'
+import { checkCallback, checkChange, checkFlash, checkRegenerate, timeoutsToRemember } from './arguments.ts'
+import { checkIdentity } from './subject-arguments.ts'
 import type { RegenerateOptions, RememberOptions, Session, SessionCallback, SessionMembers } from './types.ts'
 
 /** The object that handlers touch: always the same one for the same working copy. */

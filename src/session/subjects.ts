@@ -1,61 +1,54 @@
-import { hash } from 'node:crypto'
-import { SessionError } from '../errors.ts'
+import { SessionError, isSessionError } from '../errors.ts'
+import { recordOf } from '../record/format.ts'
 import { lastSeenAt, type SessionRecord } from '../record/record.ts'
-import { lookAt, visitRecords, type Sighting } from '../record/scan.ts'
-import type { Store, SubjectIndex } from '../store.ts'
-import type { Instant, Key, SubjectName } from '../units.ts'
+import { lookAt, visitKeys, visitRecords, type Sighting } from '../record/scan.ts'
+import type { Found, Store } from '../store.ts'
+import type { Instant, Key } from '../units.ts'
+import { SubjectNotes } from './subject-notes.ts'
 
 /** What a user may be told of one of their sessions. */
 export interface SessionSummary {
   /** The session's public id, for `revoke`. */
   readonly id: Key
-  /** When it began. */
+  /** When the session began, in Unix milliseconds. */
   readonly createdAt: Instant
   /**
-   * To within a tenth of the idle timeout. Where the absolute timeout is nearer than the idle timeout, its end less the
-   * idle timeout: uses after that cannot extend the session, and so leave no trace.
+   * When the session was used last, to within a tenth of the idle timeout. If the absolute timeout is nearer than the
+   * idle timeout: its end less the idle timeout, because later uses cannot extend the session and leave no trace.
    */
   readonly lastSeenAt: Instant
-  /** When it ends if it is not used again. */
+  /** When the session ends if it is not used again. */
   readonly expiresAt: Instant
-  /** What `identify` was given. */
+  /** The label that `identify` was given. */
   readonly label: string | undefined
   /** Whether it is the session of the request that asks. */
   readonly isCurrent: boolean
 }
 
-/** A session that gets a new id while all are revoked is found by looking again. */
-const MAX_ROUNDS = 5
+/** What came of `revokeAll`. */
+export interface Revocation {
+  /** How many sessions it ended. */
+  readonly revoked: number
+  /** Why some of what is noted for the subject could not be judged: whether it is theirs is not known. */
+  readonly failures: readonly unknown[]
+}
 
-/** The sessions of one subject: noted as they are written, listed, revoked. */
+/** A session that moves on in each of so many rounds is moved on by somebody who does nothing else. */
+const MAX_ROUNDS = 100
+/** So often a session is ended only as it was last seen; then whatever is there by now. */
+const MAX_TRIES = 5
+
+/** The sessions of one subject: listed, revoked. */
 export class Subjects {
-  readonly #store: Store
+  readonly notes: SubjectNotes
+  readonly #front: Store
+  readonly #source: Store
 
-  constructor(store: Store) {
-    this.#store = store
-  }
-
-  /**
-   * Runs the write that makes the session this subject's. Noted before, so that a crash leaves no session that cannot be
-   * revoked; and after, because a `list` in between takes back the note of a record that is not there yet.
-   */
-  async noting<Outcome>(record: SessionRecord, key: Key, write: () => Promise<Outcome>): Promise<Outcome> {
-    const { subject, createdAt, absoluteTimeout } = record
-    if (subject === undefined) return write()
-    const index = this.#index()
-    const note = async (): Promise<void> => index.add(nameOf(subject), key, createdAt + absoluteTimeout)
-    await note()
-    const outcome = await write()
-    if (outcome !== undefined) await note()
-    return outcome
-  }
-
-  /** Takes back the note of a session that has ended. If that fails, the next `list` does it. */
-  async forget({ subject }: SessionRecord, key: Key): Promise<void> {
-    if (subject === undefined) return
-    try {
-      await this.#store.subjects?.remove(nameOf(subject), key)
-    } catch {}
+  /** `source`: past the cache, for what has to be known; `front`: what must hear of each end. */
+  constructor(front: Store, source: Store) {
+    this.#front = front
+    this.#source = source
+    this.notes = new SubjectNotes(source)
   }
 
   /** The live sessions of this subject, the one that was seen last first. */
@@ -71,58 +64,99 @@ export class Subjects {
     return sessions.sort((one, other) => other.lastSeenAt - one.lastSeenAt)
   }
 
-  /** Ends all of the subject's sessions but the excepted ones; resolves to how many. */
-  async revokeAll(subject: string, except: readonly Key[]): Promise<number> {
-    let revoked = 0
-    for (let round = 0; round < MAX_ROUNDS; round++) {
-      let found = 0
-      await this.visit(subject, async (sighting) => {
-        if (sighting.record === 'unreadable' || except.includes(sighting.key)) return
-        found++
-        if (await this.end(sighting)) revoked++
-      })
-      if (found === 0) break
+  /**
+   * Looks at the subject's records, and at those noted for the subject that cannot be read: whose they are is not known
+   * then.
+   */
+  async visit(subject: string, visit: (sighting: Sighting) => Promise<void>): Promise<void> {
+    await visitRecords(this.#source, this.notes.keys(subject), async (sighting) => {
+      const { record } = sighting
+      if (record === 'unreadable' || record?.subject === subject) await visit(sighting)
+    })
+  }
+
+  /** Ends one session; `false`: there was none, or none of this subject's. */
+  async revoke(key: Key, subject?: string): Promise<boolean> {
+    if (subject === undefined) return this.end(await lookAt(this.#source, key))
+    for await (const noted of this.notes.keys(subject)) {
+      if (noted === key) return (await this.#endIfOf(key, subject)) === 'ended'
     }
-    return revoked
+    return false
   }
 
-  /** Ends one session, whosever it is; `false`: there was none. */
-  async revoke(key: Key): Promise<boolean> {
-    return this.end(await lookAt(this.#store, key))
-  }
-
-  /** Ends the session that was looked at, and takes back its note; `false`: it had ended meanwhile. */
+  /** Ends the session that was looked at, whosever it is; `false`: it had ended meanwhile. */
   async end({ key, record }: Sighting): Promise<boolean> {
-    const existed = (await this.#store.delete(key)) === true
-    if (typeof record === 'object') await this.forget(record, key)
+    const existed = (await this.#front.delete(key)) === true
+    if (typeof record === 'object') await this.notes.takeBack(key, record)
     return existed
   }
 
   /**
-   * Looks at the subject's records, those that cannot be read included: whether they are the subject's is not known
-   * then. Wrong notes are taken back.
+   * Ends all of the subject's sessions but the excepted ones. A session that moves on to another id meanwhile is noted
+   * under that one before it leaves its old one. So it is over when a whole round has met no live session, and no key
+   * whose session had just gone. What cannot be judged does not hold up the rest.
    */
-  async visit(subject: string, visit: (sighting: Sighting) => Promise<void>): Promise<void> {
-    const index = this.#index()
-    const name = nameOf(subject)
-    await visitRecords(this.#store, index.keys(name), async (sighting) => {
-      const { key, record } = sighting
-      if (record === 'unreadable' || record?.subject === subject) await visit(sighting)
-      else await index.remove(name, key)
-    })
+  async revokeAll(subject: string, except: readonly Key[]): Promise<Revocation> {
+    const excepted = new Set(except)
+    const knownAsGone = new Set<Key>()
+    let revoked = 0
+    for (let round = 0; round < MAX_ROUNDS; round++) {
+      let isOver = true
+      const failures: unknown[] = []
+      const judge = async (key: Key): Promise<void> => {
+        const outcome = await this.#endIfOf(key, subject)
+        if (outcome === 'other') return
+        // By this node's clock it may only have expired. The store has the last word, and the note says whose it is.
+        const isEnded = outcome === 'ended' || (!knownAsGone.has(key) && (await this.#front.delete(key)) === true)
+        if (isEnded) revoked++
+        if (isEnded || !knownAsGone.has(key)) isOver = false
+        knownAsGone.add(key)
+      }
+      await visitKeys(this.notes.keys(subject), async (key) => {
+        if (excepted.has(key)) return
+        try {
+          await judge(key)
+        } catch (error) {
+          failures.push(error)
+        }
+      })
+      if (isOver) return { revoked, failures }
+    }
+    throw new SessionError(
+      'ERR_SESSION_BUSY',
+      `sessions.revokeAll: ended ${revoked} sessions, and found more each time it looked again. Somebody keeps signing in or ` +
+        'renewing ids: stop that first, then try again.',
+    )
   }
 
-  #index(): SubjectIndex {
-    if (this.#store.subjects) return this.#store.subjects
-    throw new SessionError(
-      'ERR_SESSION_OPTION',
-      'This session store cannot tell which sessions are a user’s, so identify, list and revokeAll do not work with it. ' +
-        'Files, memory and Redis can.',
-    )
+  /** Ends the session of this key if it is this subject's, as it was last seen. Throws `ERR_SESSION_UNREADABLE`. */
+  async #endIfOf(key: Key, subject: string): Promise<'ended' | 'gone' | 'other'> {
+    let found: Found | undefined = await this.#source.load(key)
+    for (let tries = 1; found; tries++) {
+      const record: SessionRecord = recordOf(found)
+      if (record.subject !== subject) return 'other'
+      const deleted = await this.#front.delete(key, tries < MAX_TRIES ? found : undefined)
+      if (deleted === true) {
+        await this.notes.takeBack(key, record)
+        return 'ended'
+      }
+      found = deleted === false ? undefined : deleted
+    }
+    return 'gone'
   }
 }
 
-/** Not the subject itself, because it may be an address or a name, and because it becomes the name of a file. */
-function nameOf(subject: string): SubjectName {
-  return hash('sha256', `subject ${subject}`, 'hex')
+/** How many sessions were ended; throws if some could not be judged. */
+export function revokedOf({ revoked, failures }: Revocation): number {
+  if (failures.length === 0) return revoked
+  const failure = failures.find((error) => !isSessionError(error, 'ERR_SESSION_UNREADABLE'))
+  if (failure !== undefined) throw failure
+  const those = failures.length === 1 ? 'One session that is' : `${failures.length} sessions that are`
+  throw new SessionError(
+    'ERR_SESSION_UNREADABLE',
+    `sessions.revokeAll: ${those} noted for this user cannot be read, and may live on; ${revoked} others were ended. ` +
+      'If records are encrypted, pass the keys that encrypted them. Else end them by their ids, which the command ' +
+      '`koa-server-session list --subject … --cookie …` shows.',
+    { cause: failures[0] },
+  )
 }

@@ -13,6 +13,8 @@ export interface MemoryStoreOptions {
 // Looking at this many records takes about a millisecond.
 const RECORDS_PER_TURN = 5_000
 const MINUTE: Milliseconds = 60_000
+/** The record of a note that is younger may be on its way. */
+const GRACE: Milliseconds = 60 * MINUTE
 const checks = new Checks('memoryStore')
 
 /**
@@ -48,9 +50,10 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
       if (record.expiresAt <= Date.now() && records.delete(key)) removed++
       if (++looked % RECORDS_PER_TURN === 0) await nextTurn()
     }
+    const forgotten = Date.now() - GRACE
     for (const [subject, keys] of subjects) {
-      for (const key of keys) {
-        if (!records.has(key)) keys.delete(key)
+      for (const [key, addedAt] of keys) {
+        if (addedAt <= forgotten && !records.has(key)) keys.delete(key)
         if (++looked % RECORDS_PER_TURN === 0) await nextTurn()
       }
       if (keys.size === 0) subjects.delete(subject)
@@ -58,7 +61,8 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
     return removed
   }
 
-  const subjects = new Map<SubjectName, Set<Key>>()
+  /** Of each subject the keys, and when each was noted last. */
+  const subjects = new Map<SubjectName, Map<Key, Instant>>()
 
   const stopPruning = pruneRegularly(pruneInterval, prune, () => {})
 
@@ -99,15 +103,15 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
     subjects: {
       add(subject, key) {
         const keys = subjects.get(subject)
-        if (keys) keys.add(key)
-        else subjects.set(subject, new Set([key]))
+        if (keys) keys.set(key, Date.now())
+        else subjects.set(subject, new Map([[key, Date.now()]]))
       },
       remove(subject, key) {
         const keys = subjects.get(subject)
         if (keys?.delete(key) && keys.size === 0) subjects.delete(subject)
       },
       async *keys(subject) {
-        yield* Array.from(subjects.get(subject) ?? []) // as it is now, whatever is taken back meanwhile
+        yield* Array.from(subjects.get(subject)?.keys() ?? []) // as it is now, whatever is taken back meanwhile
       },
     },
 

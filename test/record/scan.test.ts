@@ -32,9 +32,11 @@ describe('visitRecords', () => {
     const keys = await collect(store.keys!())
     let [underWay, most] = [0, 0]
     const visited: string[] = []
+    const hundred = gate()
     await visitRecords(store, named([keys[0]!, ...keys]), async ({ key }) => {
       most = Math.max(most, ++underWay)
-      await new Promise((resolve) => setImmediate(resolve))
+      if (underWay === 100) hundred.open()
+      await hundred.isOpen
       visited.push(key)
       underWay--
     })
@@ -46,19 +48,44 @@ describe('visitRecords', () => {
     const store = memoryStore({ pruneInterval: 0 })
     for (let made = 0; made < 250; made++) await store.save(newKey(), TEXT, later(), undefined)
     const stopping = new AbortController()
-    let visited = 0
+    const stopped = gate()
+    let [begun, finished] = [0, 0]
     await visitRecords(
       store,
       store.keys!(),
       async () => {
-        if (++visited === 30) stopping.abort()
+        if (++begun === 30) {
+          stopping.abort()
+          stopped.open()
+        }
+        await stopped.isOpen
+        finished++
       },
       stopping.signal,
     )
-    assert.equal(visited, 100)
+    assert.ok(begun >= 30 && begun < 40, `${begun} begun`)
+    assert.equal(finished, begun)
+  })
+
+  it('gives others their turn, though the store answers at once', async () => {
+    const store = memoryStore({ pruneInterval: 0 })
+    for (let made = 0; made < 50; made++) await store.save(newKey(), TEXT, later(), undefined)
+    let [inThisTurn, most] = [0, 0]
+    await visitRecords(store, store.keys!(), async () => {
+      most = Math.max(most, ++inThisTurn)
+      setImmediate(() => (inThisTurn = 0))
+      for (const until = performance.now() + 2; performance.now() < until;); // a file system that takes its time
+    })
+    assert.ok(most <= 3, `${most} in one turn`)
   })
 })
 
 async function* named(keys: string[]): AsyncGenerator<string> {
   yield* keys
+}
+
+function gate(): { readonly isOpen: Promise<void>; open(): void } {
+  let open!: () => void
+  const isOpen = new Promise<void>((resolve) => (open = resolve))
+  return { isOpen, open }
 }

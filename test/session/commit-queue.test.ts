@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { CommitQueue, type Committed, type Write } from '../../src/session/commit-queue.ts'
+import { SubjectNotes } from '../../src/session/subject-notes.ts'
 import { Diagnostics } from '../../src/diagnostics.ts'
 import { format, recordOf } from '../../src/record/format.ts'
 import { merge, newRecord, type SessionRecord } from '../../src/record/record.ts'
@@ -17,7 +18,7 @@ const initial = newRecord(Date.now(), { idleTimeout: 60_000, absoluteTimeout: 60
 
 function committing(store: Store, maxRecordBytes = 65_536): { commits: CommitQueue; diagnostics: Diagnostics } {
   const diagnostics = new Diagnostics('sid')
-  return { commits: new CommitQueue(store, store, maxRecordBytes, diagnostics), diagnostics }
+  return { commits: new CommitQueue(store, store, new SubjectNotes(store), maxRecordBytes, diagnostics), diagnostics }
 }
 
 function withValue(record: SessionRecord, name: string, value: unknown): SessionRecord {

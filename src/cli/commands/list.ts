@@ -1,7 +1,7 @@
 import type { Sighting } from '../../record/scan.ts'
-import { DONE, NOT_FOUND, type Call, type Command } from '../command.ts'
-import { instant, size } from '../format.ts'
-import { canList, cannotList, lineOf, visitAll, type SessionLine } from '../sessions.ts'
+import { DONE, FAILED, NOT_FOUND, type Call, type Command } from '../command.ts'
+import { counted, instant, size } from '../format.ts'
+import { canList, cannotList, lineOf, noneIn, visitAll, visitSubject, type SessionLine } from '../sessions.ts'
 import { harmless } from '../terminal.ts'
 
 const COLUMNS = ['ID', 'CREATED', 'LAST SEEN', 'EXPIRES', 'SIZE', 'USER', 'LABEL'] as const
@@ -9,32 +9,43 @@ const WIDTHS = [64, 20, 20, 20, 8]
 
 export const list: Command = {
   summary: 'list the live sessions, or those of a user',
-  usage: '[--subject NAME] [--json] [--store URL]',
-  options: ['subject', 'json', 'store'],
+  usage: '[--subject NAME [--cookie NAME]] [--json] [--store URL]',
+  options: ['subject', 'cookie', 'json', 'store'],
   operands: { least: 0, most: 0, what: '' },
   details: `In no order, as they are found. With --json each line is a document of its own: id, createdAt, lastSeenAt,
 expiresAt (Unix milliseconds), bytes, subject and label if it has them, and state: "encrypted" or "unreadable"
-instead of what cannot be read.`,
+instead of what cannot be read. --subject looks through all sessions, whichever application they belong to; with
+--cookie it asks the index of the application with this cookie.name.`,
   async run(call) {
     const store = call.openStore()
     if (!canList(store)) return cannotList(call, store)
     const { values, terminal, signal } = call
     let count = 0
+    let unreadable = 0
     const visit = async (sighting: Sighting): Promise<void> => {
       const line = lineOf(sighting)
       if (!line || signal.aborted) return
       if (count++ === 0 && !values.json) await terminal.line(terminal.paint('bold', row([...COLUMNS])))
       await print(call, line)
     }
-    if (values.subject === undefined) await visitAll(store, signal, undefined, '', visit)
-    else await store.subjects.visit(values.subject, visit)
-    if (count > 0 || signal.aborted) return DONE
-    if (values.subject === undefined) {
-      terminal.say(`There is no live session in ${store.name}.`)
-      return DONE
+    const { subject } = values
+    if (subject === undefined) await visitAll(store, signal, undefined, '', visit)
+    else {
+      await visitSubject(store, subject, signal, undefined, async (sighting) => {
+        // Among all records, what cannot be read is most likely somebody else's.
+        if (sighting.record === 'unreadable' && !store.hasIndex) unreadable++
+        else await visit(sighting)
+      })
     }
-    terminal.say(`This user has no live session in ${store.name}.`)
-    return NOT_FOUND
+    if (unreadable > 0 && !signal.aborted) {
+      terminal.say(
+        `${counted(unreadable, 'session')} cannot be read, and may be this user’s too. Encrypted? Set SESSION_KEY.`,
+      )
+    }
+    if (count > 0 || signal.aborted) return DONE
+    if (unreadable > 0) return FAILED
+    terminal.say(noneIn(store, subject))
+    return subject === undefined ? DONE : NOT_FOUND
   },
 }
 

@@ -1,25 +1,28 @@
+import { isSessionError } from '../../errors.ts'
 import type { Key } from '../../units.ts'
 import { assertId, wrong } from '../usage.ts'
 import { DONE, FAILED, NOT_FOUND, WRONG_USAGE, type Call, type Command, type ExitCode } from '../command.ts'
 import { counted } from '../format.ts'
-import { canList, cannotList, visitAll } from '../sessions.ts'
+import { canList, cannotList, noneIn, visitAll, visitSubject } from '../sessions.ts'
 import type { OpenStore } from '../store.ts'
 
 export const revoke: Command = {
   summary: 'end sessions: by id, of a user, or all',
   usage: `ID… [--json] [--store URL]
---subject NAME [--except ID] [--json] [--store URL]
+--subject NAME [--cookie NAME] [--except ID] [--json] [--store URL]
 --all [--except ID] [--yes] [--json] [--store URL]`,
-  options: ['subject', 'except', 'all', 'yes', 'json', 'store'],
+  options: ['subject', 'cookie', 'except', 'all', 'yes', 'json', 'store'],
   operands: { least: 0, most: Infinity, what: 'ids' },
   details: `Its visitor is signed out on every node, and what a request under way still wants to save is dropped.
 --all asks before it begins; where nobody can be asked, it needs --yes. --json prints {"revoked": 2} and what
-was not found or could not be ended.`,
+was not found or could not be ended. --subject looks through all sessions, whichever application they belong to;
+with --cookie it asks the index of the application with this cookie.name, and ends no other's.`,
   async run(call) {
     const { operands, values } = call
     const ways = [operands.length > 0, values.subject !== undefined, values.all].filter(Boolean).length
     if (ways !== 1) throw wrong('revoke needs either ids, or --subject NAME, or --all. See revoke --help.')
     if (operands.length > 0 && values.except.length > 0) throw wrong('--except goes with --subject or --all.')
+    if (values.cookie !== undefined && values.subject === undefined) throw wrong('--cookie goes with --subject.')
     for (const id of [...operands, ...values.except]) assertId(id)
     const store = call.openStore()
     if (operands.length > 0) return revokeIds(call, store)
@@ -41,25 +44,54 @@ async function revokeIds(call: Call, { subjects, name }: OpenStore): Promise<Exi
   return notFound.length > 0 ? NOT_FOUND : DONE
 }
 
-async function revokeSubject(call: Call, { subjects, name }: OpenStore, subject: string): Promise<ExitCode> {
-  const { except } = call.values
-  let found = 0
-  let unreadable = 0
-  await subjects.visit(subject, async ({ key, record }) => {
-    if (record === 'unreadable' && !except.includes(key)) unreadable++
-    else found++
-  })
-  const revoked = await subjects.revokeAll(subject, except)
-  await report(call, name, revoked, unreadable > 0 ? { unreadable } : {})
+async function revokeSubject(call: Call, store: OpenStore, subject: string): Promise<ExitCode> {
+  const { revoked, unreadable } = store.hasIndex
+    ? await revokeByIndex(call, store, subject)
+    : await revokeAmongAll(call, store, subject)
+  await report(call, store.name, revoked, unreadable > 0 ? { unreadable } : {})
   if (unreadable > 0) {
     call.terminal.say(
-      `${counted(unreadable, 'session')} noted for this user cannot be read, and may be another’s by now, so nothing was ` +
-        'done to them. If they are encrypted, set SESSION_KEY. Else end them by their ids, which list --subject shows.',
+      `${counted(unreadable, 'session')} that may be this user’s cannot be read, so nothing was done to them. If they are ` +
+        'encrypted, set SESSION_KEY. Else end them by their ids, which list shows.',
     )
     return FAILED
   }
-  if (found === 0) call.terminal.say(`This user has no live session in ${name}.`)
-  return found === 0 ? NOT_FOUND : DONE
+  if (revoked > 0 || call.values.except.length > 0) return DONE
+  call.terminal.say(noneIn(store, subject))
+  return NOT_FOUND
+}
+
+interface Outcome {
+  readonly revoked: number
+  readonly unreadable: number
+}
+
+async function revokeByIndex({ values }: Call, { subjects }: OpenStore, subject: string): Promise<Outcome> {
+  const { revoked, failures } = await subjects.revokeAll(subject, values.except)
+  const failure = failures.find((error) => !isSessionError(error, 'ERR_SESSION_UNREADABLE'))
+  if (failure !== undefined) throw failure
+  return { revoked, unreadable: failures.length }
+}
+
+/** Looks again until there is none left: a session may have moved to another id meanwhile. */
+async function revokeAmongAll({ values, terminal, signal }: Call, store: OpenStore, subject: string): Promise<Outcome> {
+  let revoked = 0
+  for (;;) {
+    let found = 0
+    let unreadable = 0
+    const progress = terminal.progress('Counting sessions')
+    await visitSubject(store, subject, signal, progress, async (sighting) => {
+      if (values.except.includes(sighting.key)) return
+      if (sighting.record === 'unreadable') {
+        unreadable++
+        return
+      }
+      found++
+      if (await store.subjects.end(sighting)) revoked++
+    })
+    progress.end()
+    if (found === 0 || signal.aborted) return { revoked, unreadable }
+  }
 }
 
 async function revokeAll(call: Call, store: OpenStore): Promise<ExitCode> {
@@ -79,7 +111,7 @@ async function revokeAll(call: Call, store: OpenStore): Promise<ExitCode> {
   let revoked = 0
   let unreadable = 0
   const progress = terminal.progress('Counting sessions')
-  await visitAll(store, signal, progress, 'EndSignal sessions', async (sighting) => {
+  await visitAll(store, signal, progress, 'Ending sessions', async (sighting) => {
     if (values.except.includes(sighting.key)) return
     // Without a Found even the store does not know what it is, and would not delete it.
     if (sighting.record === 'unreadable' && !sighting.found) unreadable++

@@ -1,7 +1,6 @@
 import { lstatSync, readdirSync } from 'node:fs'
 import { readdir, rename, rmdir, unlink } from 'node:fs/promises'
-import { performance } from 'node:perf_hooks'
-import { setImmediate as nextTurn } from 'node:timers/promises'
+import { takeTurns } from '../../turns.ts'
 import { isKey, type Key, type Milliseconds } from '../../units.ts'
 import { codeOf, makeDirectory } from './disk.ts'
 import {
@@ -21,9 +20,6 @@ import {
 } from './layout.ts'
 import { pruneSubjects } from './subjects.ts'
 
-// Requests wait for this long at most; one look at a session takes some 15 µs, its removal some 100.
-const LONGEST_STEP: Milliseconds = 1
-
 /** One walk through the sessions of a store. */
 export interface Walk {
   readonly root: string
@@ -37,7 +33,7 @@ export interface Walk {
  */
 export async function prune(walk: Walk, grace: Milliseconds, signal: AbortSignal): Promise<number> {
   const { root } = walk
-  const pauseWhenDue = pauses()
+  const pauseWhenDue = takeTurns()
   let removed = 0
   for await (const directory of sessionDirectories(walk, pauseWhenDue)) {
     if (signal.aborted) return removed
@@ -54,13 +50,13 @@ export async function prune(walk: Walk, grace: Milliseconds, signal: AbortSignal
       await pauseWhenDue()
     }
   }
-  await orSkip(walk, () => pruneSubjects(root, pauseWhenDue, signal))
+  await orSkip(walk, () => pruneSubjects(walk, grace, pauseWhenDue, signal))
   return removed
 }
 
 /** The keys of all sessions that have not expired. */
 export async function* liveKeys(walk: Walk): AsyncGenerator<Key> {
-  const pauseWhenDue = pauses()
+  const pauseWhenDue = takeTurns()
   for await (const directory of sessionDirectories(walk, pauseWhenDue)) {
     let isLive = false
     await orSkip(walk, async () => {
@@ -198,15 +194,5 @@ async function ignoringRaces(work: Promise<void>): Promise<void> {
     await work
   } catch (error) {
     if (!['ENOENT', 'ENOTEMPTY', 'EEXIST', 'ENOTDIR'].includes(codeOf(error) ?? '')) throw error
-  }
-}
-
-/** What to await between two pieces of work: lets others have their turn once the time of a step is used up. */
-function pauses(): () => Promise<void> {
-  let since = performance.now()
-  return async () => {
-    if (performance.now() - since < LONGEST_STEP) return
-    await nextTurn()
-    since = performance.now()
   }
 }

@@ -100,15 +100,6 @@ redis.call('DEL', KEYS[1])
 return held and held.live and 1 or 0
 `)
 
-/** Notes a session of a subject. KEYS: the subject's. ARGV: now, the session's key, the instant until which to note it. */
-export const NOTE: Script = plain(`
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[1])
-redis.call('ZADD', KEYS[1], ARGV[3], ARGV[2])
-local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')
-redis.call('PEXPIRE', KEYS[1], string.format('%.0f', math.max(1, tonumber(last[2]) - tonumber(ARGV[1]))))
-return 1
-`)
-
 /**
  * The heartbeat. KEYS: the epoch key. ARGV: an epoch to begin with, how long to keep it, a channel or '', a message.
  * Answers the epoch. It writes, so that a replica fails it.
@@ -129,13 +120,14 @@ return epoch
 export function runScript(
   client: Redis | Cluster,
   { sha, lua }: Script,
-  key: string,
+  keys: string | readonly string[],
   args: readonly (string | number)[],
 ): Promise<unknown> {
-  return client.evalsha(sha, 1, key, ...args).catch((error: unknown) => {
+  if (typeof keys === 'string') return runScript(client, { sha, lua }, [keys], args)
+  return client.evalsha(sha, keys.length, ...keys, ...args).catch((error: unknown) => {
     // The one error after which repeating is safe: it says that nothing ran.
     if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error
-    return client.eval(lua, 1, key, ...args)
+    return client.eval(lua, keys.length, ...keys, ...args)
   })
 }
 
@@ -143,6 +135,7 @@ function script(lua: string): Script {
   return plain(COMMON + lua)
 }
 
-function plain(lua: string): Script {
+/** A script that reads no records. */
+export function plain(lua: string): Script {
   return { lua, sha: createHash('sha1').update(lua).digest('hex') }
 }

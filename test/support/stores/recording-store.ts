@@ -1,10 +1,11 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Found, Link, Listener, Store } from '../../../src/store.ts'
 import { memoryStore } from '../../../src/stores/memory.ts'
-import type { Awaitable, Key } from '../../../src/units.ts'
+import type { Awaitable, Instant, Key, SubjectName } from '../../../src/units.ts'
 import { until as untilTrue } from '../servers/server-process.ts'
 
-export type Method = 'load' | 'save' | 'touch' | 'delete'
+/** `add`, `remove` and `list` are those of the index of subjects. */
+export type Method = 'load' | 'save' | 'touch' | 'delete' | 'add' | 'remove' | 'list'
 
 /** A call that stands still until a test lets it go on. */
 export interface Held {
@@ -60,9 +61,18 @@ export interface RecordingStore extends Store {
 
 export function recordingStore(options: RecordingOptions = {}): RecordingStore {
   const { isSynchronous = false, power, over: elsewhere = memoryStore({ pruneInterval: 0 }) } = options
+  const index = elsewhere.subjects
   const calls: Method[] = []
   let questions = 0
-  const plans: Record<Method, Plan[]> = { load: [], save: [], touch: [], delete: [] }
+  const plans: Record<Method, Plan[]> = {
+    load: [],
+    save: [],
+    touch: [],
+    delete: [],
+    add: [],
+    remove: [],
+    list: [],
+  }
   /** For all calls of a method that have no plan of their own. */
   const standing = new Map<Method, Plan>()
   let endStanding: () => void = () => {}
@@ -139,6 +149,15 @@ export function recordingStore(options: RecordingOptions = {}): RecordingStore {
     save: (key, text, expiresAt, expected) => run('save', () => elsewhere.save(key, text, expiresAt, expected)),
     touch: (key, expiresAt) => run('touch', () => elsewhere.touch(key, expiresAt)),
     delete: (key, expected) => run('delete', () => elsewhere.delete(key, expected)),
+    ...(index && {
+      subjects: {
+        add: (subject: SubjectName, key: Key, until: Instant) => run('add', () => index.add(subject, key, until)),
+        remove: (subject: SubjectName, key: Key) => run('remove', () => index.remove(subject, key)),
+        async *keys(subject: SubjectName) {
+          yield* await run('list', () => index.keys(subject))
+        },
+      },
+    }),
     ...(power === 'isCurrent' && {
       isCurrent: (key: Key, found: Found) => (questions++, elsewhere.isCurrent?.(key, found) === true),
     }),
