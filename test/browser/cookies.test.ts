@@ -112,6 +112,42 @@ describe("a session cookie with sameSite: 'strict', in Chromium", { timeout: 240
   })
 })
 
+describe('a visitor who comes back from another site, in Chromium', { timeout: 240_000 }, () => {
+  // Chromium says to https alone where a request comes from.
+  async function comesBack(cookie: CookieOptions, by: 'a' | 'button', path: string): Promise<string | null> {
+    let views: string | null = ''
+    await visitor(cookie, async (page, site, context) => {
+      const shop = site.https('shop.test')
+      await page.goto(shop)
+      const { value } = await sessionCookie(context)
+      await page.goto(site.https('other.test', elsewhere(site.https('shop.test', path))))
+      await follow(page, by)
+      assert.equal((await sessionCookie(context)).value, value, 'the cookie is still the visitor’s own')
+      await page.goto(shop)
+      views = await page.textContent('h1')
+    })
+    return views
+  }
+
+  it('by a link in a mail keeps the session under strict, though the page that it leads to writes to its own', async () => {
+    assert.equal(await comesBack({ sameSite: 'strict' }, 'a', '/'), '2')
+  })
+
+  it('by a form of a bank keeps the session under lax, though the page that it leads to writes to its own', async () => {
+    assert.equal(await comesBack({}, 'button', '/write'), '2')
+  })
+
+  it('keeps the session while pictures of the site load elsewhere', async () => {
+    await visitor({}, async (page, site, context) => {
+      await page.goto(site.https('shop.test'))
+      const { value } = await sessionCookie(context)
+      await page.goto(site.https('other.test', elsewhere(site.https('shop.test', '/write'))))
+      assert.deepEqual(site.requests.at(-1), 'GET /image without its cookie')
+      assert.equal((await sessionCookie(context)).value, value)
+    })
+  })
+})
+
 describe("a session cookie with sameSite: 'none', in Chromium", { timeout: 240_000 }, () => {
   it('is sent with the forms of other sites too, so that one’s own need a token', async () => {
     await visitor({ sameSite: 'none', secure: true }, async (page, site) => {

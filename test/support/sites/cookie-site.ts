@@ -38,6 +38,7 @@ export async function cookieSite(cookie: CookieOptions): Promise<CookieSite> {
   const sessions = session({ keys: ['a key for the cookies of this test'], store: 'memory:', cookie })
   app.use(sessions)
   app.use((ctx) => {
+    if (ctx.path === '/write' || ctx.path === '/image') sessionOf(ctx)['written'] = true
     if (ctx.path !== '/' || ctx.method !== 'GET') return void (ctx.body = 'done')
     const visitor = sessionOf(ctx)
     visitor['views'] = Number(visitor['views'] ?? 0) + 1
