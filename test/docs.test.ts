@@ -231,7 +231,7 @@ describe('the page about the architecture', () => {
     const named: string[] = []
     let folder = 'src'
     for (const line of page.blocks[0]?.code.split('\n').slice(1) ?? []) {
-      const [, isRoom, name] = /^(├─)?[│ ]*([\w-]+(?:\.ts|\/)) {2,}\S/.exec(line) ?? []
+      const [, isRoom, name] = /^(├─)?[│ ]*([\w-]+(?:\.ts|\/)) +\S/.exec(line) ?? []
       if (name === undefined) continue
       if (isRoom) folder = `src/${name.slice(0, -1)}`
       else if (line.startsWith('│ ') && !line.startsWith('│  ')) folder = 'src'
