@@ -33,13 +33,14 @@ describe('G10: an id that the library did not issue', () => {
       const heard = suspicions(test)
       const agent = new Agent(await startHere(test, optionsFor(test)))
       const chosen = newToken()
-      for (const cookie of [signed(chosen), `sid=${chosen}.${'A'.repeat(43)}`]) {
+      const forged = `sid=${chosen}.${'A'.repeat(43)}`
+      for (const cookie of [signed(chosen), forged]) {
         heard.length = 0
         const reply = await new Agent(agent.port).get('/write?key=user&value=mallory', { cookie })
         assert.equal(reply.status, 200)
         assert.equal(reply.cookies.length, 1)
         assert.ok(!reply.cookies[0]?.includes(chosen), 'the new session has an id of our own')
-        assert.deepEqual(heard, [cookie.includes('.A') ? 'signature' : 'unknown id'])
+        assert.deepEqual(heard, [cookie === forged ? 'signature' : 'unknown id'])
         assert.deepEqual((await agent.get('/read', { cookie })).json()['result'], {}, 'the chosen id is still nothing')
       }
     })
