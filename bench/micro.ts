@@ -6,7 +6,7 @@ import { IncomingMessage, ServerResponse } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { cached } from '../src/layers/cached.ts'
+import { storeStack } from '../src/layers/stack.ts'
 import { SessionCookie } from '../src/http/cookie.ts'
 import { Diagnostics } from '../src/diagnostics.ts'
 import { keyOf, newToken } from '../src/session/token.ts'
@@ -15,7 +15,6 @@ import { keyringOf } from '../src/http/keyring.ts'
 import { Lifecycle } from '../src/session/lifecycle.ts'
 import { varyByCookie } from '../src/http/response.ts'
 import { sessionOf } from '../src/session/object.ts'
-import { EndWatcher } from '../src/layers/ends.ts'
 import type { SessionHost, WorkingCopy } from '../src/session/working-copy.ts'
 import { fileStore } from '../src/stores/file.ts'
 import type { Found } from '../src/store.ts'
@@ -77,9 +76,10 @@ const HOST: SessionHost = {
   sealedBy: () => undefined,
 }
 
-function lifecycleOver(store: Store): { lifecycle: Lifecycle; cache: Store } {
+function lifecycleOver(store: Store): { lifecycle: Lifecycle; front: Store } {
   const diagnostics = new Diagnostics('sid')
-  const cache = cached(store, { max: 10_000, maxBytes: 2 ** 25, maxAge: 3_600_000, allowStale: false }, diagnostics)
+  const cache = { max: 10_000, maxBytes: 2 ** 25, maxAge: 3_600_000, allowStale: false }
+  const stack = storeStack(store, { encrypt: false, cache }, diagnostics)
   const options = {
     idleTimeout: 3_600_000,
     absoluteTimeout: 36_000_000,
@@ -87,8 +87,7 @@ function lifecycleOver(store: Store): { lifecycle: Lifecycle; cache: Store } {
     maxRecordBytes: 65_536,
     codec: new Codec(),
   }
-  const ends = new EndWatcher(store, diagnostics)
-  return { lifecycle: new Lifecycle({ front: cache, source: store, ends }, options, diagnostics), cache }
+  return { lifecycle: new Lifecycle(stack, options, diagnostics), front: stack.front }
 }
 
 type Data = Record<string, unknown>
@@ -129,7 +128,7 @@ async function stepCases(directory: string): Promise<Case[]> {
   const open = ({ key, found }: { key: string; found: Found }): WorkingCopy =>
     memory.lifecycle.open(HOST, key, found, token)
   const writer = async (): Promise<unknown> => {
-    const found = (await memory.cache.load(inMemory.key)) as Found
+    const found = (await memory.front.load(inMemory.key)) as Found
     const copy = memory.lifecycle.open(HOST, inMemory.key, found, token)
     dataOf(copy)['views'] = turn++
     return memory.lifecycle.commit(copy)
@@ -138,7 +137,7 @@ async function stepCases(directory: string): Promise<Case[]> {
   const isOfWarmRead = true
   return [
     { name: 'cookie: find and verify, seen before', run: () => cookie.read(headers[turn++ & 1023]), isOfWarmRead },
-    { name: 'cache: hit, memory', run: () => memory.cache.load(inMemory.key), isOfWarmRead },
+    { name: 'cache: hit, memory', run: () => memory.front.load(inMemory.key), isOfWarmRead },
     { name: 'session: open', run: () => sessionOf(open(inMemory)), isOfWarmRead },
     { name: 'session: open and read a string', run: () => dataOf(open(inMemory))['userId'], isOfWarmRead },
     {
@@ -152,7 +151,7 @@ async function stepCases(directory: string): Promise<Case[]> {
     { name: 'cookie: write (one HMAC)', run: () => cookie.write(token, false) },
     { name: 'token: a new one', run: newToken },
     { name: 'token: its key (SHA-256)', run: () => keyOf(token) },
-    { name: 'cache: hit, files (one look at the directory)', run: () => files.cache.load(inFiles.key) },
+    { name: 'cache: hit, files (one look at the directory)', run: () => files.front.load(inFiles.key) },
     { name: 'session: open and read a small object', run: () => dataOf(open(inMemory))['user'] },
     { name: 'session: 20 kB, a string', run: () => readAndCommit(open(large), 'userId') },
     { name: 'session: 20 kB, all of it', run: () => readAndCommit(open(large), 'cart') },

@@ -1,7 +1,7 @@
 import { Diagnostics } from '../diagnostics.ts'
-import { encrypted, isEncrypted } from '../layers/encrypted.ts'
+import { isEncrypted } from '../layers/encrypted.ts'
+import { storeStack } from '../layers/stack.ts'
 import { SessionError, isSessionError } from '../errors.ts'
-import { guarded } from '../layers/guarded.ts'
 import { keyringOf } from '../http/keyring.ts'
 import type { Found, Store } from '../store.ts'
 import { isRoot } from '../stores/file/root.ts'
@@ -48,17 +48,17 @@ export function openStore(
   const directory = directoryOfUrl(url)
   if (directory !== undefined && !isRoot(directory)) throw noStoreThere(directory)
   const opened = storeFromUrl(url)
-  const store = guarded(opened, DEADLINE, new Diagnostics('koa-server-session'))
   const keyring = SESSION_KEY || SESSION_KEY_OLD ? keyringOf([SESSION_KEY, SESSION_KEY_OLD].filter(Boolean)) : undefined
   if (cookie !== undefined && !keyring)
     throw wrong('--cookie needs SESSION_KEY: the users in an index are named by both.')
-  const vault = encrypted(store)
-  if (keyring) vault.use(keyring.derive('encryption'))
+  const options = { encrypt: keyring !== undefined, cache: undefined, deadline: DEADLINE }
+  const { stored, vault } = storeStack(opened, options, new Diagnostics('koa-server-session'))
+  if (keyring) vault?.use(keyring.derive('encryption'))
 
   function decrypted(key: Key, found: Found): StoredFound {
     const bytes = Buffer.byteLength(found.text)
     if (!isEncrypted(found.text)) return { ...found, bytes }
-    if (!keyring) return { ...found, bytes, whyEncrypted: 'set SESSION_KEY to the application’s secret to read it' }
+    if (!vault) return { ...found, bytes, whyEncrypted: 'set SESSION_KEY to the application’s secret to read it' }
     try {
       return { ...vault.open(key, found), bytes }
     } catch (error) {
@@ -68,9 +68,9 @@ export function openStore(
   }
 
   const readable: Store = {
-    ...store,
+    ...stored,
     load: async (key) => {
-      const found = await store.load(key)
+      const found = await stored.load(key)
       return found && decrypted(key, found)
     },
   }

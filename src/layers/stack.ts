@@ -22,6 +22,8 @@ export interface StoreStack {
   readonly front: Store
   /** The same way past the cache, for whoever needs the newest state. */
   readonly source: Store
+  /** What is stored as it is stored, encrypted or not, for whoever looks after the store. */
+  readonly stored: Store
   /** Tells when sessions end, wherever that happens. */
   readonly ends: EndWatcher
   /** Takes the encryption keys; absent if nothing is encrypted. */
@@ -35,7 +37,8 @@ export interface StoreStack {
  * order. Questions go to the right, answers come back:
  *
  *     front:   ends ─▶ cached ─┐
- *     source:  ends ───────────┴─▶ encrypted ─▶ guarded ─▶ the store
+ *     source:  ends ───────────┴─▶ encrypted ─┐
+ *     stored:                                 └─▶ guarded ─▶ the store
  *
  * - `ends` sees which sessions end.
  * - `cached` answers what it can prove to be current.
@@ -52,6 +55,7 @@ export function storeStack(store: Store, options: LayerOptions, diagnostics: Dia
   return {
     front: ends.over(cache ?? plain),
     source: ends.over(plain),
+    stored: safe,
     ends,
     vault,
     async close() {

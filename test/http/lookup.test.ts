@@ -62,13 +62,14 @@ describe('lookUp(services, header)', () => {
   it('passes on a failure of the store', async () => {
     const { look, live, dead, store } = await reception()
     const failure = new Error('down')
+    const unavailable = { code: 'ERR_SESSION_STORE_UNAVAILABLE', cause: failure }
     store.fail('load', failure)
-    await assert.rejects(async () => look(live), failure)
+    await assert.rejects(async () => look(live), unavailable)
     const held = store.hold('load')
     const answer = look(`${dead()}; ${live}`)
     await held.arrived
     store.fail('load', failure)
     held.release()
-    await assert.rejects(async () => answer, failure)
+    await assert.rejects(async () => answer, unavailable)
   })
 })

@@ -3,9 +3,9 @@ import { describe, it, test } from 'node:test'
 import { inspect } from 'node:util'
 import { storeConformance } from '../../src/conformance.ts'
 import { Diagnostics } from '../../src/diagnostics.ts'
-import { encrypted, isEncrypted } from '../../src/layers/encrypted.ts'
+import { isEncrypted } from '../../src/layers/encrypted.ts'
 import { isSessionError } from '../../src/errors.ts'
-import { guarded } from '../../src/layers/guarded.ts'
+import { storeStack } from '../../src/layers/stack.ts'
 import { keyOf } from '../../src/session/token.ts'
 import { keyringOf } from '../../src/http/keyring.ts'
 import type { Store } from '../../src/store.ts'
@@ -21,7 +21,8 @@ const OTHER_KEY = keyOf('another')
 const later = Date.now() + 60_000
 
 function vaultOver(store: Store, ...secrets: string[]): Store {
-  const vault = encrypted(guarded(store, 1000, new Diagnostics('sid')))
+  const { vault } = storeStack(store, { encrypt: true, cache: undefined }, new Diagnostics('sid'))
+  assert.ok(vault)
   vault.use(keyringOf(secrets).derive('encryption'))
   return vault
 }

@@ -1,9 +1,6 @@
 import assert from 'node:assert/strict'
 import { channel, tracingChannel } from 'node:diagnostics_channel'
 import { describe, it, type TestContext } from 'node:test'
-import { cached } from '../../src/layers/cached.ts'
-import { Diagnostics } from '../../src/diagnostics.ts'
-import { guarded } from '../../src/layers/guarded.ts'
 import { newToken, keyOf } from '../../src/session/token.ts'
 import { Codec } from '../../src/record/codec.ts'
 import { Lifecycle } from '../../src/session/lifecycle.ts'
@@ -18,12 +15,6 @@ const MINUTE = 60_000
 function recorded(): Visits & { store: RecordingStore } {
   const store = recordingStore()
   return { ...visits({ store }), store }
-}
-
-/** The same, with failures turned into errors as the middleware has it. */
-function guardedVisits(): Visits & { recording: RecordingStore } {
-  const recording = recordingStore()
-  return { ...visits({ store: guarded(recording, 2000, new Diagnostics('sid')) }), recording }
 }
 
 function mockDate(test: TestContext): void {
@@ -226,7 +217,7 @@ describe('a commit', () => {
   })
 
   it('of which nobody knows the outcome is read before it is tried again', async () => {
-    const { stored, returning, recording } = guardedVisits()
+    const { stored, returning, store: recording } = recorded()
     const key = await stored({ a: 1 })
     const visit = await returning(key)
     visit.session['a'] = 2
@@ -240,7 +231,7 @@ describe('a commit', () => {
 
   it('of a new session, of which nobody knows the outcome, makes one record and no two', async () => {
     for (const when of ['before', 'after'] as const) {
-      const { stranger, returning, recording } = guardedVisits()
+      const { stranger, returning, store: recording } = recorded()
       const visit = stranger()
       visit.session['a'] = 1
       recording.fail('save', new Error('cut'), when)
@@ -326,9 +317,8 @@ describe('update(change)', () => {
 
   it('that changes nothing asks the store itself, and no cache that has yet to hear of a change', async () => {
     const source = recordingStore({ power: 'watch' })
-    const bounds = { max: 100, maxBytes: 1_000_000, maxAge: MINUTE, allowStale: false }
-    const store = cached(source, bounds, new Diagnostics('sid'))
-    const here = visits({ store, source })
+    const cache = { max: 100, maxBytes: 1_000_000, maxAge: MINUTE, allowStale: false }
+    const here = visits({ store: source, cache })
     const elsewhere = visits({ store: source.elsewhere })
     const key = await here.stored({ seat: 'free' })
     const visit = await here.returning(key)
@@ -416,7 +406,7 @@ describe('reload()', () => {
   })
 
   it('drops nothing if the store cannot be read', async () => {
-    const { stored, returning, recording } = guardedVisits()
+    const { stored, returning, store: recording } = recorded()
     const visit = await returning(await stored({ a: 1 }))
     visit.session['a'] = 2
     recording.fail('load', new Error('down'))
@@ -505,7 +495,7 @@ describe('regenerate({ keep })', () => {
 
   it('leaves the session as it was if the store fails on the way, and no second record', async () => {
     for (const method of ['save', 'delete'] as const) {
-      const { stored, returning, recording } = guardedVisits()
+      const { stored, returning, store: recording } = recorded()
       const key = await stored({ user: 'ann' })
       const visit = await returning(key)
       for (const _ of ['once', 'again']) recording.fail(method, new Error('down'))
@@ -611,7 +601,7 @@ describe('destroy()', () => {
   })
 
   it('that failed tells nobody that the session has ended', async () => {
-    const { stored, returning, recording } = guardedVisits()
+    const { stored, returning, store: recording } = recorded()
     const visit = await returning(await stored({ user: 'ann' }))
     recording.fail('delete', new Error('down'))
     await assert.rejects(visit.session.destroy(), discreet('ERR_SESSION_STORE_UNAVAILABLE'))
@@ -621,7 +611,7 @@ describe('destroy()', () => {
   })
 
   it('deletes what may have been made by a save whose outcome is unknown', async () => {
-    const { stranger, recording } = guardedVisits()
+    const { stranger, store: recording } = recorded()
     const visit = stranger()
     visit.session['a'] = 1
     recording.fail('save', new Error('cut'), 'after')
@@ -670,7 +660,7 @@ describe('the idle timeout', () => {
 
   it('that cannot be extended harms nobody, and the next request tries again', async (t) => {
     mockDate(t)
-    const { stored, returning, recording, lifecycle } = guardedVisits()
+    const { stored, returning, store: recording, lifecycle } = recorded()
     const key = await stored({ user: 'ann' })
     const { found } = (await returning(key)).copy
     assert.ok(found)

@@ -1,7 +1,5 @@
 import assert from 'node:assert/strict'
 import { describe, it, type TestContext } from 'node:test'
-import { Diagnostics } from '../../src/diagnostics.ts'
-import { guarded } from '../../src/layers/guarded.ts'
 import type { Store } from '../../src/store.ts'
 import { keysOf } from '../support/stores/stores.ts'
 import { recordingStore, type RecordingStore } from '../support/stores/recording-store.ts'
@@ -13,11 +11,6 @@ const MINUTE = 60_000
 function recorded(): Visits & { store: RecordingStore } {
   const store = recordingStore()
   return { ...visits({ store }), store }
-}
-
-function guardedVisits(): Visits & { recording: RecordingStore } {
-  const recording = recordingStore()
-  return { ...visits({ store: guarded(recording, 2000, new Diagnostics('sid')) }), recording }
 }
 
 /** A regenerate, during which another request that began before it changes and saves the old session. */
@@ -174,7 +167,7 @@ describe('regenerate({ keep }), while others write the old session', () => {
 
 describe('regenerate(), when the delete of the old session fails', () => {
   it('tries it once more, so that a lost connection signs nobody out', async () => {
-    const { stored, returning, recording } = guardedVisits()
+    const { stored, returning, store: recording } = recorded()
     const key = await stored({ user: 'ann' })
     const visit = await returning(key)
     recording.fail('delete', new Error('cut'))
@@ -185,7 +178,7 @@ describe('regenerate(), when the delete of the old session fails', () => {
   })
 
   it('lets nothing live on where the old one is gone and nobody knows by whom: it may have been a logout', async () => {
-    const { stored, returning, recording } = guardedVisits()
+    const { stored, returning, store: recording } = recorded()
     const visit = await returning(await stored({ user: 'ann' }))
     recording.fail('delete', new Error('cut'), 'after')
     await assert.rejects(visit.session.regenerate({ keep: true }), discreet('ERR_SESSION_STORE_UNAVAILABLE'))
@@ -193,7 +186,7 @@ describe('regenerate(), when the delete of the old session fails', () => {
   })
 
   it('does not ask a second time where the store let it wait', async (t: TestContext) => {
-    const { stored, returning, recording } = guardedVisits()
+    const { stored, returning, store: recording } = recorded()
     const key = await stored({ user: 'ann' })
     const visit = await returning(key)
     let now = performance.now()

@@ -2,7 +2,9 @@ import { Diagnostics } from '../../src/diagnostics.ts'
 import { gone } from '../../src/errors.ts'
 import { Lifecycle, type CommitOutcome, type LifecycleOptions } from '../../src/session/lifecycle.ts'
 import { sessionOf } from '../../src/session/object.ts'
-import { EndWatcher } from '../../src/layers/ends.ts'
+import type { CacheOptions } from '../../src/layers/cached.ts'
+import type { EndWatcher } from '../../src/layers/ends.ts'
+import { storeStack } from '../../src/layers/stack.ts'
 import type { SessionHost, WorkingCopy } from '../../src/session/working-copy.ts'
 import type { Store } from '../../src/store.ts'
 import { memoryStore } from '../../src/stores/memory.ts'
@@ -37,14 +39,20 @@ export interface Visits {
   stored(data: object): Promise<Key>
 }
 
-export function visits(options: Partial<LifecycleOptions> & { store?: Store; source?: Store } = {}): Visits {
-  const { store = memoryStore({ pruneInterval: 0 }), source, ...rest } = options
+/** Where the visitors' sessions are kept, and how. */
+interface VisitsOptions extends Partial<LifecycleOptions> {
+  readonly store?: Store
+  /** Default: none. */
+  readonly cache?: Required<CacheOptions>
+}
+
+export function visits(options: VisitsOptions = {}): Visits {
+  const { store = memoryStore({ pruneInterval: 0 }), cache, ...rest } = options
   const diagnostics = new Diagnostics('sid')
   const codec = new Codec()
-  const signals = new EndWatcher(store, diagnostics)
-  const front = signals.over(store)
+  const stack = storeStack(store, { encrypt: false, cache }, diagnostics)
   const lifecycle = new Lifecycle(
-    { front, source: source ?? front, ends: signals },
+    stack,
     { idleTimeout: 60_000, absoluteTimeout: 600_000, persistent: false, maxRecordBytes: 65_536, codec, ...rest },
     diagnostics,
   )
@@ -77,7 +85,7 @@ export function visits(options: Partial<LifecycleOptions> & { store?: Store; sou
   const made: Visits = {
     lifecycle,
     diagnostics,
-    signals,
+    signals: stack.ends,
     store,
     stranger: () => visit((host) => lifecycle.create(host)),
     async returning(key) {
