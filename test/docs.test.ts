@@ -189,6 +189,12 @@ describe('the documentation', () => {
     assert.deepEqual([...new Set(strangers)], [])
   })
 
+  it('cites ASVS with its edition, as the sources do, because each edition has other numbers', () => {
+    const texts = [...pages.map(({ path, text }) => [path, text] as const), ['src', source] as const]
+    const bare = texts.filter(([, text]) => /\bASVS\b(?! 5\.0\b)/.test(text)).map(([path]) => path)
+    assert.deepEqual(bare, [])
+  })
+
   it('quotes tests that there are, by their own words', () => {
     const broken = pages.flatMap(({ path, text }) =>
       [...text.matchAll(/\]\([^)\s]*?\b(test\/[\w./-]+\.test\.ts)\) “([^”]+)”/g)]

@@ -9,7 +9,7 @@ const pool = Buffer.allocUnsafeSlow(TOKEN_BYTES * POOLED_TOKENS)
 let used = pool.length
 
 /**
- * A session's secret: 256 random bits (ASVS 7.2.3 asks for 128) as 43 characters of base64url. It lives in the
+ * A session's secret: 256 random bits (ASVS 5.0 7.2.3 asks for 128) as 43 characters of base64url. It lives in the
  * visitor's cookie and nowhere else.
  */
 export function newToken(): string {

@@ -61,7 +61,7 @@ export interface SessionMembers<Data extends object = SessionData> {
   update<Result>(change: (session: Session<Data>) => Result): Promise<Result>
 
   /**
-   * A new id, at every change of privilege (OWASP; ASVS 7.2.4): the old one is dead when this resolves. The data is
+   * A new id, at every change of privilege (OWASP; ASVS 5.0 7.2.4): the old one is dead when this resolves. The data is
    * emptied, or kept: all of it with `keep: true`, else the listed keys. The object at hand keeps its data for reading;
    * `ctx.session` and `getSession()` are the new session. Rejects with `ERR_SESSION_GONE` if the session was ended
    * elsewhere meanwhile.
