@@ -133,7 +133,7 @@ describe('NODE_DEBUG=koa-server-session', { timeout: 60_000 }, () => {
     const lines = await linesOf(
       `const app = new Koa()
       const outer = session({ keys, store: 'memory:', cookie: { name: 'outer' } })
-      const inner = session({ keys, store: 'memory:', cookie: { name: 'inner' } })
+      const inner = session({ keys, store: 'memory:', property: 'inner', cookie: { name: 'inner' } })
       app.use(outer).use(inner).use(outer)
       app.use((ctx) => {
         outer.get().visits = 1
