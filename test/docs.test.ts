@@ -265,6 +265,15 @@ describe('the page about the architecture', () => {
 })
 
 describe('the README', () => {
+  it('leads to every guide', () => {
+    const linked = new Set((pages.find(({ path }) => path === 'README.md') as Page).links.map(({ target }) => target))
+    const guides = pages.map(({ path }) => path).filter((path) => /^docs\/[\w-]+\.md$/.test(path))
+    assert.deepEqual(
+      guides.filter((path) => path !== 'docs/README.md' && !linked.has(path)),
+      [],
+    )
+  })
+
   const readme = pages.find(({ path }) => path === 'README.md') as Page
 
   it('lists every option there is, and no other', () => {
