@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { storeStack } from '../src/layers/stack.ts'
+import { setCookie, type CheckedCookie } from '../src/http/attributes.ts'
 import { SessionCookie } from '../src/http/cookie.ts'
 import { Diagnostics } from '../src/diagnostics.ts'
 import { keyOf, newToken } from '../src/session/token.ts'
@@ -109,11 +110,13 @@ async function stored(lifecycle: Lifecycle, size: number): Promise<{ key: string
   return { key: copy.key, found: copy.found as Found }
 }
 
+const ATTRIBUTES: CheckedCookie = { name: 'sid', path: '/', secure: 'auto' }
+
 async function stepCases(directory: string): Promise<Case[]> {
-  const cookie = new SessionCookie({ name: 'sid' }, new Diagnostics('sid'))
+  const cookie = new SessionCookie('sid', new Diagnostics('sid'))
   cookie.useKeys(keyringOf([KEY]))
   const token = newToken()
-  const [pair] = cookie.write(token, false).split(';')
+  const pair = cookie.write(token)
   // A new string each time, as a request brings one.
   const headers = Array.from({ length: 1024 }, (_, n) => `theme=dark; ${pair}; n=${n}`)
   let turn = 0
@@ -148,7 +151,7 @@ async function stepCases(directory: string): Promise<Case[]> {
     { name: 'touch: not due', run: () => memory.lifecycle.touch(inMemory.key, inMemory.found), isOfWarmRead },
     { name: 'headers: Vary set, and removed again', run: () => vary(response), isOfWarmRead },
     { name: 'cookie: wrong signature (one HMAC)', run: () => cookie.read(unknown) },
-    { name: 'cookie: write (one HMAC)', run: () => cookie.write(token, false) },
+    { name: 'cookie: write (one HMAC)', run: () => setCookie(cookie.write(token), ATTRIBUTES, false) },
     { name: 'token: a new one', run: newToken },
     { name: 'token: its key (SHA-256)', run: () => keyOf(token) },
     { name: 'cache: hit, files (one look at the directory)', run: () => files.front.load(inFiles.key) },

@@ -2,11 +2,11 @@ import type Koa from 'koa'
 import { Diagnostics } from './diagnostics.ts'
 import { holderOf } from './http/context.ts'
 import { SessionCookie } from './http/cookie.ts'
+import { isOutside } from './http/cookie-path.ts'
 import { explained } from './http/debug.ts'
 import { keyringOf, noKeys, type Keyring } from './http/keyring.ts'
 import { runInContext } from './http/koa.ts'
-import type { Services } from './http/lookup.ts'
-import { SessionProperty, type Identity } from './http/property.ts'
+import { SessionProperty } from './http/property.ts'
 import { RequestSession } from './http/request.ts'
 import { storeStack } from './layers/stack.ts'
 import { checkOptions, type SessionOptions } from './options.ts'
@@ -26,14 +26,16 @@ import { operationsOf, type Sessions } from './sessions.ts'
  */
 export function session<Data extends object = SessionData>(options: SessionOptions = {}): Sessions<Data> {
   const checked = checkOptions(options)
-  const diagnostics = new Diagnostics(checked.cookie.name)
-  const stack = storeStack(checked.store, checked, diagnostics)
-  const cookie = new SessionCookie(checked.cookie, diagnostics, checked.cache?.max)
-  const lifecycle = new Lifecycle(stack, checked, diagnostics)
   const { skip, onStoreError } = checked
-  const identity: Identity = { owner: middleware, property: checked.property, cookie: checked.cookie }
+  const { name, cookieFor } = checked.cookie
+
+  const diagnostics = new Diagnostics(name)
+  const stack = storeStack(checked.store, checked, diagnostics)
+  const lifecycle = new Lifecycle(stack, checked, diagnostics)
+  const cookie = new SessionCookie(name, diagnostics, checked.cache?.max)
+  const identity = { owner: middleware, property: checked.property, cookie: checked.cookie }
   const property = new SessionProperty(identity, diagnostics)
-  const services: Services = { identity, lifecycle, cookie, diagnostics, secure: checked.cookie.secure, onStoreError }
+  const services = { identity, lifecycle, cookie, diagnostics, onStoreError }
 
   function useKeys(keyring: Keyring): void {
     stack.vault?.use(keyring.derive('encryption'))
@@ -44,20 +46,22 @@ export function session<Data extends object = SessionData>(options: SessionOptio
 
   /** What happens to a request, first to last. */
   async function middleware(ctx: Koa.ParameterizedContext, next: Koa.Next): Promise<void> {
-    if (holderOf(ctx, middleware)) return next() // used twice, of which once is enough
-    if (skip?.(ctx)) {
-      property.leaveOut(ctx)
-      return next()
-    }
+    // Which requests have a session, and with which cookie.
+    if (holderOf(ctx, middleware)) return next() // this very middleware stands above, too
+    if (skip?.(ctx)) return property.leaveOut(ctx, next)
+    const attributes = cookieFor(ctx)
+    if (isOutside(attributes.path, ctx, cookie)) return property.leaveOutside(ctx, next)
     if (!cookie.hasKeys) useKeys(keyringOf(ctx.app.keys ?? noKeys()))
 
-    const request = new RequestSession(services, ctx, holderOf(ctx))
+    // From here on, ctx.session and getSession() find it.
+    const request = new RequestSession(services, ctx, attributes, holderOf(ctx))
     property.enter(ctx, request)
-    // Nothing is awaited that is there already: neither a visitor without a cookie nor a cached session costs a promise.
+    // An answer that is there already is not awaited: no cookie, or a cached session, costs no promise.
     const loading = request.load()
     if (loading) await loading
     try {
       await runInContext(ctx, next)
+      // Everything is stored before Koa sends the response.
       const finishing = request.finish()
       if (finishing) await finishing
     } catch (error) {

@@ -2,10 +2,10 @@ import type Koa from 'koa'
 import { Checks } from './checks.ts'
 import { warn } from './diagnostics.ts'
 import { DEFAULT_PROPERTY } from './http/context.ts'
-import type { CookieOptions } from './http/cookie.ts'
+import type { CookieOptions } from './http/attributes.ts'
 import { keyringOf, type Keyring, type Keys } from './http/keyring.ts'
 import type { CacheOptions } from './layers/cached.ts'
-import { checkCookie, type CheckedCookie } from './options/cookie.ts'
+import { checkCookieChoice, type CheckedChoice } from './options/cookie.ts'
 import { checkProperty } from './options/property.ts'
 import { CACHE_CURES, OPTION_CURES, cureOfStore } from './options/cures.ts'
 import { Codec, type Serializer } from './record/codec.ts'
@@ -37,8 +37,14 @@ export interface SessionOptions {
    * A session ends this long after its creation, whatever happens, in milliseconds. Default 8 hours (ASVS 5.0 7.3.2).
    */
   absoluteTimeout?: Milliseconds
-  /** The cookie that carries the session's token. It is always HttpOnly. Default: see `CookieOptions`. */
-  cookie?: CookieOptions
+  /**
+   * The cookie that carries the session's token. It is always HttpOnly. Default: see `CookieOptions`. Or a function that
+   * returns the attributes for a request, such as a domain for each of many sites; what it returns is checked each time,
+   * and a request with wrong attributes fails with `ERR_SESSION_OPTION`.
+   */
+  cookie?: CookieOptions | ((ctx: Koa.Context) => Omit<CookieOptions, 'name'>)
+  /** The cookie's name if `cookie` is a function: it is one for all requests. Default `sid`. */
+  cookieName?: string
   /** Whether records are encrypted at rest (AES-256-GCM, with keys derived from `keys` and rotating with them). Default `false`. */
   encrypt?: boolean
   /** How values become text. Default: JSON, and devalue for what JSON would change (Date, Map, Set, BigInt, …). */
@@ -67,7 +73,7 @@ export interface CheckedOptions extends Timeouts {
   /** Whether the store was made here, and so is closed here. */
   readonly ownsStore: boolean
   readonly cache: Required<CacheOptions> | undefined
-  readonly cookie: CheckedCookie
+  readonly cookie: CheckedChoice
   readonly encrypt: boolean
   readonly codec: Codec
   /** Whether the cookies of new sessions outlive the browser. */
@@ -89,6 +95,7 @@ export const OPTION_NAMES: readonly (keyof SessionOptions)[] = [
   'idleTimeout',
   'absoluteTimeout',
   'cookie',
+  'cookieName',
   'encrypt',
   'serializer',
   'property',
@@ -116,13 +123,13 @@ export function checkOptions(options: SessionOptions): CheckedOptions {
   if (skip !== undefined) checks.callable('skip', skip)
   checks.oneOf('encrypt', encrypt, [true, false])
   checks.oneOf('onStoreError', onStoreError, ['throw', 'anonymous'])
-  const cookie = checkCookie(checks, options.cookie)
+  const cookie = checkCookieChoice(checks, options)
   return {
     keyring: checkKeys(options),
     cache: checkCache(options.cache),
     ...checkTimeouts(options),
     cookie,
-    persistent: cookie.persistent ?? false,
+    persistent: cookie.fixed?.persistent ?? false,
     encrypt,
     codec: new Codec(checkSerializer(options.serializer)),
     property,

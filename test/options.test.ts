@@ -10,6 +10,7 @@ import Koa from 'koa'
 import Koa2 from 'koa2'
 import { MemcacheClient } from 'memcache-client'
 import { createClient } from 'redis'
+import type { CheckedCookie } from '../src/http/attributes.ts'
 import { checkOptions, type SessionOptions } from '../src/options.ts'
 import { memoryStore } from '../src/stores/memory.ts'
 import { recordingStore } from './support/stores/recording-store.ts'
@@ -24,6 +25,13 @@ const store = memoryStore({ pruneInterval: 0 })
 
 function check(options: object): ReturnType<typeof checkOptions> {
   return checkOptions({ store, ...options })
+}
+
+/** The attributes of all cookies. */
+function fixedCookie(options: object): CheckedCookie {
+  const { fixed } = check(options).cookie
+  assert.ok(fixed)
+  return fixed
 }
 
 /** Refused, with a message in which the option, the rule and (if it is no secret) the value can be read. */
@@ -47,7 +55,7 @@ function namesIn(object: object): string[] {
 
 describe('options that are left out', () => {
   it('are half an hour, eight hours, a cookie for this host, a cache of 32 MiB for a minute, and 64 KiB a session', () => {
-    const { store: given, codec, ...options } = check({})
+    const { store: given, codec, cookie, ...options } = check({})
     assert.equal(given, store)
     assert.equal(codec.encode(new Date(0), 'since'), '{"~":[["Date","1970-01-01T00:00:00.000Z"]]}')
     assert.deepEqual(options, {
@@ -56,7 +64,6 @@ describe('options that are left out', () => {
       cache: { max: 10_000, maxBytes: 33_554_432, maxAge: 60_000, allowStale: false },
       idleTimeout: 1_800_000,
       absoluteTimeout: 28_800_000,
-      cookie: { name: 'sid', path: '/', secure: 'auto', sameSite: 'lax' },
       persistent: false,
       encrypt: false,
       property: 'session',
@@ -64,6 +71,7 @@ describe('options that are left out', () => {
       onStoreError: 'throw',
       maxRecordBytes: 65_536,
     })
+    assert.deepEqual(cookie.fixed, { name: 'sid', path: '/', secure: 'auto', sameSite: 'lax' })
   })
 
   it('may be given as undefined, but for the keys, which were meant to be there then', () => {
@@ -79,8 +87,10 @@ describe('options that are left out', () => {
       'onStoreError',
       'maxRecordBytes',
     ]
-    assert.deepEqual(check(Object.fromEntries(names.map((name) => [name, undefined]))), check({}))
-    const { cookie } = check({
+    const { cookie: given, ...others } = check(Object.fromEntries(names.map((name) => [name, undefined])))
+    const { cookie: absent, ...defaults } = check({})
+    assert.deepEqual([others, given.fixed], [defaults, absent.fixed])
+    const cookie = fixedCookie({
       cookie: { name: undefined, path: undefined, domain: undefined, secure: undefined, partitioned: undefined },
     })
     assert.deepEqual([cookie.name, cookie.path, cookie.secure, cookie.domain], ['sid', '/', 'auto', undefined])
@@ -96,7 +106,7 @@ describe('options', () => {
     given.cache.max = 6
     assert.equal(options.cookie.name, 'a')
     assert.equal(options.cache?.max, 5)
-    assert.throws(() => ((options.cookie as { name: string }).name = 'c'), TypeError)
+    assert.throws(() => ((options.cookie.fixed as { name: string }).name = 'c'), TypeError)
   })
 
   it('of another kind than an object are refused, and not shown: it may be a secret in the wrong place', () => {
@@ -401,17 +411,17 @@ describe('cookie', () => {
 
   it('has a name and a path that a cookie may have', () => {
     for (const name of ['sid', 'SID', '__Secret', "a!#$%&'*+-.^_`|~9"])
-      assert.equal(check({ cookie: { name } }).cookie.name, name)
+      assert.equal(fixedCookie({ cookie: { name } }).name, name)
     for (const name of ['', 'a b', 'a=b', 'a;b', 'a,b', 'ä', 'a\n', '"a"', 5, null])
       assertRefused({ cookie: { name } }, 'cookie.name must be a cookie name')
-    for (const path of ['/', '/a/b c', '/%20']) assert.equal(check({ cookie: { path } }).cookie.path, path)
+    for (const path of ['/', '/a/b c', '/%20']) assert.equal(fixedCookie({ cookie: { path } }).path, path)
     for (const path of ['', 'a', '/a;b', '/a\n', '/ä', 5, null])
       assertRefused({ cookie: { path } }, 'cookie.path must begin with /')
   })
 
   it('has a domain that is one', () => {
     for (const domain of ['example.com', '.example.com', 'localhost', 'xn--bcher-kva.example']) {
-      assert.equal(check({ cookie: { domain } }).cookie.domain, domain)
+      assert.equal(fixedCookie({ cookie: { domain } }).domain, domain)
     }
     for (const domain of ['', 'a b', 'a;b', 'https://a', 'a/b', 'a\n', 5, null, ['a']])
       assertRefused({ cookie: { domain } }, 'cookie.domain must be a host name')
@@ -430,7 +440,7 @@ describe('cookie', () => {
         assertRefused({ cookie: { [name]: value } }, new RegExp(`cookie\\.${name} must be one of .*; it is `))
     }
     const cookie = { secure: true, sameSite: 'strict', priority: 'low', partitioned: false, persistent: true }
-    assert.deepEqual(check({ cookie }).cookie, { name: 'sid', path: '/', ...cookie })
+    assert.deepEqual(fixedCookie({ cookie }), { name: 'sid', path: '/', ...cookie })
   })
 
   it('is secure in so many words where browsers insist', () => {
@@ -444,7 +454,7 @@ describe('cookie', () => {
     for (const cookie of insisting) {
       for (const secure of [undefined, 'auto', false])
         assertRefused({ cookie: { ...cookie, secure } }, /cookie\.secure must be true with /)
-      assert.equal(check({ cookie: { ...cookie, secure: true } }).cookie.secure, true)
+      assert.equal(fixedCookie({ cookie: { ...cookie, secure: true } }).secure, true)
     }
   })
 
@@ -453,5 +463,48 @@ describe('cookie', () => {
     assertRefused({ cookie: { name, secure: true, path: '/a' } }, 'needs the path / and no domain')
     assertRefused({ cookie: { name, secure: true, domain: 'example.com' } }, 'needs the path / and no domain')
     assert.ok(check({ cookie: { name: '__Secure-sid', secure: true, path: '/a', domain: 'example.com' } }))
+  })
+})
+
+describe('cookie, as a function', () => {
+  const ctx = new Koa().createContext(new IncomingMessage(new Socket()), new ServerResponse({ method: 'GET' } as never))
+
+  it('gives each request its attributes, and the cookie one name', () => {
+    const { cookie } = check({ cookie: () => ({ path: '/a', secure: true }), cookieName: '__Secure-wid' })
+    assert.deepEqual([cookie.name, cookie.fixed], ['__Secure-wid', undefined])
+    assert.deepEqual(cookie.cookieFor(ctx), { name: '__Secure-wid', path: '/a', secure: true, sameSite: 'lax' })
+    const plain = check({ cookie: () => ({}) }).cookie
+    assert.deepEqual([plain.name, plain.cookieFor(ctx).path], ['sid', '/'])
+    assert.equal(check({ cookie: () => ({ name: 'sid' }) }).cookie.cookieFor(ctx).name, 'sid')
+  })
+
+  it('is asked with the context of the request', () => {
+    let asked: unknown
+    check({ cookie: (given: unknown) => ((asked = given), {}) }).cookie.cookieFor(ctx)
+    assert.equal(asked, ctx)
+  })
+
+  it('is checked where it returns', () => {
+    const results: [result: unknown, said: RegExp][] = [
+      [undefined, /cookie is a function, and must return an object at once/],
+      [Promise.resolve({}), /cookie is a function, and must return an object at once/],
+      [{ maxAge: 5 }, /cookie\.maxAge is not an option\. .*idleTimeout/],
+      [{ secure: 'yes' }, /cookie\.secure must be one of/],
+      [{ sameSite: 'none' }, /cookie\.secure must be true with cookie\.sameSite 'none'/],
+      [{ name: 'wid' }, /cookie\.name is 'wid', and the cookie of all requests is 'sid'\. Name it once, as cookieName/],
+    ]
+    for (const [result, said] of results) {
+      const { cookie } = check({ cookie: () => result })
+      assert.throws(
+        () => cookie.cookieFor(ctx),
+        (error: Error) => discreet('ERR_SESSION_OPTION')(error) && said.test(error.message),
+      )
+    }
+  })
+
+  it('has its name checked at once, and only a function has a name of its own', () => {
+    assertRefused({ cookie: () => ({}), cookieName: 'a b' }, 'cookie.name must be a cookie name')
+    assertRefused({ cookieName: 'wid' }, /cookieName is for a cookie that is a function\. Write cookie: \{ name \}/)
+    assertRefused({ cookie: { path: '/a' }, cookieName: 'wid' }, /cookieName is for a cookie that is a function/)
   })
 })

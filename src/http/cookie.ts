@@ -1,30 +1,8 @@
-import type { IncomingMessage } from 'node:http'
 import { LRUCache } from 'lru-cache'
-import { mayWithholdCookie } from './cross-site.ts'
 import type { Diagnostics } from '../diagnostics.ts'
 import { isToken, keyOf } from '../session/token.ts'
 import type { Keyring } from './keyring.ts'
-import type { Instant, Key } from '../units.ts'
-
-/** The session cookie's attributes. It is always HttpOnly. */
-export interface CookieOptions {
-  /** Default `sid`. With the prefix `__Host-` or `__Secure-`, the browser's rules for it are checked. */
-  name?: string
-  /** Default `/`. Scopes what the browser sends, not which requests have a session. */
-  path?: string
-  /** Default: none, so the cookie belongs to the host that set it. */
-  domain?: string
-  /** Default `'auto'`: as secure as the request is (`ctx.secure`, so behind a proxy set `app.proxy`). */
-  secure?: boolean | 'auto'
-  /** Default `'lax'`. `'none'` needs `secure: true`. */
-  sameSite?: 'strict' | 'lax' | 'none'
-  /** Default `false`. CHIPS; needs `secure: true`. */
-  partitioned?: boolean
-  /** Default: none. Understood by Chromium. */
-  priority?: 'low' | 'medium' | 'high'
-  /** Default `false`: the cookie ends with the browser. `true`: it lasts as long as the session may. */
-  persistent?: boolean
-}
+import type { Key } from '../units.ts'
 
 /** A cookie that we signed. */
 export interface Verified {
@@ -45,7 +23,6 @@ const SIGNATURE = /^[A-Za-z0-9_-]+$/
 /** What the browser holds: `<name>=<token>.<signature>`. The signature covers the name, so that no cookie stands in for another. */
 export class SessionCookie {
   readonly name: string
-  readonly #options: CookieOptions
   readonly #diagnostics: Diagnostics
   /** `undefined` until the keys are known: see `useKeys`. */
   #keyring: Keyring | undefined
@@ -55,12 +32,11 @@ export class SessionCookie {
   readonly #verified: LRUCache<string, Verified>
 
   /** `remembered`: how many verified cookies are kept in memory, at about half a kilobyte each. */
-  constructor(options: CookieOptions & { name: string }, diagnostics: Diagnostics, remembered = 10_000) {
+  constructor(name: string, diagnostics: Diagnostics, remembered = 10_000) {
     this.#verified = new LRUCache({ max: remembered })
-    this.name = options.name
-    this.#options = options
+    this.name = name
     this.#diagnostics = diagnostics
-    this.#assignment = `${options.name}=`
+    this.#assignment = `${name}=`
   }
 
   get hasKeys(): boolean {
@@ -84,11 +60,6 @@ export class SessionCookie {
     return header !== undefined && this.#nextValue(header, 0) !== undefined
   }
 
-  /** Whether the browser may have a cookie of this name that it has not sent with this request. */
-  mayBeWithheld(request: IncomingMessage): boolean {
-    return mayWithholdCookie(this.#options.sameSite, request) && !this.isIn(request.headers.cookie)
-  }
-
   /** The first few cookies of this name that we signed, in the browser's order. */
   read(header: string | undefined): Verified[] {
     const verified: Verified[] = []
@@ -107,12 +78,11 @@ export class SessionCookie {
   #nextValue(header: string, from: number): { value: string; end: number } | undefined {
     for (let at = header.indexOf(this.#assignment, from); at !== -1; at = header.indexOf(this.#assignment, at + 1)) {
       let before = at - 1
-      while (before >= 0 && header[before] === ' ') before--
+      while (before >= 0 && isBlank(header[before])) before--
       if (before >= 0 && header[before] !== ';') continue
-      const start = at + this.#assignment.length
-      const semicolon = header.indexOf(';', start)
+      const semicolon = header.indexOf(';', at)
       const end = semicolon === -1 ? header.length : semicolon
-      return { value: header.slice(start, end), end }
+      return { value: header.slice(at + this.#assignment.length, end).trim(), end }
     }
     return undefined
   }
@@ -137,26 +107,15 @@ export class SessionCookie {
     return cookie
   }
 
-  /** The whole header value. `until`: a persistent cookie's end; absent: the cookie ends with the browser. */
-  write(token: string, isSecure: boolean, until?: Instant): string {
-    const value = `${token}.${this.#keys.sign(`${this.name}=${token}`)}`
-    if (until === undefined) return this.#assignment + value + this.#attributes(isSecure)
-    const seconds = Math.max(0, Math.floor((until - Date.now()) / 1000))
-    return `${this.#assignment}${value}; Max-Age=${seconds}; Expires=${new Date(until).toUTCString()}${this.#attributes(isSecure)}`
+  /** The cookie's name and value for the response. */
+  write(token: string): string {
+    return `${this.#assignment}${token}.${this.#keys.sign(`${this.name}=${token}`)}`
   }
+}
 
-  /** The header value that makes the browser forget it. */
-  clear(isSecure: boolean): string {
-    return `${this.#assignment}; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT${this.#attributes(isSecure)}`
-  }
-
-  #attributes(isSecure: boolean): string {
-    const { path = '/', domain, sameSite = 'lax', partitioned, priority } = this.#options
-    return (
-      `; Path=${path}${domain ? `; Domain=${domain}` : ''}; HttpOnly${isSecure ? '; Secure' : ''}` +
-      `; SameSite=${capitalized(sameSite)}${partitioned ? '; Partitioned' : ''}${priority ? `; Priority=${capitalized(priority)}` : ''}`
-    )
-  }
+/** Clients and proxies put blanks between cookies, on either side of the semicolon. */
+function isBlank(character: string | undefined): boolean {
+  return character === ' ' || character === '\t'
 }
 
 function copyOf(text: string): string {
@@ -165,8 +124,4 @@ function copyOf(text: string): string {
 
 function lengthOfValues(keyring: Keyring): number {
   return TOKEN_LENGTH + 1 + keyring.sign('').length
-}
-
-function capitalized(word: string): string {
-  return word.charAt(0).toUpperCase() + word.slice(1)
 }

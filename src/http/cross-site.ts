@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import type { CookieOptions } from './cookie.ts'
+import type { CookieOptions } from './attributes.ts'
 
 /**
  * Whether the browser may have withheld the session cookie, because another site began this request: under `strict` from

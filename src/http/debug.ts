@@ -5,6 +5,7 @@ import { observe, type DiagnosticMessage } from '../diagnostics.ts'
 import { isSessionError } from '../errors.ts'
 import { holderOf } from './context.ts'
 import type { SessionCookie } from './cookie.ts'
+import { RequestSession } from './request.ts'
 
 /** What was published while a request was handled, and on which channel. */
 type Heard = { readonly channel: string; readonly message: DiagnosticMessage }[]
@@ -60,7 +61,7 @@ function arrivalOf(ctx: Koa.ParameterizedContext, owner: object, cookie: Session
     if (failure) return `no session, because ${why}${wordsOf(failure.message)}`
   }
   const { cookie: header } = ctx.req.headers
-  if (cookie.mayBeWithheld(ctx.req))
+  if (holder instanceof RequestSession && holder.mayHaveAnother)
     return 'no session, because another site began the request, and the browser may have withheld the cookie'
   if (!cookie.isIn(header)) return 'no session, because the request has no such cookie'
   return cookie.read(header).length === 0

@@ -11,7 +11,6 @@ export interface Services {
   readonly lifecycle: Lifecycle
   readonly cookie: SessionCookie
   readonly diagnostics: Diagnostics
-  readonly secure: boolean | 'auto'
   readonly onStoreError: 'throw' | 'anonymous'
 }
 

@@ -3,6 +3,7 @@ import { Checks } from '../checks.ts'
 import type { Diagnostics } from '../diagnostics.ts'
 import { DEFAULT_PROPERTY, enter, holderUnder, isSeen, leaveOut, noSessionHere, type Holder } from './context.ts'
 import type { RequestSession } from './request.ts'
+import type { CheckedCookie } from './attributes.ts'
 import { awaitRequests, noteRequest } from './unreached.ts'
 
 /** What one middleware is known by: among those of its application, and to the browser. */
@@ -11,7 +12,11 @@ export interface Identity {
   readonly owner: object
   /** The property of `ctx` that gives its session. */
   readonly property: string
-  readonly cookie: { readonly name: string; readonly path: string; readonly domain?: string | undefined }
+  readonly cookie: {
+    readonly name: string
+    /** `undefined` if each request has attributes of its own. */
+    readonly fixed: CheckedCookie | undefined
+  }
 }
 
 /** What is known of one application. */
@@ -32,6 +37,10 @@ const checks = new Checks('koa-server-session')
 export class SessionProperty {
   readonly #identity: Identity
   readonly #diagnostics: Diagnostics
+  /** Whether any request has had a session. */
+  #isEntered = false
+  /** Requests outside of the cookie's path, as long as none has been inside. */
+  readonly #outside = new WeakSet<object>()
 
   constructor(identity: Identity, diagnostics: Diagnostics) {
     this.#identity = identity
@@ -47,13 +56,24 @@ export class SessionProperty {
     for (let outer = holder.outer; outer; outer = outer.outer) this.#refuseTwin(middlewares.get(outer.owner))
     if (Object.hasOwn(ctx, property)) throw takenByAnother(property, ctx)
     if (properties.get(property)?.has(ctx)) this.#warnOfEarlyRead()
+    this.#isEntered = true
     enter(ctx, holder)
   }
 
-  /** Lets a request pass that has no session of this middleware. */
-  leaveOut(ctx: Koa.Context): void {
+  /** Leaves this request without a session of this middleware, because `skip` says so. */
+  leaveOut(ctx: Koa.Context, next: Koa.Next): Promise<void> {
     noteRequest()
     leaveOut(ctx)
+    return next()
+  }
+
+  /** The same, because the browser sends no cookie to this path. */
+  leaveOutside(ctx: Koa.Context, next: Koa.Next): Promise<void> {
+    if (!this.#isEntered) {
+      this.#outside.add(ctx)
+      if (!(this.#identity.property in ctx)) this.#exposedOn(ctx.app)
+    }
+    return this.leaveOut(ctx, next)
   }
 
   #exposedOn(app: Koa & { [EXPOSED]?: Exposed }): Exposed {
@@ -74,6 +94,7 @@ export class SessionProperty {
     const onMissed = (ctx: Koa.Context): void => {
       if (missed.has(ctx)) return
       missed.add(ctx)
+      if (this.#outside.has(ctx)) this.#warnOfPath(ctx)
       // A middleware that answers above the session middleware never gets there.
       if (!isSeen(ctx)) ctx.res.once('close', () => isSeen(ctx) || this.#warnOfEarlyRead())
     }
@@ -117,6 +138,17 @@ export class SessionProperty {
     )
   }
 
+  /** A proxy that takes a part of the path away makes every request look as if it were outside. */
+  #warnOfPath(ctx: Koa.Context): void {
+    this.#diagnostics.warn(
+      'SESSION_OUTSIDE_COOKIE_PATH',
+      `ctx.${this.#identity.property} was read in a request for another path than cookie.path, where there is no session, ` +
+        'and no request has been inside of cookie.path so far. If a proxy takes a part of the path away, have it send ' +
+        `X-Forwarded-Prefix${ctx.app.proxy ? '' : ' (and set app.proxy = true)'}, or leave cookie.path out and let the proxy ` +
+        'change the cookie (nginx: proxy_cookie_path).',
+    )
+  }
+
   #warnOfEarlyRead(): void {
     const property = `ctx.${this.#identity.property}`
     this.#diagnostics.warn(
@@ -128,8 +160,9 @@ export class SessionProperty {
   }
 }
 
-/** Whether there are addresses to which a browser sends the cookies of both. */
-function areBothSent(one: Identity['cookie'], other: Identity['cookie']): boolean {
+/** Whether there are addresses to which a browser certainly sends the cookies of both. */
+function areBothSent({ fixed: one }: Identity['cookie'], { fixed: other }: Identity['cookie']): boolean {
+  if (!one || !other) return false
   const [path, otherPath] = [one, other].map(({ path }) => (path.endsWith('/') ? path : `${path}/`)) as [string, string]
   if (!path.startsWith(otherPath) && !otherPath.startsWith(path)) return false
   const [domain, otherDomain] = [one, other].map(

@@ -1,7 +1,9 @@
 import type Koa from 'koa'
 import { lookUp, type Services, type Visit } from './lookup.ts'
 import { recordOf } from '../record/format.ts'
+import type { CheckedCookie } from './attributes.ts'
 import type { Verified } from './cookie.ts'
+import { mayWithholdCookie } from './cross-site.ts'
 import { SessionError, gone, headersSent } from '../errors.ts'
 import type { CommitOutcome } from '../session/lifecycle.ts'
 import type { SessionRecord } from '../record/record.ts'
@@ -22,6 +24,7 @@ export class RequestSession implements Holder, SessionHost {
   readonly outer: Holder | undefined
   readonly #services: Services
   readonly #ctx: Koa.Context
+  readonly #attributes: CheckedCookie
   /** The cookie whose session this is. */
   #cookie: Verified | undefined
   #found: Found | undefined
@@ -35,14 +38,16 @@ export class RequestSession implements Holder, SessionHost {
   #mustSend = false
   readonly #response: SessionResponse
 
-  constructor(services: Services, ctx: Koa.Context, outer: Holder | undefined) {
+  /** `attributes`: those of the cookie, for this request. */
+  constructor(services: Services, ctx: Koa.Context, attributes: CheckedCookie, outer: Holder | undefined) {
     const { owner, property } = services.identity
     this.#services = services
     this.#ctx = ctx
     this.owner = owner
     this.property = property
     this.outer = outer
-    this.#response = new SessionResponse(ctx, services)
+    this.#attributes = attributes
+    this.#response = new SessionResponse(ctx, services, attributes)
   }
 
   /** Loads the session that the cookies name. Never rejects: a failure is kept for whoever touches the session. */
@@ -62,6 +67,11 @@ export class RequestSession implements Holder, SessionHost {
     const isNoted = this.#services.lifecycle.subjects.notes.renew(cookie.key, recordOf(found))
     const signAnew = (may: boolean): void => void (this.#mustSend = may)
     return isPromise(isNoted) ? isNoted.then(signAnew) : signAnew(isNoted)
+  }
+
+  /** Whether the cookies of new sessions outlive the browser. */
+  get persistent(): boolean {
+    return this.#attributes.persistent ?? false
   }
 
   /** What `ctx.session` and `getSession()` give. */
@@ -87,8 +97,14 @@ export class RequestSession implements Holder, SessionHost {
   }
 
   #new(): WorkingCopy {
-    const { lifecycle, cookie, diagnostics } = this.#services
-    return lifecycle.create(cookie.mayBeWithheld(this.#ctx.req) ? new PassingHost(this, diagnostics) : this)
+    const { lifecycle, diagnostics } = this.#services
+    return lifecycle.create(this.mayHaveAnother ? new PassingHost(this, diagnostics) : this)
+  }
+
+  /** Whether the browser may have a cookie of this name that it has not sent with this request. */
+  get mayHaveAnother(): boolean {
+    const { req } = this.#ctx
+    return mayWithholdCookie(this.#attributes.sameSite, req) && !this.#services.cookie.isIn(req.headers.cookie)
   }
 
   /** `ctx.session = …`: null ends the session, an object becomes its data. */

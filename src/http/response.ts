@@ -1,5 +1,7 @@
 import type Koa from 'koa'
+import { forgetCookie, setCookie, type CheckedCookie } from './attributes.ts'
 import type { SessionCookie } from './cookie.ts'
+import { isSecureFor } from './secure.ts'
 import type { Diagnostics } from '../diagnostics.ts'
 import type { Instant } from '../units.ts'
 
@@ -7,7 +9,6 @@ import type { Instant } from '../units.ts'
 export interface ResponseServices {
   readonly cookie: SessionCookie
   readonly diagnostics: Diagnostics
-  readonly secure: boolean | 'auto'
 }
 
 const USED_TOO_LATE =
@@ -18,6 +19,7 @@ const USED_TOO_LATE =
 export class SessionResponse {
   readonly #ctx: Koa.Context
   readonly #services: ResponseServices
+  readonly #attributes: CheckedCookie
   /** The Set-Cookie header of this session, once there is one. */
   #header: string | undefined
   /** Whether anybody has asked for the session, with success or without. */
@@ -28,9 +30,10 @@ export class SessionResponse {
   #isReadLate = false
   #saysSo = false
 
-  constructor(ctx: Koa.Context, services: ResponseServices) {
+  constructor(ctx: Koa.Context, services: ResponseServices, attributes: CheckedCookie) {
     this.#ctx = ctx
     this.#services = services
+    this.#attributes = attributes
   }
 
   get hasHeadLeft(): boolean {
@@ -76,16 +79,18 @@ export class SessionResponse {
     }
   }
 
-  /** Sets the cookie of this session. `until`: see `SessionCookie.write`. Nothing happens once the headers have left. */
+  /** Sets the cookie of this session. `until`: see `setCookie`. Nothing happens once the headers have left. */
   send(token: string, until: Instant | undefined): void {
-    if (!this.hasHeadLeft) this.#put(this.#services.cookie.write(token, this.#isSecure(), until))
+    if (!this.hasHeadLeft)
+      this.#put(setCookie(this.#services.cookie.write(token), this.#attributes, this.#isSecure(), until))
   }
 
   /** Makes the browser forget the cookie, if it may have one. */
   clear(): void {
     if (this.hasHeadLeft) return
     const { cookie } = this.#services
-    if (this.#header || cookie.isIn(this.#ctx.req.headers.cookie)) this.#put(cookie.clear(this.#isSecure()))
+    if (this.#header || cookie.isIn(this.#ctx.req.headers.cookie))
+      this.#put(forgetCookie(this.#attributes, this.#isSecure()))
   }
 
   /** Takes back what `send` set. */
@@ -118,15 +123,7 @@ export class SessionResponse {
   }
 
   #isSecure(): boolean {
-    const { secure: isHttps, req } = this.#ctx
-    const { secure, diagnostics } = this.#services
-    if (secure !== false && !isHttps && req.headers['x-forwarded-proto'] === 'https') {
-      diagnostics.warn(
-        'SESSION_PROXY_NOT_TRUSTED',
-        'A proxy says that visitors use https, but app.proxy is not set, so Koa takes the requests for http. Set app.proxy = true.',
-      )
-    }
-    return secure === 'auto' ? isHttps : secure
+    return isSecureFor(this.#ctx, this.#attributes.secure, this.#services.diagnostics)
   }
 }
 

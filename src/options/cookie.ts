@@ -1,10 +1,9 @@
-import type { Checks } from '../checks.ts'
-import type { CookieOptions } from '../http/cookie.ts'
+import type Koa from 'koa'
+import { shown, type Checks } from '../checks.ts'
+import type { CheckedCookie, CookieFor, CookieOptions } from '../http/attributes.ts'
 import { COOKIE_CURES } from './cures.ts'
 
-/** The cookie's attributes, complete and checked. */
-export type CheckedCookie = Readonly<CookieOptions & { name: string; path: string; secure: boolean | 'auto' }>
-
+const DEFAULT_NAME = 'sid'
 const COOKIE_OPTIONS: readonly (keyof CookieOptions)[] = [
   'name',
   'path',
@@ -16,11 +15,49 @@ const COOKIE_OPTIONS: readonly (keyof CookieOptions)[] = [
   'persistent',
 ]
 
-/** Checks the option `cookie`; the copy that it returns is frozen. */
-export function checkCookie(checks: Checks, cookie: CookieOptions = {}): CheckedCookie {
+/** The options that make the cookie. */
+export interface CookieChoice {
+  readonly cookie?: CookieOptions | CookieFunction
+  readonly cookieName?: string
+}
+
+/** An application's own choice of attributes, made for each request. */
+export type CookieFunction = (ctx: Koa.Context) => Omit<CookieOptions, 'name'>
+
+/** What is known of the cookie before there is a request, and how a request's attributes are made. */
+export interface CheckedChoice {
+  readonly name: string
+  /** `undefined` if each request has attributes of its own. */
+  readonly fixed: CheckedCookie | undefined
+  readonly cookieFor: CookieFor
+}
+
+/** Checks the options `cookie` and `cookieName`; a function's result is checked whenever it returns. */
+export function checkCookieChoice(checks: Checks, { cookie, cookieName }: CookieChoice): CheckedChoice {
+  if (typeof cookie === 'function') {
+    const { name } = checkCookie(checks, { name: cookieName ?? DEFAULT_NAME, secure: true })
+    return { name, fixed: undefined, cookieFor: (ctx) => checkResult(checks, name, cookie(ctx)) }
+  }
+  if (cookieName !== undefined)
+    throw checks.refusal('cookieName is for a cookie that is a function. Write cookie: { name } instead.')
+  const fixed = checkCookie(checks, cookie)
+  return { name: fixed.name, fixed, cookieFor: () => fixed }
+}
+
+function checkResult(checks: Checks, name: string, result: CookieOptions): CheckedCookie {
+  checks.object('cookie', result, 'is a function, and must return an object at once')
+  if (result.name !== undefined && result.name !== name)
+    throw checks.refusal(
+      `cookie.name is ${shown(result.name)}, and the cookie of all requests is '${name}'. Name it once, as cookieName.`,
+    )
+  return checkCookie(checks, { ...result, name })
+}
+
+/** Checks the attributes; the copy that it returns is frozen. */
+function checkCookie(checks: Checks, cookie: CookieOptions = {}): CheckedCookie {
   checks.object('cookie', cookie)
   checks.names(cookie, COOKIE_OPTIONS, { path: 'cookie', cures: COOKIE_CURES })
-  const { name = 'sid', path = '/', domain, secure = 'auto', sameSite = 'lax' } = cookie
+  const { name = DEFAULT_NAME, path = '/', domain, secure = 'auto', sameSite = 'lax' } = cookie
   // RFC 6265, section 4.1.1: a name is a token; path and domain hold no separators.
   if (typeof name !== 'string' || !/^[\w!#$%&'*+.^`|~-]+$/.test(name))
     throw checks.wrong('cookie.name', 'must be a cookie name (RFC 6265)', name)

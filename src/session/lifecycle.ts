@@ -83,7 +83,7 @@ export class Lifecycle {
   create(host: SessionHost, terms?: Partial<Terms>, previous?: WorkingCopy): WorkingCopy {
     const { idleTimeout, absoluteTimeout, persistent, codec } = this.#options
     // Spread only where there is something to spread: it costs more than all the rest of an empty session.
-    const own = { idleTimeout, absoluteTimeout, persistent }
+    const own = { idleTimeout, absoluteTimeout, persistent: host.persistent ?? persistent }
     const createdAt = previous?.record.createdAt ?? Date.now()
     return new WorkingCopy(newRecord(createdAt, terms ? { ...own, ...terms } : own), codec, host, previous)
   }

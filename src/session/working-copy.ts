@@ -17,6 +17,8 @@ export interface SessionHost {
   readonly owner?: object
   /** Whether a commit leaves flash values that nobody has read here, for whoever does. Default: it drops them all. */
   readonly keepsUnreadFlash?: boolean
+  /** Whether the cookies of new sessions outlive the browser. Default: as the options say. */
+  readonly persistent?: boolean
   save(copy: WorkingCopy): Promise<void>
   reload(copy: WorkingCopy): Promise<void>
   update<Result>(copy: WorkingCopy, change: (session: Session) => Result): Promise<Result>

@@ -153,6 +153,6 @@ describe('NODE_DEBUG=koa-server-session', { timeout: 60_000 }, () => {
   it('is silent without it, and then is not there at all', async () => {
     assert.deepEqual(await linesOf("await (await site({ store: 'memory:' }))('/write')", { NODE_DEBUG: '' }), [])
     const middleware = async (): Promise<void> => {}
-    assert.equal(explained(middleware, new SessionCookie({ name: 'sid' }, new Diagnostics('sid'))), middleware)
+    assert.equal(explained(middleware, new SessionCookie('sid', new Diagnostics('sid'))), middleware)
   })
 })
