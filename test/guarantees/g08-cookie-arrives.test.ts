@@ -194,7 +194,7 @@ describe('G8: after a key rotation', () => {
 describe('G8: the attributes', () => {
   const cases: [SessionOptions, RegExp][] = [
     [{}, /^sid=[\w.-]{87}; Path=\/; HttpOnly; SameSite=Lax$/],
-    [{ cookie: { sameSite: 'strict', path: '/shop' } }, /^sid=[\w.-]{87}; Path=\/shop; HttpOnly; SameSite=Strict$/],
+    [{ cookie: { sameSite: 'strict', path: '/write' } }, /^sid=[\w.-]{87}; Path=\/write; HttpOnly; SameSite=Strict$/],
     [
       { cookie: { name: '__Host-sid', secure: true } },
       /^__Host-sid=[\w.-]{87}; Path=\/; HttpOnly; Secure; SameSite=Lax$/,
@@ -343,7 +343,12 @@ describe('G8: other code and its headers', () => {
   it('two session middlewares each set their cookie, also on an error and with writeHead', async (test) => {
     const app = new Koa()
     const outer = session<Record<string, unknown>>({ keys: [KEY], store: memoryStore(), cookie: { name: 'outer' } })
-    const inner = session<Record<string, unknown>>({ keys: [KEY], store: memoryStore(), cookie: { name: 'inner' } })
+    const inner = session<Record<string, unknown>>({
+      keys: [KEY],
+      store: memoryStore(),
+      property: 'inner',
+      cookie: { name: 'inner' },
+    })
     app.use(outer).use(inner)
     app.use(async (ctx) => {
       outer.get()['n'] = 1

@@ -303,16 +303,22 @@ describe('G14: outside of a request', () => {
 })
 
 describe('G14: several session middlewares in one application', () => {
-  it('each have their own, getSession() is the innermost, also below koa-mount', async (test) => {
+  it('each have their own property, and getSession() is that of ctx.session, also below koa-mount', async (test) => {
     const app = new Koa()
     const shop = session<Record<string, unknown>>({ keys: [KEY], store: memoryStore(), cookie: { name: 'shop' } })
-    const admin = session<Record<string, unknown>>({ keys: [OLD_KEY], store: memoryStore(), cookie: { name: 'admin' } })
+    const admin = session<Record<string, unknown>>({
+      keys: [OLD_KEY],
+      store: memoryStore(),
+      property: 'admin',
+      cookie: { name: 'admin' },
+    })
     app.use(shop)
     const inner = new Koa()
     inner.use(admin).use((ctx) => {
       shop.get()['n'] = 'shop'
       admin.get()['n'] = 'admin'
-      ctx.body = [currentSession()['n'], sessionOf(ctx)['n'], shop.get()['n'], admin.get()['n']]
+      const byName = (ctx as unknown as { admin: Record<string, unknown> }).admin
+      ctx.body = [currentSession()['n'], sessionOf(ctx)['n'], shop.get()['n'], admin.get()['n'], byName['n']]
     })
     app.use(mountAt('/admin', inner))
     app.use((ctx) => {
@@ -321,7 +327,7 @@ describe('G14: several session middlewares in one application', () => {
     })
     const { port } = await serve(test, app)
     const browser = new Agent(port)
-    assert.deepEqual((await browser.get('/admin')).json(), ['admin', 'admin', 'shop', 'admin'])
+    assert.deepEqual((await browser.get('/admin')).json(), ['shop', 'shop', 'shop', 'admin', 'admin'])
     assert.deepEqual((await browser.get('/')).json(), ['shop', 'shop', 'shop'])
     assert.deepEqual([...browser.cookies.keys()].toSorted(), ['admin', 'shop'])
   })

@@ -157,10 +157,16 @@ describe('res.writeHead(status, headers)', () => {
   it('keeps the cookies of all middlewares', async (t) => {
     const app = new Koa()
     for (const name of ['outer', 'inner']) {
-      app.use(session({ keys: KEYS, store: 'memory:', cookie: { name } }))
-      app.use(async (ctx, next) => {
-        ;(ctx.session as AnySession)['a'] = name
-        await ctx.session.save()
+      const sessions = session<Record<string, unknown>>({
+        keys: KEYS,
+        store: 'memory:',
+        property: name,
+        cookie: { name },
+      })
+      app.use(sessions)
+      app.use(async (_ctx, next) => {
+        sessions.get()['a'] = name
+        await sessions.get().save()
         await next()
       })
     }
@@ -250,9 +256,15 @@ describe('a response to an error', () => {
   it('carries the cookies of all middlewares', async (t) => {
     const app = new Koa()
     for (const name of ['outer', 'inner']) {
-      app.use(session({ keys: KEYS, store: 'memory:', cookie: { name } }))
-      app.use(async (ctx, next) => {
-        ;(ctx.session as AnySession)['a'] = name
+      const sessions = session<Record<string, unknown>>({
+        keys: KEYS,
+        store: 'memory:',
+        property: name,
+        cookie: { name },
+      })
+      app.use(sessions)
+      app.use(async (_ctx, next) => {
+        sessions.get()['a'] = name
         await next()
       })
     }
