@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { storeConformance } from '../src/conformance.ts'
-import type { Found, Listener, Store } from '../src/store.ts'
+import type { Found, Listener, Store, SubjectIndex } from '../src/store.ts'
 import { memoryStore } from '../src/stores/memory.ts'
 
 /** What is called, and what is returned, of the store that a broken one is made of. */
@@ -92,6 +92,32 @@ describe('storeConformance', () => {
       return !expected && answer.conflict ? store.save(key, text, expiresAt, answer.conflict) : answer
     },
   }))
+
+  sees('an index that drops notes by their instant', /keeps the note of what lives or is on its way/, (store) => {
+    const index = store.subjects as SubjectIndex
+    const untils = new Map<string, number>()
+    const add: SubjectIndex['add'] = (subject, key, until) => {
+      untils.set(`${subject} ${key}`, until)
+      return index.add(subject, key, until)
+    }
+    const prune = async (): Promise<number> => {
+      for (const [note, until] of untils) {
+        const [subject, key] = note.split(' ') as [string, string]
+        if (until <= Date.now()) await index.remove(subject, key)
+      }
+      return store.prune()
+    }
+    return { subjects: { ...index, add }, prune }
+  })
+
+  sees('an index that drops notes whose records are still to come', /keeps the note of what lives/, (store) => {
+    const index = store.subjects as SubjectIndex
+    const add: SubjectIndex['add'] = async (subject, key, until) => {
+      for await (const noted of index.keys(subject)) if (!(await store.load(noted))) await index.remove(subject, noted)
+      await index.add(subject, key, until)
+    }
+    return { subjects: { ...index, add } }
+  })
 
   sees('a touch that creates', /touch creates nothing/, (store) => ({
     touch: async (key, expiresAt) => {

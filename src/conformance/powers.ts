@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { Link } from '../store.ts'
 import type { Milliseconds } from '../units.ts'
-import { collect, later, newKey, newKeys, passed, saved, SOON, until, type Rule } from './support.ts'
+import { collect, later, MINUTE, newKey, newKeys, passed, saved, SOON, until, type Rule } from './support.ts'
 
 /** The optional methods, each of them only where it is offered. */
 export function powerRules(rule: Rule, granularity: Milliseconds, closesAfterwards: boolean): void {
@@ -54,6 +54,26 @@ export function powerRules(rule: Rule, granularity: Milliseconds, closesAfterwar
     assert.deepEqual((await collect(store.subjects.keys(subject))).sort(), keys.slice(30).sort())
     assert.deepEqual(await collect(store.subjects.keys(other)), [keys[0]], 'another subject’s are its own')
   })
+
+  rule(
+    'subjects, if offered, keeps the note of what lives or is on its way, whatever its instant says',
+    async (store, peer) => {
+      if (!store.subjects || !peer.subjects) return
+      const [subject, other, living, coming, past] = newKeys(6)
+      const over = Date.now() - MINUTE
+      await store.subjects.add(subject, coming, over)
+      await store.subjects.add(subject, living, over)
+      saved(await store.save(living, '1', later(), undefined))
+      await peer.subjects.add(other, past, over)
+      for (const handle of [store, peer]) await handle.prune?.()
+      // Others' notes, because a store may clear away what is over whenever it makes a note.
+      for (const key of newKeys(20)) await peer.subjects.add(other, key, over)
+      assert.deepEqual((await collect(store.subjects.keys(subject))).sort(), [living, coming].sort())
+      saved(await peer.save(coming, '1', later(), undefined))
+      await store.prune?.()
+      assert.deepEqual((await collect(peer.subjects.keys(subject))).sort(), [living, coming].sort())
+    },
+  )
 
   rule('watch, if offered, tells of every save and delete, and vouches for the link', async (store, peer) => {
     if (!store.watch) return

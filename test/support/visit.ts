@@ -5,6 +5,7 @@ import { sessionOf } from '../../src/session/object.ts'
 import type { CacheOptions } from '../../src/layers/cached.ts'
 import type { EndWatcher } from '../../src/layers/ends.ts'
 import { storeStack } from '../../src/layers/stack.ts'
+import { subjectNames } from '../../src/session/subject-names.ts'
 import type { SessionHost, WorkingCopy } from '../../src/session/working-copy.ts'
 import type { Store } from '../../src/store.ts'
 import { memoryStore } from '../../src/stores/memory.ts'
@@ -56,6 +57,8 @@ export function visits(options: VisitsOptions = {}): Visits {
     { idleTimeout: 60_000, absoluteTimeout: 600_000, persistent: false, maxRecordBytes: 65_536, codec, ...rest },
     diagnostics,
   )
+
+  lifecycle.subjects.notes.use(subjectNames('sid', []))
 
   function visit(open: (host: SessionHost) => WorkingCopy): Visit {
     const host: SessionHost = {
