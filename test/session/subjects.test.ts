@@ -1,9 +1,24 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
 import { after, before, describe, it, type TestContext } from 'node:test'
+import { inspect } from 'node:util'
 import Koa from 'koa'
-import { isSessionError, memoryStore, session, type Sessions, type Store } from '../../src/index.ts'
+import Keygrip from 'keygrip'
+import {
+  getSession,
+  isSessionError,
+  memoryStore,
+  runWithSession,
+  session,
+  type Session,
+  type SessionOptions,
+  type Sessions,
+  type Store,
+} from '../../src/index.ts'
 import { storeFromUrl } from '../../src/stores/url.ts'
 import { KEY, serve } from '../support/sites/http.ts'
+import { recordingStore } from '../support/stores/recording-store.ts'
 import { namesOf } from '../support/stores/subjects.ts'
 import { redisServer, type RedisServer } from '../support/servers/redis-server.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
@@ -32,10 +47,10 @@ interface Site {
 }
 
 /** A site where one signs in by `/in?user&label`. */
-async function siteOn(test: TestContext, store: Store): Promise<Site> {
+async function siteOn(test: TestContext, store: Store, options: SessionOptions = {}): Promise<Site> {
   const app = new Koa()
   app.silent = true
-  const sessions = session({ keys: [KEY], store })
+  const sessions = session({ keys: [KEY], store, ...options })
   test.after(() => sessions.close())
   app.use(sessions)
   app.use(async (ctx) => {
@@ -137,7 +152,6 @@ for (const [name, urlOf] of Object.entries(STORES)) {
         const ada = visitor()
         await ada.get('/in?user=ada')
         await Promise.all([ada.get('/rotate'), sessions.revokeAll('ada')])
-        await sessions.revokeAll('ada')
         assert.deepEqual(await ada.get('/devices?user=ada'), [])
       }
     })
@@ -198,13 +212,230 @@ describe('sessions.revoke', () => {
     assert.deepEqual((await noted(store, keptId)).size, 1)
   })
 
-  it('takes a public id and nothing else', async (test) => {
-    const { sessions } = await siteOn(test, await closing(test, 'memory:'))
-    for (const id of ['', 'ada', 5, undefined]) {
-      await assert.rejects(sessions.revoke(id as string), (error) => isSessionError(error, 'ERR_SESSION_OPTION'))
+  it('ends a session only if it is that user’s, if it is told whose', async (test) => {
+    const { sessions, visitor } = await siteOn(test, await closing(test, 'memory:'))
+    const { id } = (await visitor().get('/in?user=ada')) as { id: string }
+    const { id: strangers } = (await visitor().get('/')) as { id: string }
+    assert.equal(await sessions.revoke(id, { subject: 'eve' }), false)
+    assert.equal(await sessions.revoke(strangers, { subject: 'ada' }), false)
+    assert.equal((await sessions.list('ada')).length, 1)
+    assert.equal(await sessions.revoke(id, { subject: 'ada' }), true)
+    assert.equal(await sessions.revoke(id, { subject: 'ada' }), false)
+  })
+})
+
+describe('what is no user', () => {
+  const said: [what: string, subject: unknown, message: RegExp][] = [
+    ['a number', 42, /the subject must be a string, not a number\. Write .*String\(user\.id\)/],
+    ['a bigint', 42n, /must be a string, not a bigint\. Write/],
+    ['nobody', undefined, /not undefined\. Is somebody signed in\?/],
+    ['null', null, /not null\. Is somebody signed in\?/],
+    ['an empty text', '', /a string that is not empty/],
+    ['a user’s record', { id: 42 }, /not an Object/],
+    ['a list', ['ada'], /not a list/],
+    ['what was not awaited', Promise.resolve('ada'), /Await it first/],
+    ['half a surrogate pair', 'jos\ud800', /well-formed text/],
+    ['another half', '\udc00', /well-formed text/],
+  ]
+  for (const [what, subject, message] of said) {
+    it(`is ${what}: identify, list, revoke and revokeAll say so, and the index is not touched`, async (test) => {
+      const store = await closing(test, 'memory:')
+      const { sessions, visitor } = await siteOn(test, store)
+      const { id } = (await visitor().get('/in?user=42')) as { id: string }
+      const calls = {
+        'sessions.list': () => sessions.list(subject as string),
+        'sessions.revoke': () => sessions.revoke(id, { subject: subject as string }),
+        'sessions.revokeAll': () => sessions.revokeAll(subject as string),
+        'session.identify': async () =>
+          runWithSession(await anySession(sessions), () => getSession().identify(subject as string)),
+      }
+      for (const [method, call] of Object.entries(calls)) {
+        await assert.rejects(call, (error) => {
+          assert.ok(isSessionError(error, 'ERR_SESSION_OPTION'), `${method}: ${String(error)}`)
+          assert.ok(error.message.startsWith(`${method}: `), error.message)
+          assert.match(error.message, message)
+          return true
+        })
+      }
+      assert.equal((await sessions.list('42')).length, 1)
+      assert.equal(await sessions.revokeAll('42'), 1)
+    })
+  }
+
+  it('is told from U+FFFD, as which all broken texts would be hashed', async (test) => {
+    const { sessions, visitor } = await siteOn(test, await closing(test, 'memory:'))
+    await visitor().get(`/in?user=${encodeURIComponent('jos\ufffd')}`)
+    await assert.rejects(sessions.list('jos\ud800'))
+    assert.equal((await sessions.list('jos\ufffd')).length, 1)
+  })
+})
+
+describe('the other arguments of revoke and revokeAll', () => {
+  const ID = 'a'.repeat(64)
+  const said: [call: string, args: unknown[], message: RegExp][] = [
+    ['revoke', ['ada'], /^sessions\.revoke: the id must be the public id of a session/],
+    ['revoke', [''], /must be the public id/],
+    ['revoke', [undefined], /must be the public id/],
+    ['revoke', [5], /must be the public id/],
+    ['revoke', [ID, 'ada'], /^sessions\.revoke: the second argument must be an object: write \{ subject \}/],
+    ['revoke', [ID, { user: 'ada' }], /^sessions\.revoke: user is not an option; there are subject/],
+    ['revoke', [ID, { subjet: 'ada' }], /did you mean subject\?/],
+    ['revokeAll', ['ada', ID], /^sessions\.revokeAll: the second argument must be an object: write \{ except: id \}/],
+    ['revokeAll', ['ada', [ID]], /must be an object/],
+    ['revokeAll', ['ada', { exept: ID }], /exept is not an option; did you mean except\?/],
+    ['revokeAll', ['ada', { exclude: ID }], /exclude is not an option\. Write except\./],
+    ['revokeAll', ['ada', { except: 'sid=…' }], /except must be the public id of a session, or a list of them/],
+    ['revokeAll', ['ada', { except: [ID, undefined] }], /except must be/],
+    ['revokeAll', ['ada', { except: null }], /except must be/],
+  ]
+  for (const [call, args, message] of said) {
+    const shown = inspect(args, { breakLength: Infinity }).replaceAll(ID, 'id').slice(2, -2)
+    it(`are refused as ${call}(${shown})`, async (test) => {
+      const { sessions, visitor } = await siteOn(test, await closing(test, 'memory:'))
+      await visitor().get('/in?user=ada')
+      const method = sessions[call as 'revoke'] as (...args: unknown[]) => Promise<unknown>
+      await assert.rejects(method(...args), (error) => {
+        assert.ok(isSessionError(error, 'ERR_SESSION_OPTION'), String(error))
+        assert.match(error.message, message)
+        assert.ok(!error.message.includes('ada') && !error.message.includes(ID))
+        return true
+      })
+      assert.equal((await sessions.list('ada')).length, 1)
+    })
+  }
+
+  it('may be absent', async (test) => {
+    const { sessions, visitor } = await siteOn(test, await closing(test, 'memory:'))
+    const { id } = (await visitor().get('/in?user=ada')) as { id: string }
+    await visitor().get('/in?user=ada')
+    assert.equal(await sessions.revoke(id, {} as { subject: string }), true)
+    assert.equal(await sessions.revokeAll('ada', { except: [] }), 1)
+  })
+})
+
+describe('two applications on one store', () => {
+  it('have users of their own: by their cookies’ names, or by their keys', async (test) => {
+    const store = await closing(test, 'memory:')
+    const shop = await siteOn(test, store, { cookie: { name: 'shop' } })
+    const others = [
+      await siteOn(test, store, { cookie: { name: 'admin' } }),
+      await siteOn(test, store, { cookie: { name: 'shop' }, keys: ['another signing key, and long enough'] }),
+      await siteOn(test, store, { cookie: { name: 'shop' }, keys: new Keygrip([KEY], 'sha256') }),
+    ]
+    const { id } = (await shop.visitor().get('/in?user=1&label=customer')) as { id: string }
+    for (const { sessions, visitor } of others) {
+      await visitor().get('/in?user=1&label=other')
+      assert.deepEqual(
+        (await sessions.list('1')).map(({ label }) => label),
+        ['other'],
+      )
+      assert.equal(await sessions.revoke(id, { subject: '1' }), false)
+      assert.equal(await sessions.revokeAll('1'), 1)
+    }
+    assert.deepEqual(
+      (await shop.sessions.list('1')).map(({ label }) => label),
+      ['customer'],
+    )
+  })
+
+  it('share their users if they have the same keys and the same cookie', async (test) => {
+    for (const keys of [[KEY], new Keygrip([KEY], 'sha256')]) {
+      const store = await closing(test, 'memory:')
+      const [one, other] = [await siteOn(test, store, { keys }), await siteOn(test, store, { keys })]
+      await one.visitor().get('/in?user=ada')
+      assert.equal((await other.sessions.list('ada')).length, 1)
+      assert.equal(await other.sessions.revokeAll('ada'), 1)
     }
   })
 })
+
+describe('a rotation of the signing keys', () => {
+  const NEW = 'a newer signing key for tests, and long'
+
+  it('keeps everybody listable, whoever has come since', async (test) => {
+    const store = await closing(test, 'memory:')
+    const { sessions, visitor } = await siteOn(test, store)
+    const [sleeping, active] = [visitor(), visitor()]
+    await sleeping.get('/in?user=ada&label=sleeping')
+    await active.get('/in?user=ada&label=active')
+    sessions.rotate([NEW, KEY])
+    const labels = async (): Promise<unknown[]> => (await sessions.list('ada')).map(({ label }) => label).sort()
+    assert.deepEqual(await labels(), ['active', 'sleeping'])
+    await active.get('/') // its cookie is signed anew
+    assert.deepEqual(sessions.stats().resigned, [0, 1])
+    assert.deepEqual(await labels(), ['active', 'sleeping'])
+    // The old key is retired: its cookies are no longer accepted, and what was signed anew is still listed.
+    sessions.rotate([NEW])
+    assert.deepEqual(await labels(), ['active'])
+    assert.equal(await sessions.revokeAll('ada'), 1)
+  })
+
+  it('signs no cookie anew whose session cannot be noted under the newest key', async (test) => {
+    const store = recordingStore()
+    const { sessions, visitor } = await siteOn(test, store)
+    const ada = visitor()
+    await ada.get('/in?user=ada')
+    const cookie = ada.cookie()
+    sessions.rotate([NEW, KEY])
+    store.failAll('add')
+    assert.equal(((await ada.get('/')) as { isNew: boolean }).isNew, false)
+    assert.equal(ada.cookie(), cookie)
+    store.mend()
+    await ada.get('/')
+    assert.notEqual(ada.cookie(), cookie)
+    sessions.rotate([NEW])
+    assert.equal((await sessions.list('ada')).length, 1)
+  })
+})
+
+describe('keys that only a request shows', () => {
+  it('are missed by list, revokeAll and revoke of a user until then, which say so', async (test) => {
+    const store = await closing(test, 'memory:')
+    const before = await siteOn(test, store, { keys: [KEY], encrypt: true })
+    const ada = before.visitor()
+    const { id } = (await ada.get('/in?user=ada')) as { id: string }
+    const app = new Koa()
+    app.silent = true
+    app.keys = [KEY]
+    const sessions = session({ store, encrypt: true })
+    test.after(() => sessions.close())
+    app.use(sessions)
+    app.use((ctx) => (ctx.body = ctx.session.isNew))
+    const { port } = await serve(test, app)
+    const calls = {
+      'sessions.list': () => sessions.list('ada'),
+      'sessions.revokeAll': () => sessions.revokeAll('ada'),
+      'sessions.revoke': () => sessions.revoke(id, { subject: 'ada' }),
+    }
+    for (const [method, call] of Object.entries(calls)) {
+      await assert.rejects(call, (error) => {
+        assert.ok(isSessionError(error, 'ERR_SESSION_OPTION'))
+        assert.match(error.message, new RegExp(`${method} has no keys yet.*Pass session\\(\\{ keys \\}\\)`))
+        return true
+      })
+    }
+    await fetch(`http://127.0.0.1:${port}/`)
+    assert.equal((await sessions.list('ada')).length, 1)
+    assert.equal(await sessions.revokeAll('ada'), 1)
+    assert.equal(((await ada.get('/')) as { isNew: boolean }).isNew, true)
+  })
+})
+
+/** A session over which no request is under way. */
+async function anySession(sessions: Sessions): Promise<Session> {
+  const app = new Koa()
+  let made: Session | undefined
+  app.use(sessions)
+  app.use((ctx) => {
+    made = ctx.session
+    ctx.body = ''
+  })
+  const server = app.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`)
+  server.close()
+  return made as Session
+}
 
 describe('sessions.list in a request whose session could not be loaded', () => {
   it('rejects, and does not throw where it is called', async (test) => {

@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Found, Link, Listener, Store } from '../../../src/store.ts'
 import { memoryStore } from '../../../src/stores/memory.ts'
 import type { Awaitable, Instant, Key, SubjectName } from '../../../src/units.ts'
+import { collect } from './records.ts'
 import { until as untilTrue } from '../servers/server-process.ts'
 
 /** `add`, `remove` and `list` are those of the index of subjects. */
@@ -154,7 +155,7 @@ export function recordingStore(options: RecordingOptions = {}): RecordingStore {
         add: (subject: SubjectName, key: Key, until: Instant) => run('add', () => index.add(subject, key, until)),
         remove: (subject: SubjectName, key: Key) => run('remove', () => index.remove(subject, key)),
         async *keys(subject: SubjectName) {
-          yield* await run('list', () => index.keys(subject))
+          yield* await run('list', () => collect(index.keys(subject)))
         },
       },
     }),
