@@ -73,6 +73,10 @@ export function openStore(
       const found = await stored.load(key)
       return found && decrypted(key, found)
     },
+    delete: async (key, expected) => {
+      const deleted = await stored.delete(key, expected)
+      return typeof deleted === 'object' ? decrypted(key, deleted) : deleted
+    },
   }
   const subjects = new Subjects(readable, readable)
   if (cookie !== undefined && keyring) {
