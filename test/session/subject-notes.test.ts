@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { subjectNames } from '../../src/session/subject-names.ts'
-import type { Store } from '../../src/store.ts'
 import type { Key } from '../../src/units.ts'
 import { collect } from '../support/stores/records.ts'
 import { recordingStore, type RecordingStore } from '../support/stores/recording-store.ts'
@@ -252,7 +251,7 @@ describe('the note of a session', () => {
 describe('a store that cannot list', () => {
   it('refuses whose session it is when that is saved, and nothing else', async () => {
     const { subjects: _, ...store } = recordingStore()
-    const made = visits({ store: store as Store })
+    const made = visits({ store })
     const visit = made.stranger()
     visit.session['cart'] = 1
     await visit.end()
