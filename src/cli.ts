@@ -14,7 +14,7 @@ async function main(args: string[], environment: NodeJS.ProcessEnv): Promise<Exi
   const terminal = new Terminal(() => stopping.abort())
   let interrupted: ExitCode | undefined
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    // Once: who asks a second time does not want to wait for what is under way.
+    // Once, because anyone who asks a second time does not want to wait for what is under way.
     process.once(signal, () => {
       interrupted = 128 + constants.signals[signal]
       stopping.abort()
@@ -29,8 +29,8 @@ async function main(args: string[], environment: NodeJS.ProcessEnv): Promise<Exi
       code = DONE
     } else if (values.help || !command) {
       const text = command ? helpOn(command.name, command.definition) : overview(COMMANDS)
-      if (values.help) await terminal.line(text)
-      else terminal.say(text)
+      if (values.help) for (const line of text.split('\n')) await terminal.line(line)
+      else terminal.say(...text.split('\n'))
       code = values.help ? DONE : WRONG_USAGE
     } else {
       const call: Call = {
@@ -43,29 +43,30 @@ async function main(args: string[], environment: NodeJS.ProcessEnv): Promise<Exi
       code = await command.definition.run(call)
     }
   } catch (error) {
-    // What a stop has cut short is no failure.
-    if (!stopping.signal.aborted) terminal.say(sentenceOf(error, store?.name))
+    // Work that was stopped has not failed.
+    if (!stopping.signal.aborted) terminal.say(...sentencesOf(error, store?.name))
     code = isSessionError(error, 'ERR_SESSION_OPTION') ? WRONG_USAGE : FAILED
   }
   await terminal.finish()
   await store?.close()
   if (terminal.failure) {
-    terminal.say(sentenceOf(terminal.failure))
+    terminal.say(...sentencesOf(terminal.failure))
     return FAILED
   }
   if (interrupted !== undefined) return interrupted
-  // Who stops reading has seen enough.
+  // Anyone who stops reading has seen enough.
   return terminal.isCutOff ? DONE : code
 }
 
-/** The sentence of an error, and those of its causes; where it happened, if that was in the store. */
-function sentenceOf(error: unknown, where?: string): string {
+/** The sentence of an error and those of its causes, each on a line of its own. `where`: the store, if one was opened. */
+function sentencesOf(error: unknown, where?: string): string[] {
   const sentences = where === undefined ? [] : [`${where} failed.`]
   for (let inner = error; inner instanceof Error; inner = inner.cause) {
     const sentence = inner.message.replace(/^koa-server-session: /, '').replace(/ See `cause`\.$/, '')
     if (sentence !== '' && !sentences.includes(sentence)) sentences.push(sentence)
   }
-  return `koa-server-session: ${sentences.join('\n  ') || String(error)}`
+  const [first = String(error), ...more] = sentences
+  return [`koa-server-session: ${first}`, ...more.map((sentence) => `  ${sentence}`)]
 }
 
 process.exitCode = await main(process.argv.slice(2), process.env)

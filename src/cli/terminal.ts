@@ -1,28 +1,44 @@
 import { once } from 'node:events'
 import { createInterface } from 'node:readline/promises'
-import { styleText } from 'node:util'
+import { format, styleText } from 'node:util'
+import { harmless, harmlessJson } from './harmless.ts'
 import { Progress } from './progress.ts'
 
-/** Written together, so that 300 000 lines are not as many calls of the system. */
+/** Lines are written together, so that 300 000 lines are not as many calls of the system. */
 const BLOCK = 16_384
 
-/** Where a command speaks: results to the standard output, all else to the standard error. */
+/** A part of a line that stands out on a terminal. */
+export interface Painted {
+  readonly style: 'bold' | 'dim'
+  readonly text: string
+}
+
+/**
+ * Where a command speaks: results go to the standard output, everything else to the standard error. Whatever is printed
+ * comes through here, warnings and what drivers print included, and characters that would steer the terminal are spelled
+ * out, wherever the text came from.
+ */
 export class Terminal {
   #pending = ''
   #isCutOff = false
   #failure: Error | undefined
   #progress: Progress | undefined
-  /** Resolves when what was written has been taken; absent if it has. */
+  /** Resolves when the system has taken what was written; absent if there is nothing to wait for. */
   #room: Promise<void> | undefined
 
-  /** `onCutOff`: nobody reads the output any more, as after `| head`. */
+  /** `onCutOff` is called when nobody reads the output any more, as after `| head`. */
   constructor(onCutOff: () => void) {
     process.stdout.on('error', (error: NodeJS.ErrnoException) => {
       this.#cutOff(error)
       onCutOff()
     })
-    // Nobody to tell.
+    // There is nobody to tell.
     process.stderr.on('error', () => {})
+    // Drivers print too, and quote their server. Between the results it would break what programs read.
+    for (const method of ['debug', 'error', 'info', 'log', 'warn'] as const) {
+      console[method] = (...words: unknown[]) => this.say(...format(...words).split('\n'))
+    }
+    process.removeAllListeners('warning').on('warning', ({ name, message }) => this.say(`${name}: ${message}`))
   }
 
   get isCutOff(): boolean {
@@ -44,30 +60,39 @@ export class Terminal {
     return process.stdin.isTTY && process.stderr.isTTY
   }
 
-  paint(style: 'bold' | 'dim', text: string): string {
-    return this.isColored ? styleText(style, text) : text
+  /** One line of the results. Resolves when there is room for more. */
+  line(...parts: (string | Painted)[]): Promise<void> {
+    return this.#print(parts.map((part) => (typeof part === 'string' ? harmless(part) : this.#paint(part))).join(''))
   }
 
-  /** One line of the results; resolves when there is room for more. */
-  async line(text: string): Promise<void> {
-    this.#pending += `${text}\n`
+  /** A document for programs, on one line. */
+  json(document: unknown): Promise<void> {
+    return this.jsonText(JSON.stringify(document))
+  }
+
+  /** A document that is JSON already. */
+  jsonText(text: string): Promise<void> {
+    return this.#print(harmlessJson(text))
+  }
+
+  #paint({ style, text }: Painted): string {
+    return this.isColored ? styleText(style, harmless(text)) : harmless(text)
+  }
+
+  async #print(line: string): Promise<void> {
+    this.#pending += `${line}\n`
     if (this.#pending.length < BLOCK && !process.stdout.isTTY) return
     if (!this.#flush()) this.#room ??= this.#untilThereIsRoom()
     await this.#room
   }
 
-  /** A document for programs, on one line. */
-  async json(document: unknown): Promise<void> {
-    await this.line(harmlessJson(JSON.stringify(document)))
-  }
-
-  /** For the person at the terminal, beside the results. */
-  say(text: string): void {
+  /** Tells the person at the terminal something beside the results, in one or more lines. */
+  say(...lines: string[]): void {
     this.#progress?.end()
-    process.stderr.write(`${text}\n`)
+    process.stderr.write(lines.map((line) => `${harmless(line)}\n`).join(''))
   }
 
-  /** A bar for work that may take long. Shows on a terminal, and nowhere else. */
+  /** A bar for work that may take long. It shows on a terminal only. */
   progress(label: string): Progress {
     this.#progress?.end()
     this.#progress = new Progress(label, process.stderr)
@@ -82,14 +107,14 @@ export class Terminal {
       // Without this, Ctrl-C would be a line's end to the reader, and no signal to the process.
       lines.on('SIGINT', () => process.kill(process.pid, 'SIGINT'))
       const ended = once(lines, 'close').then(() => '')
-      const answer = await Promise.race([lines.question(`${question} [y/N] `, { signal }), ended])
+      const answer = await Promise.race([lines.question(`${harmless(question)} [y/N] `, { signal }), ended])
       return /^y(?:es)?$/i.test(answer.trim())
     } finally {
       lines.close()
     }
   }
 
-  /** Resolves when all is written, or cannot be. */
+  /** Resolves when everything is written, or cannot be written. */
   async finish(): Promise<void> {
     this.#progress?.end()
     const text = this.#pending
@@ -108,7 +133,7 @@ export class Terminal {
   async #untilThereIsRoom(): Promise<void> {
     const taken = new AbortController()
     const { signal } = taken
-    // After an error there is no drain any more; it has been seen to where the error is heard.
+    // After an error there is no drain any more. The listener of the error has seen to it.
     await Promise.race([once(process.stdout, 'drain', { signal }), once(process.stdout, 'close', { signal })]).catch(
       () => {},
     )
@@ -120,18 +145,4 @@ export class Terminal {
     this.#isCutOff = true
     if (error.code !== 'EPIPE') this.#failure = error
   }
-}
-
-/** Text of strangers, such as a browser's name, without what would steer the terminal or hide what is there. */
-export function harmless(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) => {
-    return `\\u{${(character.codePointAt(0) as number).toString(16)}}`
-  })
-}
-
-/** JSON escapes some of that itself; the rest is escaped as JSON allows, so that the meaning is the same. */
-export function harmlessJson(json: string): string {
-  return json.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (characters) =>
-    characters.replace(/[^]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`),
-  )
 }

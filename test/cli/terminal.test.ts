@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer, type AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
 import { atTerminal, command, pipeline } from '../support/processes/command.ts'
+import { fileStore } from '../../src/index.ts'
+import { newKey } from '../support/stores/records.ts'
 import { redisServer } from '../support/servers/redis-server.ts'
+import { visits } from '../support/visit.ts'
 import { watchedSite } from '../support/sites/watched-site.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 
@@ -26,6 +32,54 @@ describe('at a terminal', () => {
     }
     const [line] = [JSON.parse((await command(['list', '--json', '-s', store])).out) as { label: string }]
     assert.equal(line?.label, 'red \u001B[31m\u009B2J')
+  })
+
+  it('neither names nor values in the data can', async () => {
+    const directory = join(temporaryDirectory(), 'sessions')
+    const store = fileStore({ directory, pruneInterval: 0 })
+    const id = await visits({ store }).stored({
+      'a\u001B]0;b\u0007': 1,
+      'c\nsize': new RegExp('d\u001B.8m'),
+      e: { 'f\u009B2J': 'g\u202Eh' },
+    })
+    for (const args of [
+      ['show', id],
+      ['show', id, '--json'],
+    ]) {
+      const { screen } = await atTerminal([...args, '-s', `file:${directory}`]).ended()
+      assert.match(screen, /c\\(?:n|u\{a\})size/)
+      // oxlint-disable-next-line no-control-regex
+      assert.doesNotMatch(screen.replace(/\u001B\[(?:1|2|22)m|\r\n/g, ''), /[\p{Cc}\p{Cf}]/u)
+    }
+  })
+
+  it('nor can what a server says', async (test) => {
+    const rude = createServer((socket) => {
+      socket.on('error', () => {})
+      socket.on('data', () => socket.write('-ERR rude \u001B[2J\u009B31m\u202E\r\nSERVER_ERROR rude \u001B[2J\r\n'))
+    }).listen(0, '127.0.0.1')
+    await once(rude, 'listening')
+    test.after(() => rude.close())
+    const { port } = rude.address() as AddressInfo
+    const id = newKey()
+    for (const url of [`redis://127.0.0.1:${port}`, `memcached://127.0.0.1:${port}`]) {
+      for (const args of [
+        ['show', id],
+        ['show', id, '--json'],
+        ['revoke', id],
+      ]) {
+        const { code, screen } = await atTerminal([...args, '-s', url]).ended()
+        assert.equal(code, 1)
+        assert.match(screen, /rude \\u\{1b\}\[2J/)
+        assert.doesNotMatch(screen.replaceAll('\r\n', ''), /[\p{Cc}\p{Cf}]/u)
+      }
+    }
+  })
+
+  it('nor can the address of the store, wherever that came from', async () => {
+    const { screen } = await atTerminal(['list', '-s', 'file:./no\u001B[2J']).ended()
+    assert.match(screen, /no\\u\{1b\}\[2J/)
+    assert.doesNotMatch(screen.replaceAll('\r\n', ''), /[\p{Cc}\p{Cf}]/u)
   })
 
   it('revoke --all asks, and does nothing unless the answer is yes', async (test) => {

@@ -2,7 +2,6 @@ import type { Sighting } from '../../record/scan.ts'
 import { DONE, FAILED, NOT_FOUND, type Call, type Command } from '../command.ts'
 import { counted, instant, size } from '../format.ts'
 import { canList, cannotList, lineOf, noneIn, visitAll, visitSubject, type SessionLine } from '../sessions.ts'
-import { harmless } from '../terminal.ts'
 
 const COLUMNS = ['ID', 'CREATED', 'LAST SEEN', 'EXPIRES', 'SIZE', 'USER', 'LABEL'] as const
 const WIDTHS = [64, 20, 20, 20, 8]
@@ -25,7 +24,7 @@ instead of what cannot be read. --subject looks through all sessions, whichever 
     const visit = async (sighting: Sighting): Promise<void> => {
       const line = lineOf(sighting)
       if (!line || signal.aborted) return
-      if (count++ === 0 && !values.json) await terminal.line(terminal.paint('bold', row([...COLUMNS])))
+      if (count++ === 0 && !values.json) await terminal.line({ style: 'bold', text: row([...COLUMNS]) })
       await print(call, line)
     }
     const { subject } = values
@@ -56,10 +55,10 @@ async function print({ values, terminal }: Call, line: SessionLine): Promise<voi
     id,
     ...[createdAt, lastSeenAt, expiresAt].map((at) => (at === undefined ? '-' : instant(at))),
     bytes === undefined ? '-' : size(bytes).padStart(WIDTHS[4] as number),
-    state === undefined ? harmless(subject) || '-' : `(${state})`,
-    harmless(label),
+    state === undefined ? subject || '-' : `(${state})`,
+    label,
   ])
-  return terminal.line(state === undefined ? text : terminal.paint('dim', text))
+  return terminal.line(state === undefined ? text : { style: 'dim', text })
 }
 
 function row(cells: readonly string[]): string {

@@ -9,7 +9,6 @@ import { DONE, FAILED, NOT_FOUND, type Call, type Command } from '../command.ts'
 import { duration, instant, size } from '../format.ts'
 import { lineOf, type SessionLine } from '../sessions.ts'
 import type { StoredFound } from '../store.ts'
-import { harmless, harmlessJson, type Terminal } from '../terminal.ts'
 
 export const show: Command = {
   summary: 'show one session with its data',
@@ -29,7 +28,7 @@ export const show: Command = {
       return NOT_FOUND
     }
     const record = typeof sighting.record === 'object' ? sighting.record : undefined
-    if (values.json) await terminal.line(harmlessJson(document(line, record)))
+    if (values.json) await terminal.jsonText(document(line, record))
     else await print(call, line, record, sighting.found?.version)
     if (record) return DONE
     const why = (sighting.found as StoredFound | undefined)?.whyEncrypted
@@ -61,53 +60,40 @@ async function print(
     ['idle timeout', lengthOf(record?.idleTimeout)],
     ['absolute timeout', lengthOf(record?.absoluteTimeout)],
     ['cookie', record && (record.persistent ? 'outlives the browser' : 'ends with the browser')],
-    ['user', line.subject === undefined ? undefined : harmless(line.subject)],
-    ['label', line.label === undefined ? undefined : harmless(line.label)],
+    ['user', line.subject],
+    ['label', line.label],
     ['size', line.bytes === undefined ? undefined : size(line.bytes)],
     ['version', version?.toString()],
   ]
   for (const [name, value] of facts) {
-    if (value !== undefined) await terminal.line(`${terminal.paint('dim', name.padEnd(16))}  ${value}`)
+    if (value !== undefined) await terminal.line({ style: 'dim', text: name.padEnd(16) }, `  ${value}`)
   }
   for (const [heading, entries] of [
     ['data', record?.entries],
     ['flash', record?.flash],
   ] as const) {
     if (!entries || (heading === 'flash' && entries.size === 0)) continue
-    await terminal.line(`\n${terminal.paint('bold', heading)}${entries.size === 0 ? '  (none)' : ''}`)
-    for (const [name, entry] of entries) await terminal.line(`  ${harmless(name)}: ${pretty(entry, terminal)}`)
+    await terminal.line()
+    await terminal.line({ style: 'bold', text: heading }, entries.size === 0 ? '  (none)' : '')
+    for (const [name, entry] of entries) {
+      const [first = '', ...more] = pretty(entry).split('\n')
+      await terminal.line(`  ${name}: ${first}`)
+      for (const line of more) await terminal.line(`  ${line}`)
+    }
   }
 }
 
 const CODEC = new Codec()
 
-/** What `inspect` itself puts in; it escapes what a value has of that kind, but not what turns the direction of text. */
-// oxlint-disable-next-line no-control-regex
-const COLOR = /(\u001B\[\d+m)/
-
-/** The value as JavaScript writes it; as its text, where only the application's own serializer can read it. */
-function pretty(entry: Entry, { isColored }: Terminal): string {
+/** The value as JavaScript writes it, or its text if only the application's own serializer can read it. */
+function pretty(entry: Entry): string {
   let value: unknown
   try {
     value = entry.read(CODEC)
   } catch {
     value = entry.text
   }
-  const text = inspect(value, {
-    depth: Infinity,
-    maxArrayLength: Infinity,
-    maxStringLength: Infinity,
-    colors: isColored,
-  })
-  return text
-    .split('\n')
-    .map((line) =>
-      line
-        .split(COLOR)
-        .map((part) => (COLOR.test(part) ? part : harmless(part)))
-        .join(''),
-    )
-    .join('\n  ')
+  return inspect(value, { depth: Infinity, maxArrayLength: Infinity, maxStringLength: Infinity })
 }
 
 function lengthOf(length: Milliseconds | undefined): string | undefined {

@@ -80,7 +80,7 @@ export const stats: Command = {
       ['age', spreadOf(ages.spread, duration)],
     ]
     for (const [name, value] of rows) {
-      if (value !== undefined) await terminal.line(`${terminal.paint('dim', name.padEnd(12))}  ${value}`)
+      if (value !== undefined) await terminal.line({ style: 'dim', text: name.padEnd(12) }, `  ${value}`)
     }
     return DONE
   },
