@@ -39,6 +39,7 @@ describe('at a terminal', () => {
     const store = fileStore({ directory, pruneInterval: 0 })
     const id = await visits({ store }).stored({
       'a\u001B]0;b\u0007': 1,
+      // oxlint-disable-next-line no-control-regex
       'c\nsize': new RegExp('d\u001B.8m'),
       e: { 'f\u009B2J': 'g\u202Eh' },
     })
