@@ -3,11 +3,11 @@
 //
 // node <flags> dist/test/support/programs/allocations-of-requests.js <als | memory | file> <directory>
 
-import { PerformanceObserver } from 'node:perf_hooks'
 import { alsApp, sessionApp } from '../../../bench/apps.ts'
 import { answer, cookieOf, type Handle } from '../../../bench/socketless.ts'
 import { fileStore, memoryStore } from '../../../src/index.ts'
 import { SITUATIONS } from '../cost-limits.ts'
+import { countCollections } from './collections.ts'
 
 /** Enough that every function is compiled as it will be. */
 const WARM_UP = 6000
@@ -15,10 +15,6 @@ const BATCHES = 5
 const REQUESTS = 300
 
 const [, , kind = '', directory = ''] = process.argv
-
-let collections = 0
-const observer = new PerformanceObserver((list) => (collections += list.getEntries().length))
-observer.observe({ entryTypes: ['gc'] })
 
 async function repeat(times: number, handle: Handle, url: string, cookie: string): Promise<void> {
   for (let turn = 0; turn < times; turn++) await answer(handle, url, cookie)
@@ -30,13 +26,12 @@ async function bytesOf(handle: Handle, url: string, cookie: string): Promise<num
   const each: number[] = []
   for (let batch = 0; batch < BATCHES; batch++) {
     globalThis.gc?.()
-    await new Promise((resolve) => setTimeout(resolve, 5)) // the observer hears of collections late
-    collections = 0
+    const collections = countCollections()
     const before = process.memoryUsage().heapUsed
     await repeat(REQUESTS, handle, url, cookie)
     const grown = process.memoryUsage().heapUsed - before
-    await new Promise((resolve) => setTimeout(resolve, 5))
-    if (collections === 0) each.push(grown / REQUESTS)
+    const { young, others } = collections()
+    if (young + others === 0) each.push(grown / REQUESTS)
   }
   if (each.length < BATCHES / 2) throw new Error('the young generation is too small: collections came in between')
   // The least, because what comes on top is the compiler's.
