@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Found, Saved, Store } from '../store.ts'
 import type { Key } from '../units.ts'
 import { conflict, later, newKey, PATIENCE, same, saved, sleep, type Rule } from './support.ts'
@@ -80,19 +81,30 @@ async function add(store: Store, key: Key, number: number, expiresAt = later()):
   assert.fail('a save conflicts only where another one has succeeded')
 }
 
-/** Ten writers, one deleter that follows them: what it has seen last is all that any of them was told is saved. */
+/** How writers pause: whatever a store waits for between two steps of its own, one of them comes in between. */
+const PAUSES: readonly (() => Promise<unknown>)[] = [async () => {}, () => nextTurn(), () => sleep(0)]
+const SAVES_OF_A_WRITER = 4
+
+/** Nine writers, one deleter that follows them: what it has seen last is all that any of them was told is saved. */
 async function deleteKnownUnderWriters(store: Store, peer: Store, key: Key): Promise<void> {
   const acknowledged = new Set<number>()
   const first = saved(await store.save(key, '[]', later(), undefined))
 
-  const write = async (handle: Store, number: number): Promise<void> => {
-    let known: Found | undefined = first
-    while (known) {
-      const numbers = [...(JSON.parse(known.text) as number[]), number]
-      const answer: Saved = await handle.save(key, JSON.stringify(numbers), later(), known)
+  /** Whether the record is still there. */
+  const append = async (handle: Store, known: Found, number: number): Promise<Found | undefined> => {
+    for (let current = known; ;) {
+      const numbers = [...(JSON.parse(current.text) as number[]), number]
+      const answer: Saved = await handle.save(key, JSON.stringify(numbers), later(), current)
       if (answer.saved) acknowledged.add(number)
-      if (answer.saved || answer.gone) return
-      known = answer.conflict
+      if (!answer.conflict) return answer.saved
+      current = answer.conflict
+    }
+  }
+  const write = async (handle: Store, n: number): Promise<void> => {
+    let known: Found | undefined = first
+    for (let round = 0; round < SAVES_OF_A_WRITER && known; round++) {
+      await PAUSES[n % PAUSES.length]!()
+      known = await append(handle, known, n * SAVES_OF_A_WRITER + round)
     }
   }
   const erase = async (): Promise<string> => {
@@ -106,10 +118,7 @@ async function deleteKnownUnderWriters(store: Store, peer: Store, key: Key): Pro
     return assert.fail('a delete conflicts only where a save has succeeded')
   }
 
-  const writers = Array.from({ length: 10 }, async (_, n) => {
-    if (n > 4) await sleep(0) // half of them come a little later
-    await write(n % 2 ? store : peer, n)
-  })
+  const writers = Array.from({ length: 9 }, (_, n) => write(n % 2 ? store : peer, n))
   const [seen, ...ends] = await Promise.allSettled([erase(), ...writers])
   for (const end of [seen, ...ends]) if (end.status === 'rejected') throw end.reason
   assert.ok(seen.status === 'fulfilled')
@@ -126,7 +135,7 @@ async function deleteUnderWriters(store: Store, peer: Store, key: Key): Promise<
   let deleted = false
   let over = false
 
-  const write = async (handle: Store): Promise<void> => {
+  const write = async (handle: Store, readsAgain: boolean): Promise<void> => {
     for (let known = await handle.load(key); known !== undefined && !over;) {
       const tooLate = deleted
       const answer = await handle.save(key, `${saves++}`, later(), known)
@@ -136,8 +145,7 @@ async function deleteUnderWriters(store: Store, peer: Store, key: Key): Promise<
       assert.ok(Date.now() < deadline, 'the record is deleted at some time')
       // A store that answers at once would otherwise let nobody else have a turn.
       await sleep(0)
-      // Half the time by what the answer says, half the time by reading again.
-      known = saves % 2 ? await handle.load(key) : (answer.saved ?? answer.conflict)
+      known = readsAgain ? await handle.load(key) : (answer.saved ?? answer.conflict)
     }
   }
   const erase = async (): Promise<void> => {
@@ -153,7 +161,10 @@ async function deleteUnderWriters(store: Store, peer: Store, key: Key): Promise<
   }
 
   // All of them to their end, lest a failure leaves some at work on a store that is closed.
-  const writers = Array.from({ length: writing }, (_, n) => write(n % 2 ? store : peer).finally(() => writing--))
+  // Half of them go by what the answer says, half of them read again; of each half, half at either handle.
+  const writers = Array.from({ length: writing }, (_, n) =>
+    write(n % 2 ? store : peer, n % 4 > 1).finally(() => writing--),
+  )
   const ends = await Promise.allSettled([erase(), ...writers])
   for (const end of ends) if (end.status === 'rejected') throw end.reason
   assert.equal(await store.load(key), undefined)

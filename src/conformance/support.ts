@@ -9,8 +9,8 @@ export const MINUTE: Milliseconds = 60_000
 export const DAY: Milliseconds = 24 * 60 * MINUTE
 /** Long enough to save a few records before they expire. */
 export const SOON: Milliseconds = 300
-/** What takes longer does not happen. */
-export const PATIENCE: Milliseconds = 5_000
+/** What takes longer does not happen, however busy the machine is. */
+export const PATIENCE: Milliseconds = 30_000
 
 export function newKey(): Key {
   let key = ''

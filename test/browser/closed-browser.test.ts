@@ -5,7 +5,7 @@ import { signIn } from '../support/clients/browser-pages.ts'
 import { startExample } from '../support/sites/example-site.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 
-describe('when Chromium is closed and opened again', { timeout: 240_000 }, () => {
+describe('when Chromium is closed and opened again', () => {
   it('a visitor who asked to be remembered is still signed in', async () => {
     assert.equal(await headingAfterwards({ remember: true }), 'Ada Lovelace')
   })

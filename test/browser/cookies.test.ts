@@ -36,7 +36,7 @@ function elsewhere(to: string): string {
   return `/elsewhere?to=${encodeURIComponent(to)}`
 }
 
-describe('a session cookie with the default attributes, in Chromium', { timeout: 240_000 }, () => {
+describe('a session cookie with the default attributes, in Chromium', () => {
   it('belongs to this host, cannot be read by scripts and ends with the browser', async () => {
     await visitor({}, async (page, site, context) => {
       await page.goto(site.http('shop.test'))
@@ -95,7 +95,7 @@ describe('a session cookie with the default attributes, in Chromium', { timeout:
   })
 })
 
-describe("a session cookie with sameSite: 'strict', in Chromium", { timeout: 240_000 }, () => {
+describe("a session cookie with sameSite: 'strict', in Chromium", () => {
   it('is not even sent when a link on another site leads here, and is from there on', async () => {
     await visitor({ sameSite: 'strict' }, async (page, site, context) => {
       const shop = site.http('shop.test')
@@ -112,7 +112,7 @@ describe("a session cookie with sameSite: 'strict', in Chromium", { timeout: 240
   })
 })
 
-describe('a visitor who comes back from another site, in Chromium', { timeout: 240_000 }, () => {
+describe('a visitor who comes back from another site, in Chromium', () => {
   // Chromium says to https alone where a request comes from.
   async function comesBack(cookie: CookieOptions, by: 'a' | 'button', path: string): Promise<string | null> {
     let views: string | null = ''
@@ -148,7 +148,7 @@ describe('a visitor who comes back from another site, in Chromium', { timeout: 2
   })
 })
 
-describe("a session cookie with sameSite: 'none', in Chromium", { timeout: 240_000 }, () => {
+describe("a session cookie with sameSite: 'none', in Chromium", () => {
   it('is sent with the forms of other sites too, so that one’s own need a token', async () => {
     await visitor({ sameSite: 'none', secure: true }, async (page, site) => {
       const shop = site.https('shop.test')
@@ -160,7 +160,7 @@ describe("a session cookie with sameSite: 'none', in Chromium", { timeout: 240_0
   })
 })
 
-describe('a session cookie that is always Secure, in Chromium', { timeout: 240_000 }, () => {
+describe('a session cookie that is always Secure, in Chromium', () => {
   for (const name of ['sid', '__Secure-sid', '__Host-sid']) {
     it(`under the name ${name} is refused over http, and taken over https`, async () => {
       await visitor({ name, secure: true }, async (page, site, context) => {
@@ -197,7 +197,7 @@ describe('a session cookie that is always Secure, in Chromium', { timeout: 240_0
   })
 })
 
-describe('a session cookie of a page in a frame of another site, in Chromium', { timeout: 240_000 }, () => {
+describe('a session cookie of a page in a frame of another site, in Chromium', () => {
   async function counts(options: CookieOptions): Promise<(string | null)[]> {
     const seen: (string | null)[] = []
     await visitor({ sameSite: 'none', secure: true, ...options }, async (page, site) => {

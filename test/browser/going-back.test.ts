@@ -9,7 +9,7 @@ import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 // Chromium keeps whole pages in memory for the back button, those with Cache-Control: no-store too. Such a page comes
 // back without a request, so that only the browser's own rules decide whether it shows something private.
-describe('going back after signing out, in Chromium', { timeout: 240_000 }, () => {
+describe('going back after signing out, in Chromium', () => {
   const directory = temporaryDirectory()
   let site: ExampleSite
   let browser: Browser

@@ -12,7 +12,7 @@ import { temporaryDirectory } from '../support/temporary-directory.ts'
 const FIRST_KEY = 'the first key of thirty-two bytes'
 const SECOND_KEY = 'the second key, also long enough'
 
-describe('while the site is operated, in Chromium', { timeout: 240_000 }, () => {
+describe('while the site is operated, in Chromium', () => {
   let browser: Browser
   before(async () => {
     browser = await openBrowser()

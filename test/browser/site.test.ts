@@ -10,7 +10,7 @@ import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 const DAY = 86_400
 
-describe('the example site in Chromium', { timeout: 240_000 }, () => {
+describe('the example site in Chromium', () => {
   const directory = temporaryDirectory()
   let site: ExampleSite
   let browser: Browser
@@ -131,7 +131,7 @@ describe('the example site in Chromium', { timeout: 240_000 }, () => {
   }
 })
 
-describe('the example site behind https, in Chromium', { timeout: 240_000 }, () => {
+describe('the example site behind https, in Chromium', () => {
   it('has a Secure cookie under a __Host- name, and everything works with it', async () => {
     const directory = temporaryDirectory()
     const site = await startExample({ directory, env: { BEHIND_HTTPS: '1' } })

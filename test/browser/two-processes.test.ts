@@ -12,7 +12,7 @@ const BOUND = 1000
 
 const PHONE = 'Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) Version/18.6 Mobile Safari/604.1'
 
-describe('two processes behind one Redis, in Chromium', { timeout: 240_000 }, () => {
+describe('two processes behind one Redis, in Chromium', () => {
   const directory = temporaryDirectory()
   let redis: RedisServer
   let one: ExampleSite

@@ -69,7 +69,7 @@ const PAGES: Koa.Middleware = async (ctx) => {
 }
 const CARD = '4000 1234 5678 9010'
 
-describe('OpenTelemetry on the tracing channels', { timeout: 60_000 }, () => {
+describe('OpenTelemetry on the tracing channels', () => {
   let stop: () => void
   before(() => {
     context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable())

@@ -10,7 +10,7 @@ const LAPTOP = 'Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox
 const PHONE = 'Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) Version/18.6 Mobile Safari/604.1'
 const TABLET = 'Mozilla/5.0 (iPad; CPU OS 18_6 like Mac OS X) Version/18.6 Mobile Safari/604.1'
 
-describe('the devices page', { timeout: 60_000 }, () => {
+describe('the devices page', () => {
   let directory: string
   let site: ExampleSite
 
@@ -123,7 +123,7 @@ describe('the devices page', { timeout: 60_000 }, () => {
   })
 })
 
-describe('the devices page of somebody who has not been there for days', { timeout: 60_000 }, () => {
+describe('the devices page of somebody who has not been there for days', () => {
   it('says when each device was signed in and seen last', async () => {
     const directory = temporaryDirectory()
     const phone = new Visitor('', PHONE)
@@ -147,7 +147,7 @@ describe('the devices page of somebody who has not been there for days', { timeo
   })
 })
 
-describe('the devices page over a store that cannot list sessions', { timeout: 60_000 }, () => {
+describe('the devices page over a store that cannot list sessions', () => {
   it('says so in plain words, and signing in and out works as everywhere', async () => {
     const memcached = await memcachedServer()
     try {

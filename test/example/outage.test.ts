@@ -7,7 +7,7 @@ import { startExample, type ExampleSite } from '../support/sites/example-site.ts
 import { Visitor } from '../support/clients/visitor.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 
-describe('the example site while its session store is down', { timeout: 60_000 }, () => {
+describe('the example site while its session store is down', () => {
   const directory = temporaryDirectory()
   const sessions = join(directory, '.sessions')
   const away = join(directory, 'away')

@@ -5,7 +5,7 @@ import { startExample, type ExampleSite } from '../support/sites/example-site.ts
 import { Visitor } from '../support/clients/visitor.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 
-describe('the example site', { timeout: 60_000 }, () => {
+describe('the example site', () => {
   const directory = temporaryDirectory()
   let site: ExampleSite
 

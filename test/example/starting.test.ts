@@ -7,7 +7,7 @@ import { startExample } from '../support/sites/example-site.ts'
 import { Visitor } from '../support/clients/visitor.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 
-describe('starting and ending the example site', { timeout: 60_000 }, () => {
+describe('starting and ending the example site', () => {
   it('says where it is and how to keep sessions elsewhere, and of the key it made for itself', async () => {
     const directory = temporaryDirectory()
     const site = await startExample({ directory })

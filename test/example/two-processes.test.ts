@@ -8,7 +8,7 @@ import { until } from '../support/servers/server-process.ts'
 import { Visitor, type Page } from '../support/clients/visitor.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 
-describe('npm run start:two', { timeout: 120_000 }, () => {
+describe('npm run start:two', () => {
   let directory: string
   let site: ExampleSite
 
@@ -74,7 +74,7 @@ describe('npm run start:two', { timeout: 120_000 }, () => {
   })
 })
 
-describe('ending npm run start:two', { timeout: 120_000 }, () => {
+describe('ending npm run start:two', () => {
   for (const [how, end] of [
     ['Ctrl-C', (site: ExampleSite) => process.kill(-site.pid, 'SIGINT')],
     ['SIGTERM', (site: ExampleSite) => process.kill(site.pid, 'SIGTERM')],
@@ -103,7 +103,7 @@ describe('ending npm run start:two', { timeout: 120_000 }, () => {
   })
 })
 
-describe('npm run start:two with other settings', { timeout: 120_000 }, () => {
+describe('npm run start:two with other settings', () => {
   it('keeps the sessions where SESSION_STORE says, and starts no Redis', async () => {
     const directory = temporaryDirectory()
     const env = { SESSION_STORE: 'file:./here', PATH: '/nowhere' }

@@ -5,8 +5,8 @@ import { Agent, currentSession, siteWith } from '../support/sites/http.ts'
 import { DEPLOYMENTS } from '../support/processes/deployments.ts'
 import { startProcesses } from '../support/processes/site-processes.ts'
 import { startHere } from '../support/sites/test-site.ts'
-import { delayed } from '../support/stores/stores.ts'
-import { memoryStore } from '../../src/index.ts'
+import { until } from '../support/servers/server-process.ts'
+import { recordingStore } from '../support/stores/recording-store.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 describe('G2: parallel requests that change the same key', () => {
@@ -81,14 +81,22 @@ describe('G2: session.update', () => {
 describe('G2: 200 parallel writers of one session in one process', () => {
   for (const path of ['/write?key=K&value=1', '/increment?key=count']) {
     it(`reach the store at most three times (${path.slice(1, 6)})`, async (test) => {
-      // A store that takes its time, as one over the network does, so that all arrive while the first save is under way.
-      const port = await startHere(test, { store: delayed(memoryStore(), 300) })
+      const store = recordingStore()
+      const port = await startHere(test, { store })
       const agent = new Agent(port)
       await agent.get('/write?key=first&value=1')
       const statsOf = async (): Promise<SessionStats> =>
         (await agent.get('/stats')).json<{ result: SessionStats }>().result
       const before = await statsOf()
-      await Promise.all(Array.from({ length: 200 }, (_, index) => agent.get(path.replace('K', `k${index}`))))
+      // All have read the session before any of them writes, and write while the first save is under way.
+      const reads = ({ hits, loads }: SessionStats): number => hits + loads
+      const writers = Array.from({ length: 200 }, (_, index) => agent.get(`${path.replace('K', `k${index}`)}&gate=all`))
+      await until(async () => reads(await statsOf()) === reads(before) + 200)
+      const first = store.hold('save')
+      await agent.get('/open?gate=all')
+      await until(async () => (await statsOf()).merges === before.merges + 199)
+      first.release()
+      await Promise.all(writers)
       const after = await statsOf()
       assert.ok(after.saves - before.saves <= 3, `${after.saves - before.saves} saves`)
       const { result } = (await agent.get('/read')).json<{ result: Record<string, unknown> }>()

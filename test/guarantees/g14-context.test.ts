@@ -87,7 +87,7 @@ const EVERYWHERE = [
   "the response's 'close'",
 ]
 
-describe('G14: getSession() finds the session of its own request', { timeout: 60_000 }, () => {
+describe('G14: getSession() finds the session of its own request', () => {
   for (const [name, optionsFor] of Object.entries(SETUPS)) {
     const kinds = KINDS.filter((kind) => !WITHOUT[name]?.includes(kind))
 

@@ -13,7 +13,7 @@ import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 const MEGABYTE = 1024 * 1024
 
-describe('G16: 100 000 sessions served by one process with a small cache', { timeout: 60_000 }, () => {
+describe('G16: 100 000 sessions served by one process with a small cache', () => {
   it('take no more memory than the cache may, and leave nothing of a request behind', async (test) => {
     const [sessions, max, maxBytes] = [100_000, 2000, 2 * MEGABYTE]
     const child = fork(

@@ -58,7 +58,7 @@ async function linesOf(program: string, environment: NodeJS.ProcessEnv): Promise
 
 const DEBUG = { NODE_DEBUG: 'koa-server-session' }
 
-describe('NODE_DEBUG=koa-server-session', { timeout: 60_000 }, () => {
+describe('NODE_DEBUG=koa-server-session', () => {
   it('says in a line for each request whether it had a session, and what became of it', async () => {
     const lines = await linesOf(
       `const visit = await site({ store: 'memory:', skip: (ctx) => ctx.path === '/logo.png' })

@@ -442,7 +442,7 @@ describe('memcachedStore', () => {
         await store.load('00').catch(() => {})
         await store.close()
       }`
-    await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script], { timeout: 10_000 })
+    await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script], { timeout: 120_000 })
   })
 })
 

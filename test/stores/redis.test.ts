@@ -380,6 +380,6 @@ describe('redisStore', () => {
         await nowhere.load('').catch(() => {})
         await nowhere.close()
       }`
-    await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script], { timeout: 8000 })
+    await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script], { timeout: 120_000 })
   })
 })

@@ -11,7 +11,7 @@ const VERSION = /^\d+(?:\.\d+){0,2}$/
 const SUITE = join(import.meta.dirname, 'run.js')
 
 function main(args: string[]): void {
-  const versions = args.filter((argument) => VERSION.test(argument))
+  const versions = [...new Set(args.filter((argument) => VERSION.test(argument)))]
   const rest = args.filter((argument) => !VERSION.test(argument))
   if (versions.length === 0) throw new Error('Say on which versions of Node: npm run test:node -- 22 24 26')
   const failed = versions.filter((version) => !isGreenOn(nodeBinary(version), rest))

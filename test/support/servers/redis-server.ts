@@ -63,7 +63,7 @@ export async function redisServer(options: RedisServerOptions = {}): Promise<Red
     startServer({ command: [commandOf(requires), ...args, ...more], directory, port })
   let running = await startWith([])
   const cli = async (...command: string[]): Promise<string> => {
-    const { stdout } = await run('redis-cli', ['-p', String(port), ...login, ...command], { timeout: 10_000 })
+    const { stdout } = await run('redis-cli', ['-p', String(port), ...login, ...command], { timeout: 120_000 })
     return stdout.trimEnd()
   }
   return {

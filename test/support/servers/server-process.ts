@@ -76,7 +76,7 @@ export function isOpen(port: number): Promise<boolean> {
 }
 
 /** Resolves when the condition holds; rejects after the limit. */
-export async function until(condition: () => boolean | Promise<boolean>, limit = 20_000): Promise<void> {
+export async function until(condition: () => boolean | Promise<boolean>, limit = 60_000): Promise<void> {
   const end = Date.now() + limit
   while (!(await condition())) {
     if (Date.now() > end) throw new Error(`the condition did not come true within ${limit} ms`)
