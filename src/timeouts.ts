@@ -3,6 +3,9 @@ import type { Milliseconds } from './units.ts'
 /** The longest timeout: a hundred years. Beyond it, the calendars of cookies and stores end. */
 export const MAX_TIMEOUT: Milliseconds = 100 * 365 * 24 * 60 * 60 * 1000
 
+/** Browsers keep no cookie for longer: 400 days (RFC 6265bis, section 5.5). */
+export const LONGEST_COOKIE: Milliseconds = 400 * 24 * 60 * 60 * 1000
+
 /** A shorter timeout was hardly meant: no visitor clicks that fast, and 1800 or 3600 are usual numbers of seconds. */
 const SHORT: Milliseconds = 10_000
 

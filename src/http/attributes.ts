@@ -1,5 +1,6 @@
 import type Koa from 'koa'
-import type { Instant, Milliseconds } from '../units.ts'
+import { LONGEST_COOKIE } from '../timeouts.ts'
+import type { Instant } from '../units.ts'
 
 /** The session cookie's attributes. It is always HttpOnly. */
 export interface CookieOptions {
@@ -34,9 +35,6 @@ export type CheckedCookie = Readonly<CookieOptions & { name: string; path: strin
 /** The attributes of one request's cookie. Throws `ERR_SESSION_OPTION` if the application's function gives wrong ones. */
 export type CookieFor = (ctx: Koa.Context) => CheckedCookie
 
-/** Browsers keep no cookie for longer (RFC 6265bis, section 5.5). */
-const LONGEST_LIFE: Milliseconds = 400 * 24 * 60 * 60 * 1000
-
 /**
  * A whole Set-Cookie header. `pair`: the cookie's name and value. `until`: the end of a persistent cookie; absent: the
  * cookie ends with the browser.
@@ -44,7 +42,7 @@ const LONGEST_LIFE: Milliseconds = 400 * 24 * 60 * 60 * 1000
 export function setCookie(pair: string, cookie: CheckedCookie, isSecure: boolean, until?: Instant): string {
   if (until === undefined) return pair + attributes(cookie, isSecure)
   const now = Date.now()
-  const end = Math.min(until, now + LONGEST_LIFE)
+  const end = Math.min(until, now + LONGEST_COOKIE)
   const seconds = Math.max(0, Math.floor((end - now) / 1000))
   return `${pair}; Max-Age=${seconds}; Expires=${new Date(end).toUTCString()}${attributes(cookie, isSecure)}`
 }

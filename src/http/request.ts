@@ -3,6 +3,7 @@ import { lookUp, type Services, type Visit } from './lookup.ts'
 import { recordOf } from '../record/format.ts'
 import type { CheckedCookie } from './attributes.ts'
 import type { Verified } from './cookie.ts'
+import { endOfCookie, isRenewalDue } from './renewal.ts'
 import { mayWithholdCookie } from './cross-site.ts'
 import { SessionError, gone, headersSent } from '../errors.ts'
 import type { CommitOutcome } from '../session/lifecycle.ts'
@@ -62,7 +63,10 @@ export class RequestSession implements Holder, SessionHost {
   #cameWith({ cookie, found }: Visit): Awaitable<void> {
     this.#cookie = cookie
     this.#found = found
-    if (cookie.keyIndex === 0) return undefined
+    if (cookie.keyIndex === 0) {
+      this.#mustSend = isRenewalDue(recordOf(found), found.expiresAt)
+      return undefined
+    }
     // Not before its user finds it under the newest key: an older one may be retired once no cookie is signed with it.
     const isNoted = this.#services.lifecycle.subjects.notes.renew(cookie.key, recordOf(found))
     const signAnew = (may: boolean): void => void (this.#mustSend = may)
@@ -301,9 +305,4 @@ export class RequestSession implements Holder, SessionHost {
     if (this.#response.hasHeadLeft) return copy.found ? 'ERR_SESSION_COMMITTED' : 'ERR_SESSION_HEADERS_SENT'
     return this.#response.isFinished ? 'ERR_SESSION_COMMITTED' : undefined
   }
-}
-
-/** When the cookie ends; `undefined`: with the browser. The absolute timeout never moves, so it needs no renewal. */
-function endOfCookie(record: SessionRecord): number | undefined {
-  return record.persistent ? record.createdAt + record.absoluteTimeout : undefined
 }

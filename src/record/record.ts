@@ -1,3 +1,4 @@
+import { LONGEST_COOKIE } from '../timeouts.ts'
 import type { Instant, Milliseconds } from '../units.ts'
 import type { Entry } from './entry.ts'
 
@@ -42,18 +43,29 @@ export function newRecord(
   return subject === undefined ? record : { ...record, subject, label }
 }
 
+/** How long the session may rest. A visitor who does not come for longer has lost even a persistent cookie. */
+export function longestPauseOf({ idleTimeout, persistent }: SessionRecord): Milliseconds {
+  return persistent ? Math.min(idleTimeout, LONGEST_COOKIE) : idleTimeout
+}
+
 /** When the record ends, if its session was used just now. */
 export function endOf(record: SessionRecord, now: Instant): Instant {
   // Whole milliseconds, because stores and cookies take nothing else.
-  return Math.floor(Math.min(now + record.idleTimeout, record.createdAt + record.absoluteTimeout))
+  return Math.floor(Math.min(now + longestPauseOf(record), record.createdAt + record.absoluteTimeout))
 }
 
 /** A session is extended once this part of its idle timeout has passed, and not at every request. */
 export const TOUCH_AFTER: number = 1 / 10
 
+/** The end of a session that is used now, if that is later by enough to be worth a touch. */
+export function extendedEnd(record: SessionRecord, expiresAt: Instant, now: Instant): Instant | undefined {
+  const end = endOf(record, now)
+  return end - expiresAt < longestPauseOf(record) * TOUCH_AFTER ? undefined : end
+}
+
 /** When a session that ends then was used last, to within a tenth of its idle timeout. */
-export function lastSeenAt({ createdAt, idleTimeout }: SessionRecord, expiresAt: Instant): Instant {
-  return Math.max(createdAt, expiresAt - idleTimeout)
+export function lastSeenAt(record: SessionRecord, expiresAt: Instant): Instant {
+  return Math.max(record.createdAt, expiresAt - longestPauseOf(record))
 }
 
 /** The record with the changes on top; the very same record if they change nothing. */

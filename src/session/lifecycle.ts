@@ -1,7 +1,7 @@
 import { CommitQueue, type Committed } from './commit-queue.ts'
 import type { Diagnostics } from '../diagnostics.ts'
 import { SessionError, ended, gone, isSessionError } from '../errors.ts'
-import { endOf, merge, newRecord, TOUCH_AFTER, type Changes, type SessionRecord, type Terms } from '../record/record.ts'
+import { extendedEnd, merge, newRecord, type Changes, type SessionRecord, type Terms } from '../record/record.ts'
 import { format, recordOf } from '../record/format.ts'
 import { moveToNewToken } from './regenerate.ts'
 import { applyUpdate } from './object.ts'
@@ -275,9 +275,6 @@ export class Lifecycle {
   }
 }
 
-/** Until when a session that was used just now lives, if that is later by enough to be worth a touch. */
 function endIfDue(found: Found): Instant | undefined {
-  const record = recordOf(found)
-  const expiresAt = endOf(record, Date.now())
-  return expiresAt - found.expiresAt < record.idleTimeout * TOUCH_AFTER ? undefined : expiresAt
+  return extendedEnd(recordOf(found), found.expiresAt, Date.now())
 }

@@ -1,6 +1,6 @@
 import { SessionError } from '../errors.ts'
 import { recordOf } from '../record/format.ts'
-import { lastSeenAt, TOUCH_AFTER, type SessionRecord } from '../record/record.ts'
+import { lastSeenAt, longestPauseOf, TOUCH_AFTER, type SessionRecord } from '../record/record.ts'
 import { lookAt } from '../record/scan.ts'
 import type { Found, Saved, Store, SubjectIndex } from '../store.ts'
 import { settle, type Awaitable, type Instant, type Key, type SubjectName } from '../units.ts'
@@ -134,6 +134,6 @@ export class SubjectNotes {
  * has to remember what it noted; near the absolute end, which hides when the session was used, it is each save.
  */
 function isDue(record: SessionRecord, { expiresAt }: Found): boolean {
-  const tenthOf = (at: Instant): number => Math.floor(at / (record.idleTimeout * TOUCH_AFTER))
+  const tenthOf = (at: Instant): number => Math.floor(at / (longestPauseOf(record) * TOUCH_AFTER))
   return tenthOf(lastSeenAt(record, expiresAt)) !== tenthOf(Date.now())
 }

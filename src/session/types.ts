@@ -78,6 +78,9 @@ export interface SessionMembers<Data extends object = SessionData> {
    * both timeouts, in milliseconds; an object sets each by itself, and an absent one stays as it is. Takes effect with
    * the next commit. Throws `ERR_SESSION_OPTION` for anything else; warns once if the timeouts contradict each other.
    *
+   * Browsers keep a cookie for 400 days at most. A cookie that is to last longer is sent again in time, and a visitor who
+   * stays away for longer than 400 days is forgotten.
+   *
    * ```ts
    * await ctx.session.regenerate()
    * ctx.session.remember(30 * 24 * 60 * 60 * 1000) // ends after thirty days
