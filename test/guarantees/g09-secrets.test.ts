@@ -15,7 +15,7 @@ const VALUE = 'a value that nobody else may see'
 describe('G9: secrets', () => {
   it('no id, cookie, key or value is in any message, error, log or diagnostic, nor any but values in the store', async (test) => {
     const directory = temporaryDirectory()
-    const options = { store: `file:${directory}`, keys: [KEY, OLD_KEY], idleTimeout: 2000 }
+    const options = { store: `file:${directory}`, keys: [KEY, OLD_KEY], idleTimeout: 20_000 }
     const child = fork(join(import.meta.dirname, '../support/programs/watched-server.js'), [JSON.stringify(options)], {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       env: { ...process.env, DEBUG: '*', NODE_DEBUG: 'koa-server-session', NODE_OPTIONS: '--trace-warnings' },
@@ -77,7 +77,7 @@ describe('G9: secrets', () => {
     const [current] = files(directory).filter((file) => statSync(file).size > 0)
     writeFileSync(current as string, `{ "half": "${VALUE}`)
     await visit('/read')
-    await new Promise((resume) => setTimeout(resume, 250)) // until a touch is due
+    await new Promise((resume) => setTimeout(resume, 2_050)) // until a touch is due
     await visit('/read')
     await visit(`/write?key=user&value=${value}`)
     await visit(`/ended?value=${value}`)

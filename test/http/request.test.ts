@@ -4,7 +4,6 @@ import { once } from 'node:events'
 import { request, type IncomingMessage } from 'node:http'
 import { PassThrough } from 'node:stream'
 import { describe, it, type TestContext } from 'node:test'
-import { setTimeout as after } from 'node:timers/promises'
 import Koa from 'koa'
 import {
   getSession,
@@ -15,6 +14,7 @@ import {
   type SessionOptions,
 } from '../../src/index.ts'
 import { currentSession, KEY, serve, sessionOf, siteWith, type Agent, type AnySession } from '../support/sites/http.ts'
+import { until } from '../support/servers/server-process.ts'
 import { recordingStore } from '../support/stores/recording-store.ts'
 import { keysOf } from '../support/stores/stores.ts'
 
@@ -168,7 +168,7 @@ describe('a response that Koa does not send (ctx.respond = false)', () => {
       },
     })
     assert.equal((await browser.get('/raw')).status, 200)
-    await after(5)
+    await until(() => heard.length > 0)
     assert.deepEqual(await data(browser), { user: 'alice', late: 1 })
     assert.deepEqual(
       heard.map(({ reason }) => reason),
@@ -185,7 +185,7 @@ describe('a response that Koa does not send (ctx.respond = false)', () => {
       },
     })
     assert.deepEqual((await agent().get('/raw')).cookies, [])
-    await after(5)
+    await until(() => heard.length > 0)
     assert.deepEqual(
       heard.map(({ error }) => (error as { code: string }).code),
       ['ERR_SESSION_HEADERS_SENT'],
@@ -302,21 +302,23 @@ describe('failures', () => {
   })
 
   it('a request whose visitor has gone away commits like any other', async (test) => {
-    let committed: () => void = () => {}
-    const done = new Promise<void>((resolve) => (committed = resolve))
+    let arrive: () => void = () => {}
+    const arrived = new Promise<void>((resolve) => (arrive = resolve))
     const { browser, app, port } = await site(test, {
       '/slow': async (ctx, session) => {
-        await once(ctx.res, 'close')
+        const closed = once(ctx.res, 'close')
+        arrive()
+        await closed
         session['aborted'] = true
-        setTimeout(committed, 20)
       },
     })
     app.silent = true
     const asked = request({ host: '127.0.0.1', port, path: '/slow', headers: { cookie: browser.cookieHeader } })
     asked.on('error', () => {})
     asked.end()
-    setTimeout(() => asked.destroy(), 20)
-    await done
+    await arrived
+    asked.destroy()
+    await until(async () => 'aborted' in ((await data(browser)) as object))
     assert.deepEqual(await data(browser), { user: 'alice', aborted: true })
   })
 

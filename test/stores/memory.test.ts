@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it, test } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { storeConformance } from '../../src/conformance.ts'
 import { isSessionError } from '../../src/errors.ts'
 import { memoryStore } from '../../src/stores/memory.ts'
@@ -35,14 +36,17 @@ describe('memoryStore', () => {
     assert.ok((await store.save(KEY, '3', Date.now() + 60_000, old)).conflict)
   })
 
-  it('removes what has expired by itself', async () => {
-    const store = memoryStore({ pruneInterval: 20 })
-    await store.save(KEY, '1', Date.now() + 30, undefined)
-    await store.save('b'.repeat(64), '1', Date.now() + 60_000, undefined)
-    while ((await store.load(KEY)) !== undefined) await new Promise((resolve) => setTimeout(resolve, 5))
-    // The timer may be a little late; that nothing is left to prune shows that it came.
-    await new Promise((resolve) => setTimeout(resolve, 200))
-    assert.equal(await store.prune!(), 0)
+  it('removes what has expired by itself', async (test) => {
+    test.mock.timers.enable({ apis: ['Date', 'setTimeout'], now: Date.now() })
+    const store = memoryStore({ pruneInterval: 20_000 })
+    await store.save(KEY, '1', Date.now() + 30_000, undefined)
+    await store.save('b'.repeat(64), '1', Date.now() + 60_000_000, undefined)
+    // Three intervals, each a tenth longer than it was said. The next one begins when its prune has settled.
+    for (let round = 0; round < 3; round++) {
+      test.mock.timers.tick(22_000)
+      await nextTurn()
+    }
+    assert.equal(await store.prune!(), 0, 'nothing is left to remove')
     await store.close!()
   })
 
