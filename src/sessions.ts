@@ -142,6 +142,7 @@ export function operationsOf<Data extends object>(parts: Parts): Operations<Data
     prune: async () => (await store.prune?.()) ?? 0,
     stats: () => ({ ...diagnostics.stats, resigned: Array.from(diagnostics.stats.resigned, (count) => count ?? 0) }),
     async close() {
+      identity.isClosed = true
       await lifecycle.settled()
       await stack.close()
       if (ownsStore) await store.close?.()

@@ -13,6 +13,7 @@ import {
   type Store,
 } from '../src/index.ts'
 import { KEY, OLD_KEY, serve, sessionOf, siteWith, type AnySession } from './support/sites/http.ts'
+import { collectWarnings } from './support/warnings.ts'
 import { keysOf } from './support/stores/stores.ts'
 import { temporaryDirectory } from './support/temporary-directory.ts'
 
@@ -182,5 +183,20 @@ describe('sessions.stats()', () => {
     assert.deepEqual({ saves, hits, cacheSize }, { saves: 2, hits: 1, cacheSize: 1 })
     sessions.stats().resigned.push(5)
     assert.deepEqual(sessions.stats().resigned, [])
+  })
+})
+
+describe('a request after sessions.close()', () => {
+  it('is told of, once, with what to do', async (test) => {
+    const warnings = await collectWarnings(test)
+    const { sessions, agent } = await siteWith(test, { store: memoryStore() }, COUNT)
+    await agent().get('/')
+    await sessions.close()
+    assert.deepEqual(await warnings(), [])
+    for (let visit = 0; visit < 2; visit++) await agent().get('/')
+    const [warning, ...more] = await warnings()
+    assert.equal(warning?.code, 'SESSION_CLOSED')
+    assert.match(warning?.message ?? '', /sessions\.close\(\) once server\.close\(\) has called back/)
+    assert.deepEqual(more, [])
   })
 })

@@ -12,6 +12,8 @@ export interface Identity {
   readonly owner: object
   /** The property of `ctx` that gives its session. */
   readonly property: string
+  /** Set by `sessions.close()`. */
+  isClosed?: boolean
   readonly cookie: {
     readonly name: string
     /** `undefined` if each request has attributes of its own. */
@@ -29,6 +31,9 @@ interface Exposed {
 
 const EXPOSED: unique symbol = Symbol('koa-server-session.exposed')
 const checks = new Checks('koa-server-session')
+const CLOSED =
+  'A request came after sessions.close(), which lets go of the store and of the cache. Stop the server first: call ' +
+  'sessions.close() once server.close() has called back.'
 
 /**
  * The property `ctx.session`, or what the option `property` names it: a getter on the contexts of an application, which
@@ -56,6 +61,7 @@ export class SessionProperty {
     for (let outer = holder.outer; outer; outer = outer.outer) this.#refuseTwin(middlewares.get(outer.owner))
     if (Object.hasOwn(ctx, property)) throw takenByAnother(property, ctx)
     if (properties.get(property)?.has(ctx)) this.#warnOfEarlyRead()
+    if (this.#identity.isClosed) this.#diagnostics.warn('SESSION_CLOSED', CLOSED)
     this.#isEntered = true
     enter(ctx, holder)
   }

@@ -5,6 +5,7 @@ import { WorkingCopy, type SessionHost } from './working-copy.ts'
 import type { Milliseconds } from '../units.ts'
 import { checkCallback, checkChange, checkFlash, checkRegenerate, timeoutsToRemember } from './arguments.ts'
 import { checkIdentity } from './subject-arguments.ts'
+import { warnOfHabit } from './habits.ts'
 import type { RegenerateOptions, RememberOptions, Session, SessionCallback, SessionMembers } from './types.ts'
 
 /** The object that handlers touch: always the same one for the same working copy. */
@@ -149,11 +150,13 @@ const HANDLER: ProxyHandler<WorkingCopy> = {
     if (member) return member(copy)
     const value = typeof name === 'string' ? copy.read(name) : undefined
     if (value !== undefined || name === '__proto__') return value
+    if (typeof name === 'string') warnOfHabit(name)
     return Reflect.get(Object.prototype, name)
   },
   set(copy, name, value) {
     assertString(name)
     assertNotReserved(name)
+    warnOfHabit(name)
     copy.write(name, value)
     return true
   },
