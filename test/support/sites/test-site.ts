@@ -54,6 +54,13 @@ export function testSite(options: SessionOptions): { app: Koa; sessions: Session
       await ctx.session.regenerate()
       sessionOf(ctx)['user'] = user
     },
+    '/sign-in': async (ctx, { user = '' }) => {
+      await ctx.session.regenerate()
+      ctx.session.identify(user)
+    },
+    '/devices': async (_, { user = '' }) => (await sessions.list(user)).map(({ id }) => id),
+    '/revoke-all': (_, { user = '' }) => sessions.revokeAll(user),
+    '/is-new': (ctx) => ctx.session.isNew,
     '/rotate': (ctx) => ctx.session.regenerate({ keep: true }),
     '/remember': (ctx) => ctx.session.remember({ idleTimeout: 86_400_000 }),
     '/flash': (ctx, { value }) => ctx.session.flash('note', value),
