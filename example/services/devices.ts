@@ -20,7 +20,7 @@ export async function devicesOf(sessions: Sessions, user: User): Promise<Device[
 export async function signOutDevice(sessions: Sessions, user: User, id: string): Promise<Device | undefined> {
   // Whoever sends the form chooses the id: looking it up among the user's own keeps other users' sessions out of reach.
   const device = (await devicesOf(sessions, user))?.find((other) => other.id === id && !other.isCurrent)
-  return device && (await sessions.revoke(id)) ? device : undefined
+  return device && (await sessions.revoke(id, { subject: user.id })) ? device : undefined
 }
 
 /** Ends all sessions of this user but this one, and resolves to how many. */
