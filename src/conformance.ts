@@ -10,25 +10,25 @@ import type { Awaitable, Milliseconds } from './units.ts'
 /** Registers one test: `test` of node:test or vitest, `it` of mocha, or anything of this form. */
 export type ConformanceTest = (name: string, fn: () => Promise<void> | void) => unknown
 
-/** How the kit gets at the store under test. */
+/** How the kit makes the stores that it tests. */
 export interface ConformanceOptions<S extends Store = Store> {
-  /** Makes an empty store. Called once per case. */
+  /** Makes an empty store. The kit calls `create` once for each case. */
   create(): Awaitable<S>
   /**
-   * Makes a second, independent handle onto the same data, as another process would have. With it, the cases about
-   * what others write cross from handle to handle. The kit closes it.
+   * Makes a second, independent handle onto the same data, as another process would have. With `peer`, the cases about
+   * what others write use both handles. The kit closes the peer. Default: none, so the store is its own peer.
    */
   peer?(store: S): Awaitable<Store>
-  /** What to do with a store after its case; it may be closed already. Default: its `close`, if it has one. */
+  /** Cleans up after a case. The store may be closed already. Default: calls the store's `close`, if it has one. */
   dispose?(store: S): Awaitable<void>
-  /** What the cases' names begin with. Default: `store`. */
+  /** The beginning of each case's name. Default: `store`. */
   name?: string
-  /** How late a record may disappear after its `expiresAt`. Default: 0. */
+  /** How long after its `expiresAt` a record may still be found, in milliseconds. Default: 0. */
   expiryGranularity?: Milliseconds
 }
 
 /**
- * The contract of a `Store` as tests. A store that passes them is one on which the library's guarantees hold: no lost
+ * Registers the contract of a `Store` as tests. On a store that passes them, the library's guarantees hold: no lost
  * update, no session that comes back after its logout, no timeout but the record's own.
  *
  * ```ts
@@ -39,9 +39,9 @@ export interface ConformanceOptions<S extends Store = Store> {
  * storeConformance(test, { name: 'memoryStore', create: () => memoryStore() })
  * ```
  *
- * The cases about optional powers (`isCurrent`, `watch`, `keys`, `prune`, `ping`, `close`) pass where a store does not
- * offer them. The cases about expiry wait for it, for some tenths of a second and `expiryGranularity` each; no case
- * depends on another, and all may run at once.
+ * The cases about optional methods (`isCurrent`, `watch`, `keys`, `subjects`, `prune`, `ping`, `close`) pass if a store
+ * does not have them. The cases about expiry each wait for some tenths of a second and `expiryGranularity`. No case
+ * depends on another one, and all may run at once.
  */
 export function storeConformance<S extends Store>(test: ConformanceTest, options: ConformanceOptions<S>): void {
   const { expiryGranularity = 0, name = 'store' } = options

@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
@@ -28,13 +27,14 @@ import {
   type StoreName,
 } from './support/cost-limits.ts'
 import type { CostOfRequests } from './support/programs/cost-of-requests.ts'
+import { temporaryDirectory } from './support/temporary-directory.ts'
 
 // Counts and no times, so that these are as certain on a busy machine as on a quiet one. The times: `npm run bench`.
 
 const KEYS = ['a key for the cost of requests']
 const run = promisify(execFile)
 
-const directory = mkdtempSync(join(tmpdir(), 'cost-'))
+const directory = temporaryDirectory('cost')
 after(() => rmSync(directory, { recursive: true, force: true }))
 
 const STORES: readonly StoreName[] = ['memory', 'file']

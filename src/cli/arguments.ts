@@ -21,7 +21,7 @@ const OPTIONS: Readonly<Record<keyof Values, Option>> = {
   version: { type: 'boolean', short: 'v' },
 }
 
-/** An id as browsers have it, with its signature or without, with the cookie's name or without. */
+/** A token as browsers have it, with or without its signature and the cookie's name. */
 const COOKIE = /^(?:[^=\s]+=)?[\w-]{43}(?:\.[\w-]+)?;?$/
 
 export interface CommandLine {
@@ -31,7 +31,7 @@ export interface CommandLine {
   readonly operands: readonly string[]
 }
 
-/** Throws `ERR_SESSION_OPTION` that says what is wrong with the arguments, and repeats no more of them than names. */
+/** Throws `ERR_SESSION_OPTION`. Its sentence says what is wrong with the arguments, and repeats only their names. */
 export function parseCommandLine(args: string[], commands: Commands): CommandLine {
   if (args.some((arg, index) => COOKIE.test(arg) && !isSubject(args, index))) throw pastedCookie()
   const { tokens } = parseArgs({ args, options: OPTIONS, strict: false, allowPositionals: true, tokens: true })
@@ -85,15 +85,15 @@ function isSubject(args: readonly string[], index: number): boolean {
 
 function pastedCookie(): Error {
   return wrong(
-    'This looks like the value of a session cookie, which is a secret: whoever has it has the session. Wanted is the ' +
-      'public id, 64 hexadecimal digits, as `list` and session.id show it. Consider whether your shell keeps a history.',
+    'This looks like the value of a session cookie, which is a secret: anyone who has it has the session. Give the ' +
+      'public id instead, 64 hexadecimal digits, as `list` and session.id show it. Your shell may keep a history.',
   )
 }
 
 const OPTION_NAMES = Object.keys(OPTIONS)
 
 function quoted(name: string): string {
-  // Longer than any command: then it is something else that went astray, and may be worth hiding.
+  // A word that is longer than any command was meant for something else, and may be a secret.
   return /^[\w-]{1,16}$/.test(name) ? `"${name}"` : 'The first argument'
 }
 
@@ -106,7 +106,7 @@ function near(word: string, names: readonly string[], prefix = ''): string {
     : ''
 }
 
-/** How many letters must be put in, taken out, changed or swapped with their neighbour to make one word the other. */
+/** How many letters must be inserted, removed, changed or swapped with their neighbour to turn one word into the other. */
 function distanceOf(one: string, other: string): number {
   const rows = [Array.from({ length: other.length + 1 }, (_, column) => column)]
   for (let i = 1; i <= one.length; i++) {

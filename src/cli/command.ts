@@ -1,17 +1,17 @@
 import type { OpenStore } from './store.ts'
 import type { Terminal } from './terminal.ts'
 
-/** What the process ends with, for scripts. */
+/** The exit code of the process, for scripts. */
 export type ExitCode = number
 
 export const DONE: ExitCode = 0
-/** The store cannot be reached, is none, or failed; or the person said no. */
+/** The store cannot be reached, does not exist or failed, or the person said no. */
 export const FAILED: ExitCode = 1
 export const WRONG_USAGE: ExitCode = 2
-/** There is no such session or user, or this kind of store cannot do that. */
+/** There is no such session or user, or this kind of store cannot do what was asked. */
 export const NOT_FOUND: ExitCode = 3
 
-/** The values of all options that there are; each command takes some of them. */
+/** The values of all options. Each command takes some of them. */
 export interface Values {
   store?: string
   subject?: string
@@ -28,28 +28,28 @@ export interface Values {
 /** One call of one command. */
 export interface Call {
   readonly values: Values
-  /** What stands behind the command and is no option. */
+  /** The arguments behind the command's name that are not options. */
   readonly operands: readonly string[]
   readonly terminal: Terminal
-  /** Aborted by Ctrl-C, and when nobody reads the output any more. */
+  /** Aborts on Ctrl-C, and when nobody reads the output any more. */
   readonly signal: AbortSignal
-  /** Opens the store that was asked for. Throws where there is none, or where it cannot be looked into from outside. */
+  /** Opens the store that was asked for. Throws if there is none, or if no other process can look into it. */
   readonly openStore: () => OpenStore
 }
 
 export interface Command {
-  /** For the overview. */
+  /** One line for the overview. */
   readonly summary: string
-  /** What follows its name. */
+  /** What follows the command's name, one form per line. */
   readonly usage: string
-  /** The options it takes, apart from `--help`. */
+  /** The options that the command takes, apart from `--help`. */
   readonly options: readonly (keyof Values)[]
-  /** How many operands it takes. */
+  /** How many operands the command takes. */
   readonly operands: { readonly least: number; readonly most: number; readonly what: string }
-  /** More for its help, if there is more to say. */
+  /** More text for the command's help. */
   readonly details?: string
   run(call: Call): Promise<ExitCode>
 }
 
-/** All commands by their names, in the order of the overview. */
+/** All commands by name, in the order of the overview. */
 export type Commands = Readonly<Record<string, Command>>

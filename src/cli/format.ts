@@ -7,12 +7,12 @@ const UNITS: readonly (readonly [name: string, length: Milliseconds])[] = [
   ['s', 1000],
 ]
 
-/** `2026-11-25T10:04:20Z`: the same wherever it is read, and as long at every line. */
+/** `2026-11-25T10:04:20Z`: in UTC, so that it means the same everywhere, and of equal length in every line. */
 export function instant(at: Instant): string {
   return new Date(at).toISOString().replace(/\.\d+Z$/, 'Z')
 }
 
-/** A length in the largest unit that it fills, with the next one where there is some of it: `2 h 5 min`. */
+/** A length in the largest unit that it fills, and the rest in the next unit: `2 h 5 min`. */
 export function duration(length: Milliseconds): string {
   const index = UNITS.findIndex(([, unit]) => length >= unit)
   if (index === -1) return `${Math.max(0, Math.round(length))} ms`

@@ -7,7 +7,7 @@ const HELP_ON_OPTIONS: Readonly<Record<keyof Values, readonly [form: string, hel
   cookie: ['--cookie NAME', 'of one application: its cookie.name; needs $SESSION_KEY'],
   except: ['--except ID', 'leave this session alone; may be repeated'],
   all: ['--all', 'all sessions of the store'],
-  count: ['--count N', 'so many secrets, one on a line; default 1'],
+  count: ['--count N', 'how many secrets to make, one per line; default 1'],
   yes: ['-y, --yes', 'do not ask'],
   json: ['--json', 'output for programs'],
   help: ['-h, --help', 'this text'],
@@ -16,15 +16,15 @@ const HELP_ON_OPTIONS: Readonly<Record<keyof Values, readonly [form: string, hel
 
 const EXIT_CODES = `Exit codes
   0    done
-  1    the store cannot be reached or failed, or the answer was no
+  1    the store cannot be reached or failed, or you said no
   2    wrong usage
-  3    no such session or user, or this kind of store cannot do that
+  3    no such session or user, or this kind of store cannot do what was asked
   130  stopped by Ctrl-C; what was done by then stays done`
 
 const STORES = `Stores
   file:./directory   redis://host   rediss://host   redis+sentinel://host:26379/name   redis+cluster://host
   memcached://host can show and revoke by id only; memory: and null: live inside the application.
-  Better in $SESSION_STORE than in --store if the URL has a password: other users of the machine see arguments.
+  If the URL has a password, use $SESSION_STORE instead of --store: other users of the machine can see arguments.
 
 Encrypted records are read with $SESSION_KEY and $SESSION_KEY_OLD, the application's signing secrets.`
 
@@ -64,7 +64,7 @@ export function helpOn(name: string, { summary, usage, options: own, details }: 
   ].join('\n\n')
 }
 
-/** Of this package, as npm knows it. */
+/** The version of this package, as npm knows it. */
 export function version(): string {
   const manifest = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as {
     version: string

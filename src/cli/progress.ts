@@ -1,13 +1,13 @@
 import type { WriteStream } from 'node:tty'
 import type { Milliseconds } from '../units.ts'
 
-/** Quick work needs no bar. */
+/** Work that is done sooner shows no bar. */
 const SHOWN_AFTER: Milliseconds = 300
 const EVERY: Milliseconds = 100
 const WIDTH = 30
 const TO_LINE_START_AND_CLEAR = '\r\u001B[2K'
 
-/** A bar on a terminal: how much of the whole is done, or just that it goes on where the whole is not known. */
+/** A bar on a terminal. It shows how much of the work is done or, if the amount of work is unknown, that it goes on. */
 export class Progress {
   #label: string
   readonly #stream: WriteStream
@@ -28,17 +28,17 @@ export class Progress {
     }, SHOWN_AFTER).unref()
   }
 
-  /** Whether anybody sees it; if not, nothing should be counted for its sake. */
+  /** Whether anybody sees the bar. If nobody does, the work need not be counted. */
   get isSeen(): boolean {
     return this.#timer !== undefined
   }
 
-  /** One more is done. */
+  /** One more piece of work is done. */
   step(): void {
     this.#done++
   }
 
-  /** From here on it is about this, of which there are so many. */
+  /** Begins the next part of the work, which has this many pieces. */
   next(label: string, total: number): void {
     this.#label = label
     this.#total = total
@@ -46,7 +46,7 @@ export class Progress {
     if (this.#isShown) this.#draw()
   }
 
-  /** Takes the bar away. */
+  /** Removes the bar. */
   end(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
@@ -61,7 +61,7 @@ export class Progress {
   }
 
   #measured(total: number): string {
-    // More may have come since they were counted.
+    // There may be more pieces than were counted.
     const part = total === 0 ? 1 : Math.min(1, this.#done / total)
     const filled = Math.round(part * WIDTH)
     return `${this.#label} [${'#'.repeat(filled)}${'.'.repeat(WIDTH - filled)}] ${Math.floor(part * 100)} % of ${total}`

@@ -5,7 +5,7 @@ import { NOT_FOUND, type Call, type ExitCode } from './command.ts'
 import type { Progress } from './progress.ts'
 import type { OpenStore, StoredFound } from './store.ts'
 
-/** One session, as programs get it. Absent: could not be read. */
+/** One session, as `--json` prints it. What could not be read is absent. */
 export interface SessionLine {
   readonly id: Key
   readonly createdAt?: Instant
@@ -13,12 +13,12 @@ export interface SessionLine {
   readonly expiresAt?: Instant
   readonly subject?: string
   readonly label?: string
-  /** What its record takes in the store. */
+  /** The length of the record in the store. */
   readonly bytes?: number
   readonly state?: 'encrypted' | 'unreadable'
 }
 
-/** What there is to say of a session without its data; `undefined` if there is none. */
+/** Everything about a session except for its data; `undefined` if there is no such session. */
 export function lineOf({ key, found, record }: Sighting): SessionLine | undefined {
   if (record === undefined) return undefined
   const stored = found as StoredFound | undefined
@@ -37,14 +37,14 @@ export function lineOf({ key, found, record }: Sighting): SessionLine | undefine
   }
 }
 
-/** How long ago the session began, if that is known. */
+/** How long ago the session was created; `undefined` if its record cannot be read. */
 export function ageOf({ createdAt }: SessionLine): Milliseconds | undefined {
   return createdAt === undefined ? undefined : Math.max(0, Date.now() - createdAt)
 }
 
 /**
- * Visits the sessions of a user, and what cannot be read and may be the user's: by the index of one application if it is
- * known, else among all records of the store.
+ * Visits the sessions of a user, and the records that cannot be read and may be the user's. With the index of an
+ * application, only its notes are visited; without, all records of the store.
  */
 export async function visitSubject(
   store: OpenStore,
@@ -60,7 +60,7 @@ export async function visitSubject(
   })
 }
 
-/** Visits all sessions of the store. The bar counts them first, if somebody sees it. */
+/** Visits all sessions of the store. If somebody sees the bar, they are counted first. */
 export async function visitAll(
   { store }: OpenStore,
   signal: AbortSignal,
@@ -87,12 +87,12 @@ export async function visitAll(
 
 async function* nothing(): AsyncGenerator<Key> {}
 
-/** Whether the store can be asked for its sessions; if not, says so, and what does work. */
+/** Whether the store can list its sessions. */
 export function canList({ store }: OpenStore): boolean {
   return store.keys !== undefined
 }
 
-/** What to answer where the store cannot be asked for its sessions. */
+/** Says that the store cannot list its sessions, and which commands work with it. */
 export function cannotList({ terminal }: Call, { name }: OpenStore): ExitCode {
   terminal.say(
     `koa-server-session: ${name} cannot tell which sessions it holds. What works with it: show ID, revoke ID, secret.`,
@@ -100,7 +100,7 @@ export function cannotList({ terminal }: Call, { name }: OpenStore): ExitCode {
   return NOT_FOUND
 }
 
-/** What to say if there is no session, or none of this user's. */
+/** The sentence for a store without sessions, or without a session of this user. */
 export function noneIn({ name, hasIndex }: OpenStore, subject: string | undefined): string {
   if (subject === undefined) return `There is no live session in ${name}.`
   const where = `This user has no live session in ${name}`

@@ -15,22 +15,22 @@ import type { Key, Milliseconds } from '../units.ts'
 /** A person or a nightly job waits longer than a request does. */
 const DEADLINE: Milliseconds = 10_000
 
-/** A store as the command uses it: the library's own way to it, without the cache. */
+/** A store as the command uses it: through the library's own layers, without the cache. */
 export interface OpenStore {
-  /** What it is, without what is secret in its URL. */
+  /** Its URL without secrets. */
   readonly name: string
   readonly store: Store
   readonly subjects: Subjects
   /** Whether `subjects` knows an application's index of its users; if not, all records have to be looked at. */
   readonly hasIndex: boolean
-  /** Lets go of it; a prune under way stops. Again is harmless. */
+  /** Closes the store. A prune under way stops. A second call does nothing. */
   close(): Promise<void>
 }
 
-/** A record, with the length that it has in the store. */
+/** A record, and its length in bytes in the store. */
 export interface StoredFound extends Found {
   readonly bytes: number
-  /** Absent where it is not encrypted, or could be decrypted. */
+  /** Why the record is still encrypted; absent if it is not. */
   readonly whyEncrypted?: string
 }
 
@@ -94,7 +94,7 @@ export function openStore(
   }
 }
 
-/** What stands between the scheme and the hosts, or after the question mark, may be a password. */
+/** Without what stands before the hosts and after the question mark, because it may be a password. */
 function withoutSecrets(url: string): string {
   return url.replace(/\/\/[^@/?]*@/, '//').replace(/\?.*/s, '')
 }
@@ -110,7 +110,7 @@ function insideOnly(url: string): SessionError {
 function noStoreThere(directory: string): SessionError {
   return new SessionError(
     'ERR_SESSION_STORE_UNAVAILABLE',
-    `There are no sessions in the directory ${directory}: it is not there, or is not one of koa-server-session’s. ` +
-      'The application makes it with the first session. Name another with --store file:./directory or SESSION_STORE.',
+    `There are no sessions in the directory ${directory}: it does not exist, or koa-server-session did not make it. ` +
+      'The application makes it with the first session. Name another one with --store file:./directory or SESSION_STORE.',
   )
 }

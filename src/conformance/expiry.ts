@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import type { Milliseconds } from '../units.ts'
 import { collect, DAY, later, MINUTE, newKey, newKeys, passed, same, saved, SOON, type Rule } from './support.ts'
 
-/** When a record ends. */
+/** When a record expires. */
 export function expiryRules(rule: Rule, granularity: Milliseconds): void {
   rule('a record whose expiry has passed does not exist', async (store, peer) => {
     const [kept, read, written, touched, deleted, shortened] = newKeys(6)
@@ -24,7 +24,7 @@ export function expiryRules(rule: Rule, granularity: Milliseconds): void {
     if (store.keys) assert.deepEqual(await collect(store.keys()), [kept])
   })
 
-  rule('an expired record is in no creator’s way', async (store) => {
+  rule('an expired record does not stop a save that creates', async (store) => {
     const key = newKey()
     const expiresAt = Date.now() + SOON
     saved(await store.save(key, '1', expiresAt, undefined))

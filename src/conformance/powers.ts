@@ -3,7 +3,7 @@ import type { Link } from '../store.ts'
 import type { Instant, Key, Milliseconds } from '../units.ts'
 import { collect, later, MINUTE, newKey, newKeys, passed, saved, SOON, until, type Rule } from './support.ts'
 
-/** The optional methods, each of them only where it is offered. */
+/** The optional methods, each of them only if the store offers it. */
 export function powerRules(rule: Rule, granularity: Milliseconds, closesAfterwards: boolean): void {
   rule('isCurrent, if offered, is true for the newest state and false for any other', async (store, peer) => {
     if (!store.isCurrent) return
@@ -14,7 +14,7 @@ export function powerRules(rule: Rule, granularity: Milliseconds, closesAfterwar
     assert.ok(loaded && store.isCurrent(key, loaded), 'after a load')
     const updated = saved(await peer.save(key, '2', later(), await peer.load(key)))
     assert.equal(store.isCurrent(key, created), false, 'after the save of another')
-    assert.equal(store.isCurrent(key, updated), true, 'whoever has saved it')
+    assert.equal(store.isCurrent(key, updated), true, 'also if another handle has saved it')
     await peer.delete(key)
     assert.equal(store.isCurrent(key, updated), false, 'after the delete of another')
     assert.equal(store.isCurrent(newKey(), updated), false, 'of a key that never was')
@@ -86,7 +86,7 @@ export function powerRules(rule: Rule, granularity: Milliseconds, closesAfterwar
     },
   )
 
-  rule('watch, if offered, tells of every save and delete, and vouches for the link', async (store, peer) => {
+  rule('watch, if offered, tells of every save and delete, and its link vouches for that', async (store, peer) => {
     if (!store.watch) return
     const told: string[] = []
     const watch = store.watch({

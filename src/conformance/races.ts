@@ -4,7 +4,7 @@ import type { Found, Saved, Store } from '../store.ts'
 import type { Key } from '../units.ts'
 import { conflict, later, newKey, PATIENCE, same, saved, sleep, type Rule } from './support.ts'
 
-/** What many callers at once may count on. */
+/** What holds when many calls run at once. */
 export function raceRules(rule: Rule): void {
   rule('of parallel creators of one key, one succeeds and all others get its record', async (store, peer) => {
     const key = newKey()
@@ -70,7 +70,7 @@ export function raceRules(rule: Rule): void {
 
 async function add(store: Store, key: Key, number: number, expiresAt = later()): Promise<void> {
   let known = await store.load(key)
-  // Who loses does so to somebody who saved meanwhile, and that happens 49 times at most. Ten times that is generous.
+  // Each conflict means that another writer has saved, which happens 49 times at most. Ten times that is generous.
   for (let tries = 0; tries < 500; tries++) {
     assert.ok(known, 'the record is there')
     const numbers = [...(JSON.parse(known.text) as number[]), number]
@@ -78,14 +78,14 @@ async function add(store: Store, key: Key, number: number, expiresAt = later()):
     if (answer.saved) return
     known = number % 3 ? conflict(answer) : await store.load(key)
   }
-  assert.fail('a save conflicts only where another one has succeeded')
+  assert.fail('a save conflicts only if another one has succeeded')
 }
 
-/** How writers pause: whatever a store waits for between two steps of its own, one of them comes in between. */
+/** How writers pause. Whatever a store waits for between two of its own steps, one of the writers comes in between. */
 const PAUSES: readonly (() => Promise<unknown>)[] = [async () => {}, () => nextTurn(), () => sleep(0)]
 const SAVES_OF_A_WRITER = 4
 
-/** Nine writers, one deleter that follows them: what it has seen last is all that any of them was told is saved. */
+/** Nine writers, and one deleter that follows them: what the deleter saw last holds every write that was acknowledged. */
 async function deleteKnownUnderWriters(store: Store, peer: Store, key: Key): Promise<void> {
   const acknowledged = new Set<number>()
   const first = saved(await store.save(key, '[]', later(), undefined))
@@ -115,7 +115,7 @@ async function deleteKnownUnderWriters(store: Store, peer: Store, key: Key): Pro
       assert.ok(typeof answer === 'object', 'nobody else deletes it')
       known = answer
     }
-    return assert.fail('a delete conflicts only where a save has succeeded')
+    return assert.fail('a delete conflicts only if a save has succeeded')
   }
 
   const writers = Array.from({ length: 9 }, (_, n) => write(n % 2 ? store : peer, n))
@@ -143,7 +143,7 @@ async function deleteUnderWriters(store: Store, peer: Store, key: Key): Promise<
       await handle.touch(key, later(2))
       if (answer.gone) return
       assert.ok(Date.now() < deadline, 'the record is deleted at some time')
-      // A store that answers at once would otherwise let nobody else have a turn.
+      // A store that answers at once would otherwise give nobody else a turn.
       await sleep(0)
       known = readsAgain ? await handle.load(key) : (answer.saved ?? answer.conflict)
     }
@@ -160,8 +160,8 @@ async function deleteUnderWriters(store: Store, peer: Store, key: Key): Promise<
     }
   }
 
-  // All of them to their end, lest a failure leaves some at work on a store that is closed.
-  // Half of them go by what the answer says, half of them read again; of each half, half at either handle.
+  // All run to their end, so that after a failure none of them still works on a closed store. Half of the writers go by
+  // the answer, and half of them load again; of each half, half use either handle.
   const writers = Array.from({ length: writing }, (_, n) =>
     write(n % 2 ? store : peer, n % 4 > 1).finally(() => writing--),
   )

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { conflict, found, intact, later, newKey, newKeys, same, saved, type Rule } from './support.ts'
 
-/** What each method does, one call after another. */
+/** What each method does when one call follows another. */
 export function recordRules(rule: Rule): void {
   rule('absence is an answer, not an error', async (store) => {
     const [key, another] = newKeys(2)
@@ -132,7 +132,7 @@ export function recordRules(rule: Rule): void {
   })
 
   rule('keys have nothing to do with each other', async (store, peer) => {
-    // Also keys that differ in one digit only, at either end.
+    // Among them, keys that differ in one digit only, at either end.
     const middle = newKey().slice(2)
     const keys = [`a${middle}0`, `b${middle}0`, `a${middle}1`, ...newKeys(20)]
     for (const key of keys) saved(await store.save(key, `"${key}"`, later(), undefined))

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import type { Found, Saved, Store } from '../store.ts'
 import type { Awaitable, Instant, Key, Milliseconds, Version } from '../units.ts'
 
-/** States one sentence of the contract; `peer` is the store itself where there is no other handle. */
+/** States one sentence of the contract. `peer` is another handle onto the same data or, without one, the store itself. */
 export type Rule = (sentence: string, check: (store: Store, peer: Store) => Awaitable<void>) => void
 
 export const MINUTE: Milliseconds = 60_000
@@ -43,13 +43,13 @@ export function conflict(answer: Saved): Found {
   return answer.conflict
 }
 
-/** Compares what the contract knows of a Found; a store may have put more there. */
+/** Compares the members of a Found that the contract knows. A store may add others. */
 export function same(actual: Found | undefined, expected: Found | undefined): void {
   const known = (it: Found | undefined): Found | undefined => it && found(it.text, it.version, it.expiresAt)
   assert.deepEqual(known(actual), known(expected))
 }
 
-// Not by assert.equal, which would print both texts of a megabyte and compare them line by line first.
+/** Compares without assert.equal, which would first compare two texts of a megabyte line by line, and print both. */
 export function intact(actual: Found | undefined, text: string): void {
   assert.ok(actual, 'the record is there')
   assert.ok(actual.text === text, 'the text is the same')
@@ -69,7 +69,7 @@ export function sleep(length: Milliseconds): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, length))
 }
 
-/** Waits until nobody may show a record with this expiry any more. */
+/** Waits until a record with this expiry may not be found any more. */
 export async function passed(expiresAt: Instant, granularity: Milliseconds): Promise<void> {
   while (Date.now() <= expiresAt + granularity) await sleep(expiresAt + granularity + 1 - Date.now())
 }

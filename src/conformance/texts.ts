@@ -1,6 +1,6 @@
 import { conflict, intact, later, newKey, saved, type Rule } from './support.ts'
 
-/** A text is kept as it is, whatever it holds. */
+/** A text is kept as it is, whatever it contains. */
 export function textRules(rule: Rule): void {
   for (const [what, make] of TEXTS) {
     rule(`a text comes back as it went in: ${what}`, async (store, peer) => {
@@ -17,7 +17,7 @@ export function textRules(rule: Rule): void {
 }
 
 const TEXTS: readonly (readonly [what: string, text: () => string])[] = [
-  ['what is next to nothing', () => '{}'],
+  ['an empty object', () => '{}'],
   ['an empty text', () => ''],
   ['blanks and line ends', () => ' \t\r\n\n{"a":\n1}\r\n '],
   [

@@ -11,7 +11,7 @@ export const list: Command = {
   usage: '[--subject NAME [--cookie NAME]] [--json] [--store URL]',
   options: ['subject', 'cookie', 'json', 'store'],
   operands: { least: 0, most: 0, what: '' },
-  details: `In no order, as they are found. With --json each line is a document of its own: id, createdAt, lastSeenAt,
+  details: `The sessions come in no particular order. With --json each line is a document of its own: id, createdAt, lastSeenAt,
 expiresAt (Unix milliseconds), bytes, subject and label if it has them, and state: "encrypted" or "unreadable"
 instead of what cannot be read. --subject looks through all sessions, whichever application they belong to; with
 --cookie it asks the index of the application with this cookie.name.`,
@@ -31,7 +31,7 @@ instead of what cannot be read. --subject looks through all sessions, whichever 
     if (subject === undefined) await visitAll(store, signal, undefined, '', visit)
     else {
       await visitSubject(store, subject, signal, undefined, async (sighting) => {
-        // Among all records, what cannot be read is most likely somebody else's.
+        // Among all records, one that cannot be read is most likely another user's.
         if (sighting.record === 'unreadable' && !store.hasIndex) unreadable++
         else await visit(sighting)
       })

@@ -13,8 +13,8 @@ export const revoke: Command = {
 --all [--except ID] [--yes] [--json] [--store URL]`,
   options: ['subject', 'cookie', 'except', 'all', 'yes', 'json', 'store'],
   operands: { least: 0, most: Infinity, what: 'ids' },
-  details: `Its visitor is signed out on every node, and what a request under way still wants to save is dropped.
---all asks before it begins; where nobody can be asked, it needs --yes. --json prints {"revoked": 2} and what
+  details: `The visitor is signed out on every node, and what a request under way still wants to save is dropped.
+--all asks before it begins; if nobody can be asked, it needs --yes. --json prints {"revoked": 2} and what
 was not found or could not be ended. --subject looks through all sessions, whichever application they belong to;
 with --cookie it asks the index of the application with this cookie.name, and ends no other's.`,
   async run(call) {
@@ -99,7 +99,7 @@ async function revokeAll(call: Call, store: OpenStore): Promise<ExitCode> {
   if (!values.yes) {
     if (!terminal.isInteractive) {
       terminal.say(
-        'koa-server-session: revoke --all ends every session. There is nobody to ask: add --yes if that is meant.',
+        'koa-server-session: revoke --all ends every session. There is nobody to ask, so add --yes if you mean it.',
       )
       return WRONG_USAGE
     }
@@ -113,14 +113,14 @@ async function revokeAll(call: Call, store: OpenStore): Promise<ExitCode> {
   const progress = terminal.progress('Counting sessions')
   await visitAll(store, signal, progress, 'Ending sessions', async (sighting) => {
     if (values.except.includes(sighting.key)) return
-    // Without a Found even the store does not know what it is, and would not delete it.
+    // Without a Found, not even the store knows what the record is, and it would not delete it.
     if (sighting.record === 'unreadable' && !sighting.found) unreadable++
     else if (await store.subjects.end(sighting)) revoked++
   })
   progress.end()
   await report(call, store.name, revoked, unreadable > 0 ? { unreadable } : {})
   if (unreadable === 0) return DONE
-  terminal.say(`${unreadable} more are no sessions of this library, or damaged; they were left as they are.`)
+  terminal.say(`${counted(unreadable, 'other record')} left alone: not a session of this library, or damaged.`)
   return FAILED
 }
 

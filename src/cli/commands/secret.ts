@@ -11,7 +11,7 @@ export const secret: Command = {
   options: ['count'],
   operands: { least: 0, most: 0, what: '' },
   details: `To rotate: put a new one first in \`keys\` and leave the old one behind it, until
-sessions.stats().resigned says that no cookie is signed by it any more.`,
+sessions.stats().resigned shows that no cookie is signed with the old one any more.`,
   async run({ values: { count = '1' }, terminal }) {
     if (!/^\d{1,4}$/.test(count) || Number(count) < 1 || Number(count) > MOST) {
       throw wrong(`--count must be a number from 1 to ${MOST}.`)

@@ -100,7 +100,7 @@ function lengthOf(length: Milliseconds | undefined): string | undefined {
   return length === undefined ? undefined : duration(length)
 }
 
-/** Built of the stored texts, which are JSON already, so that nothing is lost on the way. */
+/** Built from the stored texts, which are JSON already, so that no value changes on the way. */
 function document(line: SessionLine, record: SessionRecord | undefined): string {
   const { idleTimeout, absoluteTimeout, persistent } = record ?? {}
   const facts = JSON.stringify({ ...line, idleTimeout, absoluteTimeout, persistent })

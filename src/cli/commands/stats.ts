@@ -5,12 +5,12 @@ import { ageOf, canList, cannotList, lineOf, visitAll } from '../sessions.ts'
 
 interface Spread {
   readonly min: number
-  /** To three digits. */
+  /** Exact to three digits. */
   readonly median: number
   readonly max: number
 }
 
-/** The least, the middle and the greatest of numbers that need not be kept. */
+/** The minimum, median and maximum of numbers, without keeping the numbers. */
 class Numbers {
   readonly #histogram: RecordableHistogram = createHistogram({ figures: 3 })
   #min = Infinity
@@ -18,7 +18,7 @@ class Numbers {
   total = 0
 
   add(number: number): void {
-    // A histogram has no place for 0.
+    // A histogram cannot record 0.
     this.#histogram.record(Math.max(1, Math.round(number)))
     this.#min = Math.min(this.#min, number)
     this.#max = Math.max(this.#max, number)
@@ -37,7 +37,7 @@ export const stats: Command = {
   usage: '[--json] [--store URL]',
   options: ['json', 'store'],
   operands: { least: 0, most: 0, what: '' },
-  details: `Looks at every session. With --json: bytes, and ages in milliseconds; a median is exact to three digits.`,
+  details: `Reads every session. With --json: bytes, and ages in milliseconds; a median is exact to three digits.`,
   async run(call) {
     const store = call.openStore()
     if (!canList(store)) return cannotList(call, store)

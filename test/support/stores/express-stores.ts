@@ -1,6 +1,5 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { RedisStore } from 'connect-redis'
 import sqlite from 'node-sqlite3-wasm'
@@ -9,6 +8,7 @@ import type { ExpressSessionStore } from '../../../src/stores/express.ts'
 import type { Awaitable } from '../../../src/units.ts'
 import { postgresServer } from '../servers/postgres-server.ts'
 import { redisServer } from '../servers/redis-server.ts'
+import { temporaryDirectory } from '../temporary-directory.ts'
 
 /** Where stores of one kind keep their sessions: a server, or a directory. */
 export interface ExpressPlace {
@@ -88,7 +88,7 @@ interface PostgresPool {
 }
 
 async function filePlace(): Promise<ExpressPlace> {
-  const root = mkdtempSync(join(tmpdir(), 'express-stores-'))
+  const root = temporaryDirectory('express-stores')
   const Store = (require('session-file-store') as (session: object) => Maker)(expressSession)
   const paths = new Map<ExpressSessionStore, string>()
   const open = (path = join(root, `${paths.size}`)): ExpressSessionStore => {
@@ -105,7 +105,7 @@ async function filePlace(): Promise<ExpressPlace> {
 }
 
 async function sqlitePlace(): Promise<ExpressPlace> {
-  const root = mkdtempSync(join(tmpdir(), 'express-stores-'))
+  const root = temporaryDirectory('express-stores')
   const Store = (require('better-sqlite3-session-store') as (session: object) => Maker)(expressSession)
   // Its timer for removing what has expired can neither be switched off nor stopped.
   class WithoutTimer extends Store {
