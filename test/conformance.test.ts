@@ -319,7 +319,7 @@ describe('storeConformance', () => {
         },
       }
     }
-    const watching = 'watch, if offered, tells of every save and delete, and vouches for the link'
+    const watching = 'watch, if offered, tells of every save and delete, and its link vouches for that'
 
     it('finds nothing wrong if it tells of all', async () => {
       assert.deepEqual(await failuresOf(() => telling(() => false)), [])
