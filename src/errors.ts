@@ -82,6 +82,15 @@ export function headersSent(method: string): SessionError {
   )
 }
 
+/** What is said of `ctx.session = …` after the commit. */
+export function tooLateToSet(): SessionError {
+  return new SessionError(
+    'ERR_SESSION_COMMITTED',
+    'ctx.session cannot be set: the session was already saved for this request. ' +
+      'To end the session all the same, use `await ctx.session.destroy()`.',
+  )
+}
+
 /** What is said of an object whose session is another one by now. */
 export function ended(): SessionError {
   return new SessionError(

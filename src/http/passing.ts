@@ -1,5 +1,6 @@
 import type { Diagnostics } from '../diagnostics.ts'
 import { sessionOf } from '../session/object.ts'
+import type { Operation } from '../session/operation.ts'
 import type { RegenerateOptions, Session } from '../session/types.ts'
 import type { SessionHost, WorkingCopy } from '../session/working-copy.ts'
 
@@ -44,6 +45,10 @@ export class PassingHost implements SessionHost {
 
   signalOf(copy: WorkingCopy): AbortSignal {
     return this.#request.signalOf(copy)
+  }
+
+  begun(operation: Operation<unknown>): void {
+    this.#request.begun?.(operation)
   }
 
   sealedBy(copy: WorkingCopy): ReturnType<SessionHost['sealedBy']> {

@@ -5,7 +5,7 @@ import type { CheckedCookie } from './attributes.ts'
 import type { Verified } from './cookie.ts'
 import { endOfCookie, isRenewalDue } from './renewal.ts'
 import { mayWithholdCookie } from './cross-site.ts'
-import { SessionError, gone, headersSent } from '../errors.ts'
+import { gone, headersSent, tooLateToSet } from '../errors.ts'
 import type { CommitOutcome } from '../session/lifecycle.ts'
 import type { SessionRecord } from '../record/record.ts'
 import { PassingHost } from './passing.ts'
@@ -13,6 +13,7 @@ import { SessionResponse } from './response.ts'
 import type { Holder } from './context.ts'
 import { statusOf } from './koa.ts'
 import { replaceData, sessionOf } from '../session/object.ts'
+import { Operations, reportForgotten, type Operation } from '../session/operation.ts'
 import type { SessionHost, WorkingCopy } from '../session/working-copy.ts'
 import type { Found } from '../store.ts'
 import type { RegenerateOptions, Session } from '../session/types.ts'
@@ -33,6 +34,8 @@ export class RequestSession implements Holder, SessionHost {
   #failure: unknown
   /** Made when the session is first touched. */
   #copy: WorkingCopy | undefined
+  /** What handlers have begun by the session's members. */
+  #operations: Operations | undefined
   /** Sessions that `ctx.session = null` ended, until the end of the request. */
   #toDestroy: WorkingCopy[] | undefined
   /** Whether the visitor's cookie is not the one that the session needs. */
@@ -113,6 +116,7 @@ export class RequestSession implements Holder, SessionHost {
 
   /** `ctx.session = …`: null ends the session, an object becomes its data. */
   replace(data: unknown): void {
+    if (this.#response.isFinished) throw tooLateToSet()
     const copy = this.#use()
     if (data === null || data === undefined) {
       if (!copy.isOpen) return
@@ -127,8 +131,12 @@ export class RequestSession implements Holder, SessionHost {
     replaceData(this.#copy as WorkingCopy, data)
   }
 
-  /** After the handlers: commits, and completes the response's headers. Rejects with what the commit rejects with. */
+  /**
+   * After the handlers: waits for what they have begun, commits, and completes the response's headers. Rejects with what
+   * failed without a handler knowing, and with what the commit rejects with.
+   */
   finish(): Awaitable<void> {
+    if (this.#operations?.areLeft) return this.#operations.settle().then(() => this.finish())
     if (this.#toDestroy) return this.#endThenFinish()
     const outcome = this.#copy ? this.#commit(this.#copy) : 'unchanged'
     if (outcome === 'unchanged' && this.#mustSend) return this.#confirm().then((confirmed) => this.#finished(confirmed))
@@ -153,13 +161,23 @@ export class RequestSession implements Holder, SessionHost {
     }
   }
 
-  async #endThenFinish(): Promise<void> {
+  begun(operation: Operation<unknown>): void {
+    if (this.#response.isFinished) reportForgotten(operation, this.#services.diagnostics)
+    else (this.#operations ??= new Operations()).add(operation)
+  }
+
+  /** Ends what `ctx.session = null` was to end. */
+  async #end(): Promise<void> {
     const toDestroy = this.#toDestroy ?? []
     this.#toDestroy = undefined
     for (const copy of toDestroy) {
       copy.reopen()
       await this.destroy(copy)
     }
+  }
+
+  async #endThenFinish(): Promise<void> {
+    await this.#end()
     await this.finish()
   }
 
@@ -172,7 +190,7 @@ export class RequestSession implements Holder, SessionHost {
     if ((this.#failure || (hasHeadLeft && !copy.found)) && copy.isOpen && copy.changes()) {
       // The store could not say who this is: a new session would take the place of the visitor's own.
       if (this.#failure) throw this.#failure
-      this.#lostToHeaders()
+      this.#response.lose()
       return 'unchanged'
     }
     const outcome = this.#services.lifecycle.commit(copy)
@@ -188,16 +206,6 @@ export class RequestSession implements Holder, SessionHost {
       if (settled === 'saved' && (!found || endOfCookie(record) !== endOfCookie(copy.record))) this.#mustSend = true
       return settled
     })
-  }
-
-  #lostToHeaders(): void {
-    const { diagnostics } = this.#services
-    const error = new SessionError(
-      'ERR_SESSION_HEADERS_SENT',
-      'A new session was lost: the headers left before it was saved. Call `await session.save()` before you answer by yourself.',
-    )
-    diagnostics.report('error', { reason: 'headers sent', error })
-    diagnostics.warn(error.code, error.message)
   }
 
   #finished(outcome: CommitOutcome): void {
@@ -234,20 +242,27 @@ export class RequestSession implements Holder, SessionHost {
 
   /**
    * After an error of the handlers. A client's error (4xx) commits like an answer; after any other one, what was not
-   * committed is dropped. What was done already (a save, a regenerate, a destroy) keeps its cookie either way.
+   * committed is dropped. What was done already (a save, a regenerate, a destroy) keeps its cookie either way, and a
+   * session that was to end has ended: nobody stays signed in because something else went wrong.
    */
   async fail(error: unknown): Promise<void> {
     this.#response.fail()
-    if (statusOf(error) < 500) {
-      try {
-        await this.finish()
-      } catch (commitError) {
-        this.#services.diagnostics.report('error', { reason: 'commit after an error', error: commitError })
-      }
-    } else {
-      if (this.#copy?.isOpen) this.#copy.reset()
-      this.#touch()
+    const keepsChanges = statusOf(error) < 500
+    try {
+      await this.#operations?.settle().catch((failure: unknown) => this.#reportAfter(failure))
+      if (!keepsChanges && this.#copy?.isOpen) this.#copy.reset()
+      await (keepsChanges ? this.finish() : this.#end())
+    } catch (failure) {
+      this.#reportAfter(failure)
     }
+    if (keepsChanges) return
+    this.#response.finish()
+    this.#touch()
+  }
+
+  /** The visitor gets the error that came first. */
+  #reportAfter(error: unknown): void {
+    this.#services.diagnostics.report('error', { reason: 'commit after an error', error })
   }
 
   completeHead(): void {

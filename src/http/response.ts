@@ -3,6 +3,7 @@ import { forgetCookie, setCookie, type CheckedCookie } from './attributes.ts'
 import type { SessionCookie } from './cookie.ts'
 import { isSecureFor } from './secure.ts'
 import type { Diagnostics } from '../diagnostics.ts'
+import { SessionError } from '../errors.ts'
 import type { Instant } from '../units.ts'
 
 /** What the responses of one middleware share. */
@@ -60,7 +61,6 @@ export class SessionResponse {
 
   /** Notes that the handlers threw: an error page is no page that caches keep for long. */
   fail(): void {
-    this.#isFinished = true
     this.#hasFailed = true
   }
 
@@ -91,6 +91,17 @@ export class SessionResponse {
     const { cookie } = this.#services
     if (this.#header || cookie.isIn(this.#ctx.req.headers.cookie))
       this.#put(forgetCookie(this.#attributes, this.#isSecure()))
+  }
+
+  /** Tells that a new session was lost, because its cookie cannot leave any more. */
+  lose(): void {
+    const { diagnostics } = this.#services
+    const error = new SessionError(
+      'ERR_SESSION_HEADERS_SENT',
+      'A new session was lost: the headers left before it was saved. Call `await session.save()` before you answer by yourself.',
+    )
+    diagnostics.report('error', { reason: 'headers sent', error })
+    diagnostics.warn(error.code, error.message)
   }
 
   /** Takes back what `send` set. */

@@ -1,7 +1,9 @@
 import { lookUp, type Services } from './lookup.ts'
 import { SessionError, gone } from '../errors.ts'
+import type { Diagnostics } from '../diagnostics.ts'
 import type { Lifecycle } from '../session/lifecycle.ts'
 import { sessionOf } from '../session/object.ts'
+import { reportForgotten, type Operation } from '../session/operation.ts'
 import type { SessionHost, WorkingCopy } from '../session/working-copy.ts'
 import type { Session } from '../session/types.ts'
 
@@ -12,7 +14,7 @@ export async function openSession(services: Services, header: string | undefined
   if (!visit) return undefined
   const { cookie, found } = visit
   lifecycle.touch(cookie.key, found)
-  return sessionOf(lifecycle.open(new SocketHost(lifecycle, identity.owner), cookie.key, found))
+  return sessionOf(lifecycle.open(new SocketHost(lifecycle, services.diagnostics, identity.owner), cookie.key, found))
 }
 
 /**
@@ -24,10 +26,16 @@ class SocketHost implements SessionHost {
   /** A socket that saves something must not take away what the next page is to show. */
   readonly keepsUnreadFlash = true
   readonly #lifecycle: Lifecycle
+  readonly #diagnostics: Diagnostics
 
-  constructor(lifecycle: Lifecycle, owner: object) {
+  constructor(lifecycle: Lifecycle, diagnostics: Diagnostics, owner: object) {
     this.#lifecycle = lifecycle
+    this.#diagnostics = diagnostics
     this.owner = owner
+  }
+
+  begun(operation: Operation<unknown>): void {
+    reportForgotten(operation, this.#diagnostics)
   }
 
   async save(copy: WorkingCopy): Promise<void> {

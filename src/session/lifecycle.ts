@@ -220,7 +220,12 @@ export class Lifecycle {
       throw new SessionError('ERR_SESSION_OPTION', 'session.regenerate: keep must be true, false or a list of keys.')
     }
     this.#diagnostics.stats.regenerates++
-    return this.#diagnostics.trace('regenerate', () => this.#regenerate(copy, keep, host))
+    copy.beginMove()
+    try {
+      return await this.#diagnostics.trace('regenerate', () => this.#regenerate(copy, keep, host))
+    } finally {
+      copy.endMove()
+    }
   }
 
   async #regenerate(copy: WorkingCopy, keep: RegenerateOptions['keep'], host: SessionHost): Promise<WorkingCopy> {

@@ -1,6 +1,7 @@
 import { inspect } from 'node:util'
 import { SessionError } from '../errors.ts'
 import { endOf, merge, type SessionRecord } from '../record/record.ts'
+import { Operation } from './operation.ts'
 import { WorkingCopy, type SessionHost } from './working-copy.ts'
 import type { Milliseconds } from '../units.ts'
 import { checkCallback, checkChange, checkFlash, checkRegenerate, timeoutsToRemember } from './arguments.ts'
@@ -71,15 +72,23 @@ const MEMBERS: { [Name in keyof Members]: (copy: WorkingCopy) => unknown } = {
   createdAt: (copy) => copy.record.createdAt,
   expiresAt: (copy) => copy.found?.expiresAt ?? endOf(copy.record, Date.now()),
   signal: (copy) => copy.host.signalOf(copy),
-  save: (copy) => (callback?: SessionCallback) => withCallback('save', () => copy.host.save(copy), callback),
-  reload: (copy) => (callback?: SessionCallback) => withCallback('reload', () => copy.host.reload(copy), callback),
+  save: (copy) => (callback?: SessionCallback) => withCallback(copy, 'save', () => copy.host.save(copy), callback),
+  reload: (copy) => (callback?: SessionCallback) =>
+    withCallback(copy, 'reload', () => copy.host.reload(copy), callback),
   update: (copy) => (change: (session: Session) => unknown) =>
-    refused(() => checkChange(change)) ?? copy.host.update(copy, change),
+    begun(copy, async () => {
+      checkChange(change)
+      return copy.host.update(copy, change)
+    }),
   regenerate: (copy) => (options?: RegenerateOptions | SessionCallback) =>
     typeof options === 'function'
-      ? withCallback('regenerate', () => copy.host.regenerate(copy, {}), options)
-      : (refused(() => checkRegenerate(options)) ?? copy.host.regenerate(copy, options ?? {})),
-  destroy: (copy) => (callback?: SessionCallback) => withCallback('destroy', () => copy.host.destroy(copy), callback),
+      ? withCallback(copy, 'regenerate', () => copy.host.regenerate(copy, {}), options)
+      : begun(copy, async () => {
+          checkRegenerate(options)
+          return copy.host.regenerate(copy, options ?? {})
+        }),
+  destroy: (copy) => (callback?: SessionCallback) =>
+    withCallback(copy, 'destroy', () => copy.host.destroy(copy), callback),
   remember: (copy) => (timeouts: Milliseconds | RememberOptions) =>
     copy.remember(timeoutsToRemember(timeouts, copy.terms)),
   identify: (copy) => (subject: string, label?: string) => {
@@ -106,25 +115,26 @@ export function ownerOf(session: Session): object | undefined {
   return (session as { [WORKING_COPY]?: WorkingCopy })[WORKING_COPY]?.host.owner
 }
 
-/** Of a member that promises something, a wrong argument is a rejection as well. */
-function refused(check: () => void): Promise<never> | undefined {
-  try {
-    check()
-    return undefined
-  } catch (error) {
-    return Promise.reject(error)
-  }
+/** A wrong argument of a member that promises something is a rejection, like any other failure. */
+function begun<Result>({ host }: WorkingCopy, work: () => Promise<Result>): Operation<Result> {
+  const operation = Operation.begin(work)
+  host.begun?.(operation)
+  return operation
 }
 
 function withCallback(
+  copy: WorkingCopy,
   member: string,
   work: () => Promise<void>,
   callback: SessionCallback | null | undefined,
 ): Promise<void> | undefined {
-  const isRefused = refused(() => checkCallback(member, callback))
-  if (isRefused || typeof callback !== 'function') return isRefused ?? work()
+  const operation = begun(copy, async () => {
+    checkCallback(member, callback)
+    return work()
+  })
+  if (typeof callback !== 'function') return operation
   // In a tick of its own, so that what the callback throws is not taken for a failure of the session.
-  work().then(
+  operation.then(
     () => process.nextTick(callback, null),
     (error: unknown) => process.nextTick(callback, error),
   )

@@ -4,6 +4,7 @@ import { Flash } from './flash.ts'
 import { Slots } from './slots.ts'
 import { keyOf, newToken } from './token.ts'
 import { merge, type Changes, type SessionRecord, type Terms } from '../record/record.ts'
+import type { Operation } from './operation.ts'
 import type { Found } from '../store.ts'
 import type { Timeouts } from '../timeouts.ts'
 import type { RegenerateOptions, Session } from './types.ts'
@@ -25,6 +26,8 @@ export interface SessionHost {
   regenerate(copy: WorkingCopy, options: RegenerateOptions): Promise<void>
   destroy(copy: WorkingCopy): Promise<void>
   signalOf(copy: WorkingCopy): AbortSignal
+  /** Hears of each operation that a handler has begun, and may have forgotten to await. */
+  begun?(operation: Operation<unknown>): void
   /** Why nothing can be changed any more, or `undefined` while it can. */
   sealedBy(
     copy: WorkingCopy,
@@ -63,6 +66,7 @@ export class WorkingCopy {
   #phase: Phase = 'open'
   #found: Found | undefined
   #record: SessionRecord
+  #isMoving = false
   #mustRead = false
   #mustBeStored = false
   #writing: Promise<void> | undefined
@@ -135,6 +139,15 @@ export class WorkingCopy {
   /** `open → replaced` */
   replaced(): void {
     if (this.#phase === 'open') this.#phase = 'replaced'
+  }
+
+  /** While a regeneration is under way, what is written here would belong to neither session. */
+  beginMove(): void {
+    this.#isMoving = true
+  }
+
+  endMove(): void {
+    this.#isMoving = false
   }
 
   /** The next commit makes a record, even if there is no data. */
@@ -309,6 +322,12 @@ export class WorkingCopy {
       throw new SessionError(
         'ERR_SESSION_ENDED',
         `session.${name} cannot be set: this session was ${how}. Take the current one from getSession() or ctx.session.`,
+      )
+    }
+    if (this.#isMoving) {
+      throw new SessionError(
+        'ERR_SESSION_ENDED',
+        `session.${name} cannot be set while regenerate() is under way. Write \`await session.regenerate(…)\`, and set it afterwards.`,
       )
     }
     const code = this.host.sealedBy(this)
