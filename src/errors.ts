@@ -82,6 +82,27 @@ export function headersSent(method: string): SessionError {
   )
 }
 
+/** What is said of a write that comes while the session moves to a new token: it would belong to neither session. */
+export function beingRegenerated(name: string): SessionError {
+  return new SessionError(
+    'ERR_SESSION_ENDED',
+    `session.${name} cannot be set while regenerate() is under way. ` +
+      'Write `await session.regenerate(…)`, and set it afterwards.',
+  )
+}
+
+const WHY_TOO_LATE = {
+  ERR_SESSION_COMMITTED:
+    'the session was already saved for this request. Use `await session.update(…)`, or set it before the response begins.',
+  ERR_SESSION_HEADERS_SENT:
+    'a new session needs its cookie, and the headers have left. Set it, and `await session.save()`, before the response begins.',
+}
+
+/** What is said of a write that comes after the commit, or after the headers that had to carry its cookie. */
+export function tooLateFor(name: string, code: keyof typeof WHY_TOO_LATE): SessionError {
+  return new SessionError(code, `session.${name} cannot be set: ${WHY_TOO_LATE[code]}`)
+}
+
 /** What is said of `ctx.session = …` after the commit. */
 export function tooLateToSet(): SessionError {
   return new SessionError(

@@ -137,7 +137,7 @@ export class RequestSession implements Holder, SessionHost {
    */
   finish(): Awaitable<void> {
     if (this.#operations?.areLeft) return this.#operations.settle().then(() => this.finish())
-    if (this.#toDestroy) return this.#endThenFinish()
+    if (this.#toDestroy) return this.#end().then(() => this.finish())
     const outcome = this.#copy ? this.#commit(this.#copy) : 'unchanged'
     if (outcome === 'unchanged' && this.#mustSend) return this.#confirm().then((confirmed) => this.#finished(confirmed))
     return settle(
@@ -174,11 +174,6 @@ export class RequestSession implements Holder, SessionHost {
       copy.reopen()
       await this.destroy(copy)
     }
-  }
-
-  async #endThenFinish(): Promise<void> {
-    await this.#end()
-    await this.finish()
   }
 
   #commit(copy: WorkingCopy): Awaitable<CommitOutcome> {

@@ -1,5 +1,5 @@
 import { EndSignal } from '../layers/ends/end-signal.ts'
-import { SessionError, type SessionErrorCode } from '../errors.ts'
+import { SessionError, beingRegenerated, tooLateFor, type SessionErrorCode } from '../errors.ts'
 import { Flash } from './flash.ts'
 import { Slots } from './slots.ts'
 import { keyOf, newToken } from './token.ts'
@@ -324,22 +324,10 @@ export class WorkingCopy {
         `session.${name} cannot be set: this session was ${how}. Take the current one from getSession() or ctx.session.`,
       )
     }
-    if (this.#isMoving) {
-      throw new SessionError(
-        'ERR_SESSION_ENDED',
-        `session.${name} cannot be set while regenerate() is under way. Write \`await session.regenerate(…)\`, and set it afterwards.`,
-      )
-    }
+    if (this.#isMoving) throw beingRegenerated(name)
     const code = this.host.sealedBy(this)
-    if (code) throw new SessionError(code, `session.${name} cannot be set: ${WHY_SEALED[code]}`)
+    if (code) throw tooLateFor(name, code)
   }
-}
-
-const WHY_SEALED = {
-  ERR_SESSION_COMMITTED:
-    'the session was already saved for this request. Use `await session.update(…)`, or set it before the response begins.',
-  ERR_SESSION_HEADERS_SENT:
-    'a new session needs its cookie, and the headers have left. Set it, and `await session.save()`, before the response begins.',
 }
 
 /** What is left of the terms when the others have been stored; `undefined` if nothing. */
