@@ -243,21 +243,19 @@ export class RequestSession implements Holder, SessionHost {
   async fail(error: unknown): Promise<void> {
     this.#response.fail()
     const keepsChanges = statusOf(error) < 500
+    // The visitor gets the error that came first.
+    const report = (failure: unknown): void =>
+      this.#services.diagnostics.report('error', { reason: 'commit after an error', error: failure })
     try {
-      await this.#operations?.settle().catch((failure: unknown) => this.#reportAfter(failure))
+      await this.#operations?.settle().catch(report)
       if (!keepsChanges && this.#copy?.isOpen) this.#copy.reset()
       await (keepsChanges ? this.finish() : this.#end())
     } catch (failure) {
-      this.#reportAfter(failure)
+      report(failure)
     }
     if (keepsChanges) return
     this.#response.finish()
     this.#touch()
-  }
-
-  /** The visitor gets the error that came first. */
-  #reportAfter(error: unknown): void {
-    this.#services.diagnostics.report('error', { reason: 'commit after an error', error })
   }
 
   completeHead(): void {
@@ -311,8 +309,7 @@ export class RequestSession implements Holder, SessionHost {
     return this.#services.lifecycle.signalOf(copy)
   }
 
-  sealedBy(copy: WorkingCopy): 'ERR_SESSION_COMMITTED' | 'ERR_SESSION_HEADERS_SENT' | undefined {
-    if (this.#response.hasHeadLeft) return copy.found ? 'ERR_SESSION_COMMITTED' : 'ERR_SESSION_HEADERS_SENT'
-    return this.#response.isFinished ? 'ERR_SESSION_COMMITTED' : undefined
+  sealedBy(copy: WorkingCopy): ReturnType<SessionHost['sealedBy']> {
+    return this.#response.sealedBy(copy.found !== undefined)
   }
 }

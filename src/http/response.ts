@@ -46,6 +46,12 @@ export class SessionResponse {
     return this.#isFinished
   }
 
+  /** Why a session cannot be changed any more; `undefined` while it can. */
+  sealedBy(hasRecord: boolean): 'ERR_SESSION_COMMITTED' | 'ERR_SESSION_HEADERS_SENT' | undefined {
+    if (this.hasHeadLeft) return hasRecord ? 'ERR_SESSION_COMMITTED' : 'ERR_SESSION_HEADERS_SENT'
+    return this.#isFinished ? 'ERR_SESSION_COMMITTED' : undefined
+  }
+
   /** Notes that the content may depend on the session from here on. */
   use(): void {
     if (this.#isUsed) return
