@@ -18,7 +18,7 @@ const NEW = 'the new secret, sixteen bytes at least'
 const TEXT = '{"format":1,"data":{"name":"Ada Lovelace"}}'
 const KEY = keyOf('one')
 const OTHER_KEY = keyOf('another')
-const later = Date.now() + 60_000
+const later = Date.now() + 3_600_000
 
 function vaultOver(store: Store, ...secrets: string[]): Store {
   const { vault } = storeStack(store, { encrypt: true, cache: undefined }, new Diagnostics('sid'))

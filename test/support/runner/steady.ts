@@ -15,6 +15,7 @@ import { Worker } from 'node:worker_threads'
 import { environmentOf, nodeBinary } from './node-binary.ts'
 import { outcomeOf, type Outcome } from './outcome.ts'
 
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const
 const SUITE = join(import.meta.dirname, 'run.js')
 
 interface Wanted {
@@ -72,11 +73,17 @@ async function runOnce(binary: string, args: readonly string[], log: string): Pr
     stdio: ['ignore', 'pipe', 'pipe'],
     env: environmentOf(binary),
   })
+  const stop = (): void => {
+    child.kill('SIGTERM')
+    process.exit(130)
+  }
+  for (const signal of SIGNALS) process.once(signal, stop)
   const file = createWriteStream(log)
   child.stderr.pipe(file, { end: false })
   const exit = new Promise<number | null>((resolve, reject) => child.once('error', reject).once('close', resolve))
   await pipeline(child.stdout, file, { end: false })
   const isGreen = (await exit) === 0
+  for (const signal of SIGNALS) process.off(signal, stop)
   await new Promise<void>((resolve) => file.end(resolve))
   const seconds = Math.round((performance.now() - began) / 1000)
   const outcome = outcomeOf(readFileSync(log, 'utf8'))
