@@ -21,12 +21,18 @@ export interface Sessions<Data extends object = SessionData> {
   /**
    * The session of a request that passes no middleware: a WebSocket's upgrade, the handshake of socket.io. Reads and
    * verifies the cookie, sets none, and counts as a use. Resolves to `undefined` if there is no live session (no cookie,
-   * a forged one, an expired session); rejects with `ERR_SESSION_STORE_UNAVAILABLE` if the store fails, and with
+   * a forged one, an expired session), or if the socket of an upgrade was destroyed meanwhile; rejects with `ERR_SESSION_STORE_UNAVAILABLE` if the store fails, and with
    * `ERR_SESSION_OPTION` if the keys are the application's and no request has shown them yet.
    *
    * It may stay open for as long as the socket. Nothing commits by itself: `update` commits at once, all other changes
-   * need `save()`. It shows what it loaded: `reload()` reads the newest state, and counts as a use. `regenerate` rejects,
-   * because there is no response to carry the new cookie. `runWithSession(session, fn)` hands it to `getSession()`.
+   * need `save()`. It shows what it loaded: `reload()` reads the newest state. `regenerate` rejects, because there is no
+   * response to carry the new cookie. `runWithSession(session, fn)` hands it to `getSession()`.
+   *
+   * What keeps the session alive is use: `open` and `reload` extend the idle timeout as a request does, and so does
+   * whatever `update` and `save` store. A socket that is only open does not, whatever it sends: the session ends after the idle timeout, and `signal` tells.
+   *
+   * Errors of an upgrade's socket are absorbed while `open` is under way, and only then: Node leaves that socket without
+   * a listener, and an 'error' that nobody listens to ends the process. Add a listener of your own before you call `open`.
    */
   open(request: IncomingMessage): Promise<Session<Data> | undefined>
   /**
@@ -118,7 +124,7 @@ export function operationsOf<Data extends object>(parts: Parts): Operations<Data
     get: () => (currentHolder(owner)?.session ?? noSessionHere(property)) as Session<Data>,
     async open(request) {
       assertKeys('sessions.open')
-      return (await openSession(services, request.headers.cookie)) as Session<Data> | undefined
+      return (await openSession(services, request)) as Session<Data> | undefined
     },
     rotate: (keys) => useKeys(keyringOf(keys)),
 

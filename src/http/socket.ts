@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http'
 import { lookUp, type Services } from './lookup.ts'
 import { SessionError, gone } from '../errors.ts'
 import type { Diagnostics } from '../diagnostics.ts'
@@ -8,14 +9,46 @@ import type { SessionHost, WorkingCopy } from '../session/working-copy.ts'
 import type { Session } from '../session/types.ts'
 
 /** Opens the session that a request names where there is no response: see `Sessions.open`. */
-export async function openSession(services: Services, header: string | undefined): Promise<Session | undefined> {
+export async function openSession(services: Services, request: IncomingMessage): Promise<Session | undefined> {
   const { lifecycle, identity } = services
-  const visit = await lookUp(services, header)
-  if (!visit) return undefined
+  const stopListening = absorbErrors(request)
+  let visit
+  try {
+    visit = await lookUp(services, request.headers.cookie)
+  } finally {
+    stopListening()
+  }
+  if (!visit || isAbandoned(request)) return undefined
   const { cookie, found } = visit
   lifecycle.touch(cookie.key, found)
   return sessionOf(lifecycle.open(new SocketHost(lifecycle, services.diagnostics, identity.owner), cookie.key, found))
 }
+
+/**
+ * Node takes its own listener off a socket before 'upgrade', and an 'error' that nobody listens to ends the process. While
+ * the store is asked, no program can expect to have a WebSocket that listens: a visitor who resets then is only gone.
+ */
+function absorbErrors(request: IncomingMessage): () => void {
+  if (!isUpgrade(request)) return ignore
+  const { socket } = request
+  socket.on('error', ignore)
+  return () => {
+    // The error of a socket that was destroyed a moment ago is still to come.
+    if (!socket.destroyed) socket.off('error', ignore)
+  }
+}
+
+/** Nobody is there to open a socket for. An ordinary request is another matter: its job may go on without the visitor. */
+function isAbandoned(request: IncomingMessage): boolean {
+  return isUpgrade(request) && request.socket.destroyed
+}
+
+/** Whether Node has handed the socket over, in 'upgrade' or 'connect'; its types do not know the property. */
+function isUpgrade(request: IncomingMessage & { readonly upgrade?: boolean | null }): boolean {
+  return request.upgrade === true
+}
+
+function ignore(): void {}
 
 /**
  * What a session can do for a socket or a job. It is open for hours and not for one request, so nothing commits by

@@ -141,6 +141,69 @@ describe('sessions.open(request)', () => {
     assert.equal(sessions.stats().saves, 1)
   })
 
+  describe('for an upgrade', () => {
+    /** A store that answers a load only when it is told to. */
+    async function gated(test: TestContext) {
+      const store = memoryStore({ pruneInterval: 0 })
+      const gates: (() => void)[] = []
+      let isClosed = false
+      const made = await site(test, {
+        cache: false,
+        store: {
+          ...store,
+          load: async (key) => {
+            if (isClosed) await new Promise<void>((resolve) => gates.push(resolve))
+            return store.load(key)
+          },
+        },
+      })
+      isClosed = true
+      const request = Object.assign(upgrade(made.cookie), { upgrade: true })
+      const pass = (): void => {
+        for (const open of gates) open()
+      }
+      return { ...made, request, pass }
+    }
+
+    it('listens to the socket’s errors while it is under way, and no longer', async (test) => {
+      const { sessions, request, pass } = await gated(test)
+      const { socket } = request
+      const opening = sessions.open(request)
+      assert.equal(socket.listenerCount('error'), 1)
+      pass()
+      assert.ok(await opening)
+      assert.equal(socket.listenerCount('error'), 0)
+    })
+
+    it('is undefined if the socket was destroyed meanwhile, whose error ends nothing', async (test) => {
+      const { sessions, request, pass } = await gated(test)
+      const opening = sessions.open(request)
+      request.socket.destroy(new Error('reset'))
+      pass()
+      assert.equal(await opening, undefined)
+      await new Promise((resolve) => setImmediate(resolve))
+      assert.equal(request.socket.closed, true)
+    })
+
+    it('leaves no listener when it rejects', async (test) => {
+      const store = recordingStore()
+      const { sessions, cookie } = await site(test, { store, cache: false })
+      const request = Object.assign(upgrade(cookie), { upgrade: true })
+      store.failAll('load')
+      await assert.rejects(sessions.open(request), discreet('ERR_SESSION_STORE_UNAVAILABLE'))
+      assert.equal(request.socket.listenerCount('error'), 0)
+    })
+
+    it('is the session all the same if an ordinary request was hung up, because its job may go on', async (test) => {
+      const { sessions, request, pass } = await gated(test)
+      request.upgrade = false
+      const opening = sessions.open(request)
+      request.socket.destroy()
+      pass()
+      assert.ok(await opening)
+    })
+  })
+
   it('needs the application’s keys to have been seen, where there is no option `keys`', async (test) => {
     const app = new Koa()
     app.keys = [KEY]

@@ -60,11 +60,14 @@ function endWith(
 const webSockets = new WebSocketServer({ noServer: true })
 webSockets.on('connection', (socket: WebSocket, _request: IncomingMessage, own: Session) => {
   endWith(own, socket, 'close', () => socket.close(4001, 'signed out'))
+  socket.on('error', () => {}) // ws closes the socket by itself
   socket.on('message', (message) => void answerTo(own, String(message)).then((text) => socket.send(text)))
 })
 server.on('upgrade', (request, socket, head) => {
   if (request.url !== '/ws') return
-  const refuse = (status: string): unknown => socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\n\r\n`)
+  socket.on('error', () => socket.destroy())
+  const refuse = (status: string): unknown =>
+    socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\n\r\n`, () => socket.destroy())
   sessions.open(request).then(
     (own) => {
       if (!own) return refuse('401 Unauthorized')
