@@ -29,6 +29,7 @@ export function session<Data extends object = SessionData>(options: SessionOptio
   const { skip, onStoreError } = checked
   const { name, cookieFor } = checked.cookie
 
+  // The parts, each with one job.
   const diagnostics = new Diagnostics(name)
   const stack = storeStack(checked.store, checked, diagnostics)
   const lifecycle = new Lifecycle(stack, checked, diagnostics)
@@ -39,29 +40,29 @@ export function session<Data extends object = SessionData>(options: SessionOptio
 
   function useKeys(keyring: Keyring): void {
     stack.vault?.use(keyring.derive('encryption'))
-    lifecycle.subjects.notes.use(subjectNames(checked.cookie.name, keyring.isFixed ? keyring.derive('subjects') : []))
+    lifecycle.subjects.notes.use(subjectNames(name, keyring.isFixed ? keyring.derive('subjects') : []))
     cookie.useKeys(keyring)
   }
   if (checked.keyring) useKeys(checked.keyring)
 
   /** What happens to a request, first to last. */
   async function middleware(ctx: Koa.ParameterizedContext, next: Koa.Next): Promise<void> {
-    // Which requests have a session, and with which cookie.
-    if (holderOf(ctx, middleware)) return next() // this very middleware stands above, too
+    // Some requests have no session here: this very middleware has made one above, or skip or cookie.path say so.
+    if (holderOf(ctx, middleware)) return next()
     if (skip?.(ctx)) return property.leaveOut(ctx, next)
     const attributes = cookieFor(ctx)
     if (isOutside(attributes.path, ctx, cookie)) return property.leaveOutside(ctx, next)
     if (!cookie.hasKeys) useKeys(keyringOf(ctx.app.keys ?? noKeys()))
 
-    // From here on, ctx.session and getSession() find it.
+    // From here on, ctx.session and getSession() find the session that the cookie names.
     const request = new RequestSession(services, ctx, attributes, holderOf(ctx))
     property.enter(ctx, request)
-    // An answer that is there already is not awaited: no cookie, or a cached session, costs no promise.
+    // Only a promise is awaited: a visitor without a cookie, or with a cached session, costs none.
     const loading = request.load()
     if (loading) await loading
     try {
       await runInContext(ctx, next)
-      // Everything is stored before Koa sends the response.
+      // What the handlers changed is stored before Koa sends the response.
       const finishing = request.finish()
       if (finishing) await finishing
     } catch (error) {

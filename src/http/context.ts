@@ -53,10 +53,22 @@ export function noSessionHere(property: string = DEFAULT_PROPERTY): never {
   throw new SessionError(
     'ERR_SESSION_NO_CONTEXT',
     other === undefined || other === property
-      ? `There is no session here${property === DEFAULT_PROPERTY ? '' : ` (ctx.${property})`}. ${WHY_NONE}`
+      ? `There is no session here${property === DEFAULT_PROPERTY ? '' : ` (ctx.${property})`}. ${WHY_NONE}${copies()}`
       : `There is no ctx.${property} here. This request has ctx.${other}: take it from there, or from sessions.get() of ` +
           'its own middleware.',
   )
+}
+
+const COPIES: unique symbol = Symbol.for('koa-server-session.copies')
+const everywhere = globalThis as { [COPIES]?: number }
+everywhere[COPIES] = (everywhere[COPIES] ?? 0) + 1
+
+/** What to say if this package is loaded more than once: each copy knows its own sessions only. */
+function copies(): string {
+  const count = everywhere[COPIES] ?? 1
+  return count === 1
+    ? ''
+    : ` Or it belongs to another copy of this package: ${count} are loaded in this process (see npm ls koa-server-session).`
 }
 
 const WHY_NONE =

@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict'
 import { EventEmitter } from 'node:events'
+import { cpSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { describe, it, type TestContext } from 'node:test'
 import { PassThrough, Readable } from 'node:stream'
 import Koa from 'koa'
@@ -26,6 +29,24 @@ describe('getSession() outside of a request', () => {
 
   it('is asked in vain by tryGetSession()', () => {
     assert.equal(tryGetSession(), undefined)
+  })
+})
+
+describe('a package that is loaded twice', () => {
+  it('says so where a session of the other copy is not found', async (test) => {
+    const source = join(import.meta.dirname, '../../src')
+    const copy = `${source}-copied-${process.pid}`
+    cpSync(source, copy, { recursive: true })
+    test.after(() => rmSync(copy, { recursive: true }))
+    assert.throws(() => getSession(), { message: /^(?!.*another copy)/ })
+    const other = (await import(pathToFileURL(join(copy, 'index.js')).href)) as { getSession: typeof getSession }
+    runWithSession(aSession(), () => {
+      assert.throws(() => other.getSession(), {
+        code: 'ERR_SESSION_NO_CONTEXT',
+        message: /another copy of this package: 2 are loaded in this process \(see npm ls koa-server-session\)/,
+      })
+      assert.ok(getSession())
+    })
   })
 })
 
