@@ -1,10 +1,13 @@
 import { AsyncResource } from 'node:async_hooks'
 import type { Milliseconds } from './units.ts'
 
+/** An instant by which an operation must have settled, as `performance.now()` counts. */
+export type Until = number
+
 /** One operation under way. */
 export interface Operation {
-  /** When it is late, as `performance.now()` counts. */
-  readonly until: number
+  /** When it is late. */
+  readonly until: Until
   giveUp: () => void
 }
 

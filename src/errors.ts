@@ -7,7 +7,7 @@
  * | `ERR_SESSION_NO_CONTEXT` | 500 | there is no session where it was asked for |
  * | `ERR_SESSION_RESERVED_KEY` | 500 | the name belongs to a member of the session |
  * | `ERR_SESSION_VALUE` | 500 | a value that no text can stand for (function, symbol, class instance) |
- * | `ERR_SESSION_TOO_LARGE` | 500 | the record would exceed `maxRecordBytes` |
+ * | `ERR_SESSION_TOO_LARGE` | 500 | the record would exceed `maxRecordBytes`, or what the store takes |
  * | `ERR_SESSION_COMMITTED` | 500 | the session was already saved for this request |
  * | `ERR_SESSION_HEADERS_SENT` | 500 | a new session needs its cookie, and the headers have left |
  * | `ERR_SESSION_ENDED` | 500 | the object belongs to a session that was destroyed or regenerated; the reason of its `signal` |
@@ -30,6 +30,9 @@ export type SessionErrorCode =
   | 'ERR_SESSION_STORE_UNAVAILABLE'
   | 'ERR_SESSION_UNREADABLE'
 
+/** More causes than this are a circle. */
+const DEEPEST_CAUSE = 10
+
 const STATUS: Partial<Record<SessionErrorCode, number>> = {
   ERR_SESSION_GONE: 409,
   ERR_SESSION_BUSY: 503,
@@ -48,7 +51,10 @@ export class SessionError extends Error {
   /** Always `false`: Koa does not send the message to the visitor. */
   readonly expose: boolean = false
 
-  /** For stores of your own: `ERR_SESSION_UNREADABLE` and `ERR_SESSION_BUSY` are theirs to throw. */
+  /**
+   * For stores of your own, which may throw `ERR_SESSION_UNREADABLE`, `ERR_SESSION_BUSY` and `ERR_SESSION_TOO_LARGE`, all
+   * of which mean that nothing was written, and `ERR_SESSION_STORE_UNAVAILABLE`, whose message then stands in the log.
+   */
   constructor(code: SessionErrorCode, message: string, options?: { cause?: unknown }) {
     super(message, options)
     this.code = code
@@ -64,6 +70,29 @@ export class SessionError extends Error {
 /** Whether `error` is a SessionError, and of this code. */
 export function isSessionError(error: unknown, code?: SessionErrorCode): error is SessionError {
   return error instanceof SessionError && (code === undefined || error.code === code)
+}
+
+/**
+ * The innermost reason of an error, as far as a log may show it; `undefined` if there is none. A foreign message may quote
+ * a key or a value, so three kinds of words are taken: the message of a SessionError, what Node says of a network or a
+ * file system if no path is in it, and the code of any other error.
+ */
+export function reasonOf(error: unknown): string | undefined {
+  let reason: string | undefined
+  let inner: unknown = error
+  for (let depth = 0; depth < DEEPEST_CAUSE && inner instanceof Error; depth++) {
+    reason = ownReason(inner) ?? reason
+    // A host with several addresses was tried at each of them.
+    inner = inner.cause ?? (inner instanceof AggregateError ? inner.errors[0] : undefined)
+  }
+  return reason
+}
+
+function ownReason(error: Error): string | undefined {
+  const { code, syscall, path, message } = error as NodeJS.ErrnoException
+  const isSayable = error instanceof SessionError || (syscall !== undefined && path === undefined)
+  if (isSayable && message !== '') return message.replace(/\.$/, '')
+  return typeof code === 'string' && /^\w{1,40}$/.test(code) ? code : undefined
 }
 
 /** What is said of a session that was ended while it was in use. */

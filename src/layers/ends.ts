@@ -130,7 +130,16 @@ export class EndWatcher {
   }
 
   #listen(): void {
-    this.#watch ??= this.#store.watch?.({ saved() {}, deleted: (key) => this.#end(key) })
+    this.#watch ??= this.#store.watch?.({ saved() {}, deleted: (key) => this.#lookNow(key) })
+  }
+
+  /** A message only says where to look: whoever may send one must not be able to end a session by it. */
+  #lookNow(key: Key): void {
+    const watched = this.#watched.get(key)
+    const now = Date.now()
+    if (!watched || watched.due <= now) return
+    this.#dueQueue.put(watched, now)
+    this.#schedule()
   }
 
   /** Nobody waits for anything: no timer, no subscription. */

@@ -1,29 +1,39 @@
 import { Deadline } from '../deadline.ts'
 import type { Diagnostics } from '../diagnostics.ts'
-import { SessionError, isSessionError } from '../errors.ts'
+import { SessionError, isSessionError, reasonOf, type SessionErrorCode } from '../errors.ts'
 import type { Store, SubjectIndex } from '../store.ts'
 import { isPromise, settle, type Awaitable, type Milliseconds } from '../units.ts'
 
+/** What a store says in its own words, because each of these means that nothing was written. */
+const NOTHING_WRITTEN: readonly SessionErrorCode[] = [
+  'ERR_SESSION_UNREADABLE',
+  'ERR_SESSION_BUSY',
+  'ERR_SESSION_TOO_LARGE',
+]
+
 /**
  * The store, with every failure of it turned into one error within one deadline: whatever it throws, rejects with or
- * keeps silent about becomes `ERR_SESSION_STORE_UNAVAILABLE`, with the store's own error as `cause`. Two things a store
- * may say in its own words, because both mean that nothing was written: that it cannot read a record, and that it is busy.
+ * keeps silent about becomes `ERR_SESSION_STORE_UNAVAILABLE`, with the innermost reason in the message and the store's
+ * own error as `cause`. The first failure is a warning too, because nobody may look at the log of a site that answers.
  */
 export function guarded(store: Store, deadline: Milliseconds, diagnostics: Diagnostics): Store {
   const { stats } = diagnostics
   const patience = new Deadline(deadline)
-  const tooLate = (): Error => new Error(`The store did not answer within ${deadline} ms.`)
+  const tooLate = (): Error =>
+    new SessionError('ERR_SESSION_STORE_UNAVAILABLE', `the store did not answer within ${deadline} ms`)
 
   function failed(isWrite: boolean, cause: unknown): SessionError {
-    if (isSessionError(cause, 'ERR_SESSION_UNREADABLE') || isSessionError(cause, 'ERR_SESSION_BUSY')) return cause
+    if (isSessionError(cause) && NOTHING_WRITTEN.includes(cause.code)) return cause
     stats.errors++
+    const reason = reasonOf(cause) ?? 'see `cause`'
     const error = new SessionError(
       'ERR_SESSION_STORE_UNAVAILABLE',
       isWrite
-        ? `The session store failed during a write${codeOf(cause)}, so the change may or may not be stored. See \`cause\`.`
-        : `The session store could not be read${codeOf(cause)}. See \`cause\`.`,
+        ? `The session store failed during a write, so the change may or may not be stored (${reason}).`
+        : `The session store could not be read (${reason}).`,
       { cause },
     )
+    diagnostics.warn('SESSION_STORE_FAILED', `${error.message} Further failures are counted in stats().errors.`)
     diagnostics.report('error', { reason: isWrite ? 'write' : 'read', error })
     return error
   }
@@ -107,12 +117,6 @@ export function guarded(store: Store, deadline: Milliseconds, diagnostics: Diagn
         (deleted) => (typeof deleted === 'object' ? 'conflict' : deleted ? 'destroyed' : 'gone'),
       ),
   }
-}
-
-/** What is safe to repeat of the store's own error, because Koa's log shows no causes: ` (ECONNREFUSED)`. */
-function codeOf(cause: unknown): string {
-  const { code } = (cause ?? {}) as { code?: unknown }
-  return typeof code === 'string' && /^[A-Z][A-Z0-9_]*$/.test(code) ? ` (${code})` : ''
 }
 
 /** Powers that are not there must not seem to be there. */

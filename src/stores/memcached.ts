@@ -1,10 +1,11 @@
+import type { Until } from '../deadline.ts'
 import type { Deleted, Found, Saved, Store } from '../store.ts'
 import type { Instant, Key, Milliseconds, Version } from '../units.ts'
 import { firstVersion, formatValue, keptInstant, parseValue } from './envelope.ts'
 import { checks, parseAddress } from './memcached/address.ts'
 import { loadDriver, makerFromClient } from './memcached/driver.ts'
 import { placement } from './memcached/placement.ts'
-import { Server, type Mark, type Until } from './memcached/server.ts'
+import { Server, type Mark } from './memcached/server.ts'
 import { checkedDeadline, numberIn } from './store-options.ts'
 import { expiryForServer } from './memcached/expiry.ts'
 

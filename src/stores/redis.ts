@@ -2,12 +2,15 @@ import type { Deleted, Found, Listener, Saved, Store, Watch } from '../store.ts'
 import type { Instant, Key, Milliseconds } from '../units.ts'
 import { keptInstant, notOurs, parseValue, thirteenDigits } from './envelope.ts'
 import { checks, parseAddress } from './redis/address.ts'
+import { answerOf } from './redis/answers.ts'
 import { makerFromAddress, makerFromClient, type Maker } from './redis/client.ts'
-import { Connection, isAnswer } from './redis/connection.ts'
+import { Connection } from './redis/connection.ts'
 import { keysUnder } from './redis/keys.ts'
 import { RedisLink } from './redis/link.ts'
-import { DELETE, SAVE, TOUCH, runScript, type Script } from './redis/scripts.ts'
+import { rightsFor } from './redis/rights.ts'
+import { DELETE, SAVE, TOUCH } from './redis/scripts.ts'
 import { redisSubjects } from './redis/subjects.ts'
+import { Writer } from './redis/writer.ts'
 import { LONGEST, checkedDeadline, numberIn } from './store-options.ts'
 
 /** A client of ioredis 6: a `Redis`, also one for Sentinel, or a `Cluster`. */
@@ -22,19 +25,20 @@ export interface RedisClient {
   defineCommand(...args: never[]): unknown
 }
 
-/** How `redisStore` behaves; the same may stand in its URL. */
+/** How `redisStore` behaves. The same options may stand in the URL. */
 export interface RedisStoreOptions {
   /** What the names of the store's keys and of its channel begin with. Default `session:`. */
   readonly prefix?: string
-  /** How fresh what this process serves from its cache must be. */
+  /** How stale a cached session may be. */
   readonly coherence?: {
     /**
-     * The longest that this process may serve a cached record which another process has changed or deleted. Default
-     * 1000. `0`: nothing is cached, every load asks the server. On a Cluster it is always so.
+     * The longest time, in milliseconds, for which this process may serve a cached record that another process has
+     * changed or deleted. Default 1000. With `0` nothing is cached, and every load asks the server; on a Cluster it is
+     * always so.
      */
     readonly bound?: Milliseconds
   }
-  /** Within which every operation settles, whatever the server does. Default 2000. */
+  /** Time limit for every operation, in milliseconds, whatever the server does. Default 2000. */
   readonly deadline?: Milliseconds
 }
 
@@ -43,39 +47,32 @@ const DEFAULT_BOUND: Milliseconds = 1000
 const LEAST_BOUND: Milliseconds = 30
 
 /**
- * Sessions in Redis (tested with 7.0) or what speaks its protocol and Lua, through ioredis 6 (`npm i ioredis`): one server, Sentinel or a Cluster.
+ * Sessions in Redis (tested with 7.0) or what speaks its protocol and Lua, through ioredis 6 (`npm i ioredis`): one
+ * server, Sentinel or a Cluster.
  *
- * The address is a URL or a client of the application's, which is only copied, never used:
+ * The address is a URL, or a client of the application's, which is copied and never used itself:
  * - `redis://[[user]:password@]host[:6379][/db]`, `rediss://` with TLS
+ * - `redis+unix://[[user]:password@]/path/of/the.sock[?db=…]`
  * - `redis+sentinel://host:26379,host:26379/master[/db]`
  * - `redis+cluster://host:6379,host:6379`
  *
- * The options may also stand in the URL (`?prefix=…&db=…&bound=…&deadline=…`); an argument goes before the URL. A wrong
- * address or option, and a missing ioredis, throw `ERR_SESSION_OPTION` here. Nothing connects before the first use.
+ * The options may also stand in the URL (`?prefix=…&db=…&bound=…&deadline=…`). An argument takes precedence over the URL.
+ * A wrong address or option, and a missing ioredis, throw `ERR_SESSION_OPTION` here. Nothing connects before the first
+ * use. Operations reject with `ERR_SESSION_STORE_UNAVAILABLE` and the words of the server, and with
+ * `ERR_SESSION_UNREADABLE` if the key holds something else than a session. A server that refuses the database that was
+ * asked for counts as out of reach. The rights that the server's user needs are listed in docs/many-machines.md.
  *
  * A record is the value `<expiresAt>|<version>|<text>` at the key `<prefix><key>`, with the server's own expiry.
  */
 export function redisStore(urlOrClient: string | RedisClient, options: RedisStoreOptions = {}): Store {
-  const { maker, prefix, bound, deadline } = settle(urlOrClient, options)
-  const connection: Connection = new Connection(maker.make(), deadline)
+  const { maker, prefix, bound, deadline } = checked(urlOrClient, options)
+  const rights = rightsFor(prefix, maker.kind)
+  const connection: Connection = new Connection(maker.make(), { deadline, rights })
   const channel = `${prefix}changes`
+  const epochKey = `${prefix}epoch`
   // On a Cluster every message goes to every server, and nobody there listens.
-  const publishTo = maker.kind === 'cluster' ? '' : channel
-
-  /** `read`: makes the answer of the script's. Chains of promises instead of async functions, here where every write passes. */
-  function write<Answer>(
-    script: Script,
-    key: Key,
-    args: readonly (string | number)[],
-    read: (reply: unknown) => Answer,
-  ): Promise<Answer> {
-    return connection
-      .run((client) => runScript(client, script, prefix + key, [Date.now(), publishTo, key, ...args]))
-      .then((reply) => {
-        if (Array.isArray(reply) && reply[0] === 'unreadable') throw notOurs()
-        return read(reply)
-      })
-  }
+  const heardOn = maker.kind === 'cluster' ? undefined : channel
+  const writer = new Writer({ connection, prefix, channel: heardOn, epochKey, rights })
 
   const store: Store = {
     async load(key: Key): Promise<Found | undefined> {
@@ -83,7 +80,7 @@ export function redisStore(urlOrClient: string | RedisClient, options: RedisStor
       try {
         value = await connection.run((client) => client.get(prefix + key))
       } catch (error) {
-        throw isAnswer(error) && error.message.startsWith('WRONGTYPE') ? notOurs(error) : error
+        throw answerOf(error)?.startsWith('WRONGTYPE') ? notOurs(error) : error
       }
       if (value === null) return undefined
       const found = parseValue(value)
@@ -92,7 +89,7 @@ export function redisStore(urlOrClient: string | RedisClient, options: RedisStor
 
     save(key: Key, text: string, expiresAt: Instant, expected: Found | undefined): Promise<Saved> {
       const end = thirteenDigits(keptInstant(expiresAt))
-      return write(SAVE, key, [expected?.version ?? '', end, lengthUntil(end), text], (reply): Saved => {
+      return writer.run(SAVE, key, [expected?.version ?? '', end, lengthUntil(end), text], (reply): Saved => {
         if (typeof reply === 'string') return { saved: { text, version: Number(reply), expiresAt: Number(end) } }
         const [outcome, value] = reply as [outcome: string, value: string]
         return outcome === 'conflict' ? { conflict: parseValue(value) } : { gone: true }
@@ -101,11 +98,11 @@ export function redisStore(urlOrClient: string | RedisClient, options: RedisStor
 
     touch(key: Key, expiresAt: Instant): Promise<boolean> {
       const end = thirteenDigits(keptInstant(expiresAt))
-      return write(TOUCH, key, [end, lengthUntil(end)], (reply) => reply === 1)
+      return writer.run(TOUCH, key, [end, lengthUntil(end)], (reply) => reply === 1)
     },
 
     delete: (key: Key, expected?: Found): Promise<Deleted> =>
-      write(DELETE, key, [expected?.version ?? ''], (reply): Deleted =>
+      writer.run(DELETE, key, [expected?.version ?? ''], (reply): Deleted =>
         Array.isArray(reply) ? parseValue((reply as [outcome: string, value: string])[1]) : reply === 1,
       ),
 
@@ -134,9 +131,10 @@ export function redisStore(urlOrClient: string | RedisClient, options: RedisStor
     const started = new RedisLink({
       bound,
       channel,
-      epochKey: `${prefix}epoch`,
+      epochKey,
+      rights,
       data: connection as Connection<ReturnType<typeof maker.make>>,
-      second: () => new Connection(maker.make(), deadline),
+      second: () => new Connection(maker.make(), { deadline, rights }),
       listener: {
         saved: (key, version) => listeners.forEach((listener) => listener.saved(key, version)),
         deleted: (key) => listeners.forEach((listener) => listener.deleted(key)),
@@ -170,14 +168,14 @@ function lengthUntil(end: string): Milliseconds {
   return Number(end) - Date.now()
 }
 
-interface Settled {
+interface Checked {
   readonly maker: Maker
   readonly prefix: string
   readonly bound: Milliseconds
   readonly deadline: Milliseconds
 }
 
-function settle(urlOrClient: string | RedisClient, options: RedisStoreOptions): Settled {
+function checked(urlOrClient: string | RedisClient, options: RedisStoreOptions): Checked {
   checks.object('its second argument', options)
   checks.names(options, ['prefix', 'coherence', 'deadline'])
   const { coherence = {} } = options

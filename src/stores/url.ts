@@ -18,11 +18,13 @@ const OPENERS: ReadonlyMap<string, Opener> = new Map<string, Opener>([
   ['null', (url) => (refuseMore(url), nullStore())],
   ['redis', (url) => redisStore(url === 'redis:' ? 'redis://127.0.0.1:6379' : url)],
   ['rediss', (url) => redisStore(url)],
+  ['redis+unix', (url) => redisStore(url)],
   ['redis+sentinel', (url) => redisStore(url)],
   ['rediss+sentinel', (url) => redisStore(url)],
   ['redis+cluster', (url) => redisStore(url)],
   ['rediss+cluster', (url) => redisStore(url)],
   ['memcached', (url) => memcachedStore(url === 'memcached:' ? 'memcached://127.0.0.1:11211' : url)],
+  ['memcached+unix', (url) => memcachedStore(url)],
 ])
 
 const SCHEME = /^([a-z][a-z0-9+.-]{0,31}):/i
@@ -38,8 +40,8 @@ export const DEFAULT_STORE: string = `file:${DEFAULT_DIRECTORY}`
  * | `file:./dir`, `file:.sessions`, `file:///var/lib/app/sessions` | files; `?durable=true` survives a loss of power |
  * | `memory:` | this process's memory |
  * | `null:` | none: sessions last one request |
- * | `redis://host`, `rediss://…`, `redis+sentinel://…`, `redis+cluster://…` | Redis; see `redisStore` |
- * | `memcached://host,host` | memcached; see `memcachedStore` |
+ * | `redis://host`, `rediss://…`, `redis+unix:///…`, `redis+sentinel://…`, `redis+cluster://…` | Redis; see `redisStore` |
+ * | `memcached://host,host`, `memcached+unix:///…` | memcached; see `memcachedStore` |
  *
  * A bare word (`file`, `memory`, `null`, `redis`, `memcached`) is the store of that name with its usual settings; for
  * `file` that is the directory `.sessions`, for a server the one on this machine. A relative directory is relative to

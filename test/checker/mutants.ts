@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { Found, Link, Saved, Store } from '../../src/store.ts'
-import { DELETE, SAVE, TOUCH, type Script } from '../../src/stores/redis/scripts.ts'
+import { DELETE, SAVE, type Script } from '../../src/stores/redis/scripts.ts'
 import type { Key } from '../../src/units.ts'
 
 /** Ways to break the library, each of which the checker must notice. */
@@ -31,7 +31,7 @@ export function mutate(store: Store, mutant: MutantName | undefined): Store {
     case 'noToken':
       return deafWhileLoading(store)
     case 'noPublish':
-      for (const script of [SAVE, TOUCH, DELETE]) rewrite(script, "if ARGV[2] ~= '' then", 'if false then')
+      for (const { publishing } of [SAVE, DELETE]) rewrite(publishing, "if ARGV[2] == '' then", 'if true then')
       return store
     case 'blindOverwrite':
       return { ...store, save: (...args) => overwrite(store, ...args) }
@@ -44,7 +44,11 @@ export function mutate(store: Store, mutant: MutantName | undefined): Store {
         },
       }
     case 'goneOnReplica':
-      rewrite(SAVE, "if held then redis.call('SETRANGE', KEYS[1], 0, '') else redis.call('DEL', KEYS[1]) end", '')
+      rewrite(
+        SAVE.publishing,
+        "if held then redis.call('SETRANGE', KEYS[1], 0, '') else redis.call('DEL', KEYS[1]) end",
+        '',
+      )
       return store
     case 'alwaysCurrent':
       return { ...store, isCurrent: () => true }

@@ -44,7 +44,8 @@ async function site(options) {
 async function linesOf(program: string, environment: NodeJS.ProcessEnv): Promise<string[]> {
   const child = spawn(process.execPath, ['--input-type=module', '-e', `${SITE}\n${program}\nprocess.exit()`], {
     cwd: ROOT,
-    env: { ...process.env, ...environment },
+    // Warnings of the process go to the same place, and are not what is asked for.
+    env: { ...process.env, NODE_NO_WARNINGS: '1', ...environment },
     stdio: ['ignore', 'ignore', 'pipe'],
   })
   const [written, [code]] = await Promise.all([text(child.stderr), once(child, 'exit')])

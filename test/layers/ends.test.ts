@@ -196,14 +196,48 @@ describe('session.signal', () => {
 
 describe('on a store that tells of writes', () => {
   it('is aborted as soon as it is told of a delete elsewhere', async (test) => {
-    const { held, store } = site(test, 'watch')
+    const { held, store, pass } = site(test, 'watch')
     const [{ key, signal }, other] = [await held(), await held()]
+    await pass(2 * SECOND)
+    await store.elsewhere.delete(key)
     for (const { saved, deleted } of store.listeners) {
       saved(key, 5)
       deleted(key)
       deleted('a'.repeat(64))
     }
+    await pass(1, 1)
     assert.deepEqual([signal.aborted, other.signal.aborted], [true, false])
+  })
+
+  it('is not aborted by a message about a session that lives, and costs it one look', async (test) => {
+    const { held, store, pass } = site(test, 'watch')
+    const { key, signal } = await held()
+    await pass(2 * SECOND)
+    store.calls.length = 0
+    for (const { deleted } of store.listeners) {
+      for (let forged = 0; forged < 100; forged++) deleted(key)
+    }
+    await pass(SECOND)
+    assert.deepEqual([signal.aborted, store.calls], [false, ['load']])
+    await store.elsewhere.delete(key)
+    for (const { deleted } of store.listeners) deleted(key)
+    await pass(1, 1)
+    assert.equal(signal.aborted, true)
+  })
+
+  it('is aborted by a delete that is told while the session is being looked at', async (test) => {
+    const { held, store, pass } = site(test, 'watch')
+    const { key, signal } = await held()
+    await pass(2 * SECOND)
+    const look = store.hold('load', 'after')
+    for (const { deleted } of store.listeners) deleted(key)
+    await pass(1, 1)
+    await look.arrived
+    await store.elsewhere.delete(key)
+    for (const { deleted } of store.listeners) deleted(key)
+    look.release()
+    await pass(2, 1)
+    assert.equal(signal.aborted, true)
   })
 
   it('listens from the first signal to the last', async (test) => {

@@ -77,6 +77,64 @@ for (const method of METHODS) {
       assert.match((error.cause as Error).message, /within 20 ms/)
     })
 
+    it('says the innermost reason that can be told, and warns of it the first time', async (test) => {
+      await new Promise(setImmediate) // until what the tests before have warned of was heard
+      const warned: (Error & { code?: string })[] = []
+      const hear = (warning: Error): void => void warned.push(warning)
+      process.on('warning', hear)
+      test.after(() => process.off('warning', hear))
+      const refused = Object.assign(new Error('connect ECONNREFUSED 127.0.0.1:6379'), {
+        code: 'ECONNREFUSED',
+        syscall: 'connect',
+      })
+      const read = Object.assign(new Error(`EACCES: permission denied, open '/sessions/${KEY}'`), {
+        code: 'EACCES',
+        syscall: 'open',
+        path: `/sessions/${KEY}`,
+      })
+      const round = new Error('round')
+      round.cause = new Error('and round', { cause: round })
+      const reasons: [reason: string, cause: unknown][] = [
+        [
+          'NOAUTH Authentication required',
+          new SessionError('ERR_SESSION_STORE_UNAVAILABLE', 'NOAUTH Authentication required.'),
+        ],
+        ['connect ECONNREFUSED 127.0.0.1:6379', new Error('down', { cause: new Error('really', { cause: refused }) })],
+        ['connect ECONNREFUSED 127.0.0.1:6379', new Error('down', { cause: new AggregateError([refused, read], '') })],
+        [
+          'no such database',
+          new SessionError('ERR_SESSION_STORE_UNAVAILABLE', 'no such database', { cause: new Error(KEY) }),
+        ],
+        ['EACCES', new Error('broken', { cause: read })],
+        ['28P01', Object.assign(new Error(`no user ${KEY}`), { code: '28P01' })],
+        ['see `cause`', Object.assign(new Error(KEY), { code: `a key: ${KEY}` })],
+        ['see `cause`', round],
+        ['see `cause`', KEY],
+      ]
+      const left = [...reasons]
+      const store = guarded(
+        broken(method, () => Promise.reject(left.shift()?.[1])),
+        1000,
+        new Diagnostics('sid'),
+      )
+      for (const [reason] of reasons) {
+        await assert.rejects(
+          async () => CALLS[method](store),
+          (error: Error) => {
+            assert.ok(error.message.endsWith(` (${reason}).`), error.message)
+            assert.ok(!error.message.includes(KEY))
+            return true
+          },
+        )
+      }
+      await new Promise(setImmediate)
+      assert.deepEqual(
+        warned.map(({ code }) => code),
+        ['SESSION_STORE_FAILED'],
+      )
+      assert.match(warned[0]!.message, /\(NOAUTH Authentication required\)\. Further failures are counted/)
+    })
+
     it('is reported in the request whose call it failed, late or not', async (test) => {
       const request = new AsyncLocalStorage<string>()
       const reports: unknown[] = []
@@ -101,8 +159,8 @@ for (const method of METHODS) {
       await Promise.all(['first', 'second', 'third'].map(call))
       assert.deepEqual(reports, [
         ['third', 'broken'],
-        ['first', 'The store did not answer within 20 ms.'],
-        ['second', 'The store did not answer within 20 ms.'],
+        ['first', 'the store did not answer within 20 ms'],
+        ['second', 'the store did not answer within 20 ms'],
       ])
     })
 
@@ -116,8 +174,8 @@ for (const method of METHODS) {
       await assert.rejects(async () => CALLS[method](store), discreet('ERR_SESSION_STORE_UNAVAILABLE'))
     })
 
-    it('may say that a record is unreadable or that it is busy, which are no failures', async () => {
-      for (const code of ['ERR_SESSION_UNREADABLE', 'ERR_SESSION_BUSY'] as const) {
+    it('may say that a record is unreadable or too large, or that it is busy, which are no failures', async () => {
+      for (const code of ['ERR_SESSION_UNREADABLE', 'ERR_SESSION_BUSY', 'ERR_SESSION_TOO_LARGE'] as const) {
         const own = new SessionError(code, 'in its own words')
         const diagnostics = new Diagnostics('sid')
         for (const work of [

@@ -12,8 +12,10 @@ import type { Store } from '../../src/store.ts'
 import { memcachedStore, type MemcachedClient, type MemcachedStoreOptions } from '../../src/stores/memcached.ts'
 import { placement } from '../../src/stores/memcached/placement.ts'
 import { memcachedServer, type MemcachedServer } from '../support/servers/memcached-server.ts'
+import { startServer } from '../support/servers/server-process.ts'
 import { later, newKey, rejection, savedOf } from '../support/stores/records.ts'
 import { discreet } from '../support/secrecy.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 const DAY = 24 * 60 * 60 * 1000
 const DEADLINE = 10_000
@@ -262,6 +264,50 @@ describe('memcachedStore', () => {
     })
   })
 
+  it('reaches a server by its socket', async () => {
+    const directory = temporaryDirectory('memcached-socket')
+    const socket = join(directory, 'of a% server.sock')
+    const user = process.getuid?.() === 0 ? ['-u', 'root'] : []
+    const start = { command: ['memcached', '-s', socket, ...user], directory, port: socket }
+    let running = await startServer(start)
+    const store = open(`memcached+unix://${encodeURI(socket)}?prefix=own:`)
+    try {
+      const keys = Array.from({ length: 20 }, newKey)
+      await Promise.all(keys.map(async (key) => savedOf(await store.save(key, `"${key}"`, later(), undefined))))
+      for (const key of keys) assert.equal((await store.load(key))?.text, `"${key}"`)
+      await running.kill()
+      const { error } = await rejection(store.load(newKey()))
+      assert.match(error.message, /memcached at \/.*of a% server\.sock cannot be reached/)
+      rmSync(socket, { force: true })
+      running = await startServer(start)
+      await retried(() => store.ping!())
+      const key = newKey()
+      savedOf(await store.save(key, '1', later(), undefined))
+      assert.equal(await store.delete(key), true)
+    } finally {
+      await running.kill()
+    }
+  })
+
+  it('says what the server said', async () => {
+    const full = await memcachedServer('-M', '-m', '2')
+    try {
+      const store = open(full.url)
+      let error: Error | undefined
+      while (error === undefined) {
+        const filling = Promise.resolve(store.save(newKey(), 'the-session'.repeat(5_000), later(), undefined))
+        error = await filling.then(
+          () => undefined,
+          (failure: Error) => failure,
+        )
+      }
+      assert.match(error.message, /answered "SERVER_ERROR out of memory storing object"$/)
+      discreet('ERR_SESSION_STORE_UNAVAILABLE', 'the-session')(error)
+    } finally {
+      await full.stop()
+    }
+  })
+
   describe('takes a client of the application’s', () => {
     for (const [form, serverOf] of [
       ['a string', (address: string) => address],
@@ -304,12 +350,15 @@ describe('memcachedStore', () => {
 
   describe('checks its address and options when it is made', () => {
     for (const [url, sentence] of [
-      ['http://secret', /not of the known form/],
-      ['memcached:/secret', /not of the known form/],
+      ['http://secret', /not of a known form/],
+      ['memcached:/secret', /not of a known form/],
+      ['memcached+unix://secret/run/x.sock', /not of a known form/],
+      ['memcached+unix:///run/secret.sock?secret=1', /unknown option/],
+      ['memcached+unix:///run/se%cret.sock', /percent-encoded/],
       ['memcached://user:secret@h', /cannot sign in/],
       ['memcached://secret:99999999', /host:port/],
       ['memcached://secret:0', /host:port/],
-      ['memcached://secret/3', /not of the known form/],
+      ['memcached://secret/3', /not of a known form/],
       ['memcached://secret,SECRET:11211', /listed twice/],
       ['memcached://[::1]', /IPv6/],
       ['memcached://h?secret=1', /unknown option; known are prefix, deadline/],

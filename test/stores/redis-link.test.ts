@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { after, afterEach, before, describe, it } from 'node:test'
 import type { Link, Store, Watch } from '../../src/store.ts'
@@ -7,7 +6,8 @@ import { redisStore } from '../../src/stores/redis.ts'
 import type { Instant, Key, Milliseconds, Version } from '../../src/units.ts'
 import { isReplicaInStep, redisServer, type RedisServer } from '../support/servers/redis-server.ts'
 import { until } from '../support/servers/server-process.ts'
-import { later, newKey, rejection, savedOf } from '../support/stores/records.ts'
+import { later, newKey, savedOf } from '../support/stores/records.ts'
+import { SmallCache } from '../support/stores/small-cache.ts'
 import { tcpProxy, type TcpProxy } from '../support/proxies/tcp-proxy.ts'
 
 const BOUND: Milliseconds = 150
@@ -262,7 +262,7 @@ for (const [protocol, query] of [
       const { store, link, watch } = await watched()
       await watch.close()
       const acknowledged: { version: Version; at: Instant }[] = []
-      const cache = new SmallCache(store)
+      const cache = new SmallCache(store, KEY)
       const end = performance.now() + 4000
       let hits = 0
       /** Four seconds, and until there were enough hits to say something. */
@@ -340,64 +340,4 @@ describe('The link of redisStore', () => {
       return (await server.cli('CLIENT', 'LIST')).split('\n').length
     }
   })
-
-  it('says how to allow it where the server refuses, and everything else works', async () => {
-    await server.cli('ACL', 'SETUSER', 'deaf', 'on', '>p', '~*', '&session:*', '+@all', '-subscribe')
-    const warned = once(process, 'warning')
-    const store = open('deaf:p@')
-    const link = store.watch!({ saved() {}, deleted() {} }).linkOf(KEY)
-    const [warning] = (await warned) as [Error & { code: string }]
-    assert.equal(warning.code, 'SESSION_REDIS_NOT_WATCHING')
-    savedOf(await store.save(newKey(), '1', later(), undefined))
-    assert.equal(link.vouches(), false)
-  })
-
-  it('is told of nothing that was not written: a save that may not publish writes nothing', async () => {
-    await server.cli('ACL', 'SETUSER', 'mute', 'on', '>p', '~*', 'resetchannels', '+@all')
-    const key = newKey()
-    const { error } = await rejection(open('mute:p@').save(key, '1', later(), undefined))
-    assert.match(error.message, /channel/i)
-    assert.equal(await server.cli('EXISTS', `session:${key}`), '0')
-  })
 })
-
-/** The rules of the library's cache, for one key. */
-class SmallCache {
-  readonly #store: Store
-  readonly #link: Link
-  #entry: { version: Version; generation: number } | undefined
-  #tokens = new Set<{ least: Version }>()
-
-  constructor(store: Store) {
-    this.#store = store
-    this.#link = store.watch!({
-      saved: (_key, version) => this.#told(version),
-      deleted: () => this.#told(Infinity),
-    }).linkOf(KEY)
-  }
-
-  hit(): Version | undefined {
-    return this.#entry?.generation === this.#link.generation && this.#link.vouches() ? this.#entry.version : undefined
-  }
-
-  async fill(): Promise<void> {
-    const token = { least: 0 }
-    const { generation } = this.#link
-    this.#tokens.add(token)
-    try {
-      const found = await this.#store.load(KEY)
-      if (found && found.version >= token.least && generation === this.#link.generation) {
-        this.#entry = { version: found.version, generation }
-      }
-    } catch {
-      // Out of reach for the moment.
-    } finally {
-      this.#tokens.delete(token)
-    }
-  }
-
-  #told(version: Version): void {
-    if (this.#entry && version > this.#entry.version) this.#entry = undefined
-    for (const token of this.#tokens) token.least = Math.max(token.least, version)
-  }
-}

@@ -10,7 +10,7 @@ import {
   type SentinelSetup,
 } from '../support/servers/redis-server.ts'
 import { until } from '../support/servers/server-process.ts'
-import { handles, later, newKey, savedOf, settledBy } from '../support/stores/records.ts'
+import { handles, later, newKey, rejection, savedOf, settledBy } from '../support/stores/records.ts'
 
 const DEADLINE = 1000
 
@@ -49,6 +49,20 @@ describe('redisStore with Sentinel', () => {
     name: 'redisStore with Sentinel',
     expiryGranularity: 20,
     ...handles(() => `${setup.url}?prefix=PREFIX`),
+  })
+
+  it('refuses a master that does not have the database', async () => {
+    const before = await (await master()).cli('DBSIZE')
+    const lost = redisStore(`${setup.url}/16`, { deadline: DEADLINE })
+    try {
+      for (let round = 0; round < 3; round++) {
+        const { error } = await rejection(lost.save(newKey(), '{}', later(), undefined))
+        assert.match(error.message, /DB index is out of range/)
+      }
+      assert.equal(await (await master()).cli('DBSIZE'), before)
+    } finally {
+      await lost.close!()
+    }
   })
 
   const struck = new Set<RedisServer>()

@@ -233,6 +233,22 @@ describe('redisStore', () => {
       }
     })
 
+    it('and keeps its settings: without the check for readiness it works where there is no INFO', async () => {
+      const bare = await redisServer({ args: ['--rename-command', 'INFO', ''] })
+      const client = new Redis({ port: bare.port, host: '127.0.0.1', enableReadyCheck: false, lazyConnect: true })
+      const stores = [redisStore(client), redisStore(bare.url)] as const
+      try {
+        savedOf(await stores[0].save(newKey(), '{}', later(), undefined))
+        const link = stores[0].watch!({ saved() {}, deleted() {} }).linkOf('')
+        await until(() => link.vouches())
+        const { error } = await rejection(stores[1].load(newKey()))
+        assert.match(error.message, /unknown command 'info'/i)
+      } finally {
+        await Promise.all(stores.map((store) => store.close!()))
+        await bare.stop()
+      }
+    })
+
     for (const [what, client, sentence] of [
       ['nothing', undefined, /redis:\/\/ URL or a client of ioredis 6/],
       ['a node-redis client', { duplicate() {}, sendCommand() {}, isOpen: false }, /node-redis.*npm i ioredis/],
@@ -269,6 +285,10 @@ describe('redisStore', () => {
       'redis://:secret@h?deadline=soon',
       'redis://:secret@h?bound=-1',
       'redis://:secret@[h',
+      'redis+unix://:secret@/',
+      'redis+unix://:secret@host/run/redis.sock',
+      'redis+unix:///secret.sock?db=x',
+      'rediss+unix:///secret.sock',
     ]) {
       it(`refuses ${url}, and repeats no secret`, () => {
         assert.throws(
@@ -310,6 +330,25 @@ describe('redisStore', () => {
         await own.close!()
       }
     })
+  })
+
+  it('reaches a server by its socket', async () => {
+    const socket = `${server.directory}/of #a% server.sock`
+    const own = await redisServer({ args: ['--unixsocket', socket] })
+    const stored = redisStore(`redis+unix://${encodeURI(socket).replaceAll('#', '%23')}?db=3`)
+    const client = redisStore(new Redis({ path: socket, db: 3, lazyConnect: true }))
+    try {
+      const key = newKey()
+      savedOf(await stored.save(key, '{}', later(), undefined))
+      assert.equal(await own.cli('-n', '3', 'EXISTS', `session:${key}`), '1')
+      assert.equal((await client.load(key))?.text, '{}')
+      await own.kill()
+      const { error } = await rejection(stored.load(key))
+      assert.match(error.message, /cannot be reached: connect|was lost/)
+    } finally {
+      await Promise.all([stored.close!(), client.close!()])
+      await own.stop()
+    }
   })
 
   it('shows neither password nor session in an error of the driver', async () => {

@@ -1,5 +1,5 @@
-/** When an operation must have settled, as `performance.now()` counts. */
-export type Until = number
+import { SessionError } from '../../errors.ts'
+import type { Until } from '../../deadline.ts'
 
 /**
  * Makes one call of a callback-style store and settles by `until`: with what the first callback says, or with what the
@@ -11,7 +11,8 @@ export function ask<Answer>(
   late?: () => void,
 ): Promise<Answer | undefined> {
   const left = until - performance.now()
-  const tooLate = (): Error => new Error('the express-session store did not call back in time')
+  const tooLate = (): Error =>
+    new SessionError('ERR_SESSION_STORE_UNAVAILABLE', 'the express-session store did not call back in time')
   // Whoever waits for it has been told that it failed, so it must not happen now. A timer may be a millisecond early.
   if (left < 1) return Promise.reject(tooLate())
   return new Promise((resolve, reject) => {

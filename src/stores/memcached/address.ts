@@ -4,32 +4,54 @@ export const checks: Checks = new Checks('store memcached')
 
 /** What a store URL says. */
 export interface Address {
-  /** One or more servers, each as `host:port`. */
+  /** One or more servers, each as `host:port`; or the path of one socket. */
   readonly servers: readonly string[]
   /** What followed the `?`. */
   readonly query: ReadonlyMap<string, string>
 }
 
 const FORM = /^memcached:\/\/(?:([^@/?#]*)@)?([^@/?#]*)\/?(?:\?([^#]*))?$/i
+const SOCKET_FORM = /^memcached\+unix:\/\/(\/[^@?#]+)(?:\?([^#]*))?$/i
 const SERVER = /^([^:[\]\s]+)(?::(\d{1,5}))?$/
 const USUAL_PORT = 11211
 const IN_QUERY = ['prefix', 'deadline']
 
 /** Reads a store URL. No message repeats any part of it, since somebody may have put a password there. */
 export function parseAddress(url: string): Address {
+  const [, path, socketSearch = ''] = SOCKET_FORM.exec(url) ?? []
+  if (path !== undefined) return { servers: [decodePath(path)], query: parseQuery(socketSearch) }
   const parts = FORM.exec(url)
-  if (!parts) throw checks.refusal('the URL is not of the known form: memcached://host:11211,host:11211')
+  if (!parts) {
+    throw checks.refusal(
+      'the URL is not of a known form: memcached://host:11211,host:11211 or memcached+unix:///path/of/the.sock',
+    )
+  }
   const [, login, hosts = '', search = ''] = parts
   if (login !== undefined) {
     throw checks.refusal(
       'memcache-client cannot sign in to a server; leave out what stands before the @, and let only your own hosts reach it',
     )
   }
+  return { servers: distinct(hosts.split(',').map(parseServer)), query: parseQuery(search) }
+}
+
+/** Whether the name of a server is the path of a socket. */
+export function isSocket(server: string): boolean {
+  return server.startsWith('/')
+}
+
+function parseQuery(search: string): Map<string, string> {
   const query = new Map(new URLSearchParams(search))
-  if ([...query.keys()].some((name) => !IN_QUERY.includes(name))) {
-    throw checks.refusal(`the URL has an unknown option; known are ${IN_QUERY.join(', ')}`)
+  if ([...query.keys()].every((name) => IN_QUERY.includes(name))) return query
+  throw checks.refusal(`the URL has an unknown option; known are ${IN_QUERY.join(', ')}`)
+}
+
+function decodePath(path: string): string {
+  try {
+    return decodeURIComponent(path)
+  } catch {
+    throw checks.refusal('a % in the URL is not part of a percent-encoded character; write it as %25')
   }
-  return { servers: distinct(hosts.split(',').map(parseServer)), query }
 }
 
 /** `host:port`, always with the port and in one spelling, because which server keeps a key follows from this name. */

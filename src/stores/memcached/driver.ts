@@ -2,11 +2,12 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import type { MemcacheClient, MemcacheClientOptions } from 'memcache-client'
 import type { Milliseconds } from '../../units.ts'
-import { checks, parseServer } from './address.ts'
+import { checks, isSocket, parseServer } from './address.ts'
+import { connectBySocket, type SocketParts } from './socket.ts'
 
 type Client = new (options: MemcacheClientOptions) => MemcacheClient
 
-/** Makes a client for one server, `host:port`, which connects when it is first used. */
+/** Makes a client for one server, `host:port` or the path of a socket, which connects when it is first used. */
 export type Maker = (server: string, deadline: Milliseconds) => MemcacheClient
 
 /** Longer than one of two timers can be late while the other is not. */
@@ -28,7 +29,7 @@ export function loadDriver(): Maker {
     } catch {
       continue
     }
-    let driver: { readonly MemcacheClient?: Client }
+    let driver: SocketParts & { readonly MemcacheClient?: Client }
     try {
       driver = require('memcache-client') as typeof driver
     } catch (cause) {
@@ -43,7 +44,12 @@ export function loadDriver(): Maker {
     }
     if (typeof driver.MemcacheClient !== 'function')
       throw checks.refusal('memcache-client is older than 1; npm i memcache-client@1')
-    return makerOf(driver.MemcacheClient, {})
+    const make = makerOf(driver.MemcacheClient, {})
+    return (server, deadline) => {
+      const client = make(server, deadline)
+      if (isSocket(server)) connectBySocket(client, server, driver)
+      return client
+    }
   }
   throw checks.refusal('needs the package memcache-client 1; npm i memcache-client')
 }

@@ -1,6 +1,7 @@
 import type { Socket as NetSocket } from 'node:net'
 import type { MemcacheClient } from 'memcache-client'
 import { SessionError } from '../../errors.ts'
+import type { Until } from '../../deadline.ts'
 import type { Milliseconds } from '../../units.ts'
 import { Compressed } from './driver.ts'
 import { notOurs } from '../envelope.ts'
@@ -18,9 +19,6 @@ export interface Item {
   readonly mark: Mark
 }
 
-/** When an operation must have settled, as `performance.now()` counts. */
-export type Until = number
-
 type Socket = Pick<NetSocket, 'write'>
 type Answers = Partial<Record<string, { readonly casUniq: string; readonly value: unknown }>>
 
@@ -33,7 +31,7 @@ export class Server {
   readonly #name: string
   readonly #deadline: Milliseconds
   /** Set while the server owes an answer that is overdue. */
-  #silence: Error | undefined
+  #silence: SessionError | undefined
   #isProbed = false
   #isClosed = false
 
@@ -111,7 +109,7 @@ export class Server {
     } catch (error) {
       if (error instanceof StaleMark) return 'EXISTS'
       const word = answerOf(error)?.[0]
-      if (word === 'NOT_STORED' || word === 'EXISTS' || word === 'NOT_FOUND') return word
+      if (word !== undefined && OUTCOMES.includes(word)) return word
       throw error
     }
   }
@@ -121,7 +119,7 @@ export class Server {
    * at a time finds out whether it does again; the others reject at once instead of waiting with it.
    */
   async #run<Answer>(until: Until, write: (socket: Socket) => void): Promise<Answer> {
-    if (this.#isClosed) throw new Error('the store is closed')
+    if (this.#isClosed) throw new SessionError('ERR_SESSION_STORE_UNAVAILABLE', 'the store is closed')
     const isProbe = this.#silence !== undefined
     if (isProbe && this.#isProbed) throw this.#failure('does not answer', this.#silence)
     if (isProbe) this.#isProbed = true
@@ -179,26 +177,25 @@ export class Server {
     if (answer?.join(' ').includes('unauthenticated')) {
       return this.#failure('wants a sign-in, which memcache-client cannot do', error)
     }
-    // What the server said, and what never reached it, speaks for itself.
-    if (
-      answer ||
-      error === this.#silence ||
-      !(error instanceof Error) ||
-      PASSED.some((kind) => error instanceof kind)
-    ) {
-      return error
-    }
+    if (answer) return OUTCOMES.includes(answer[0]) ? error : this.#failure(`answered "${answer.join(' ')}"`, error)
+    if (error instanceof SessionError || PASSED.some((kind) => error instanceof kind)) return error
     return this.#failure('cannot be reached, or the connection to it was lost', error)
   }
 
-  #failure(what: string, cause?: unknown): Error {
-    return new Error(`memcached at ${this.#name} ${what}`, cause === undefined ? undefined : { cause })
+  #failure(what: string, cause?: unknown): SessionError {
+    return new SessionError(
+      'ERR_SESSION_STORE_UNAVAILABLE',
+      `memcached at ${this.#name} ${what}`,
+      cause === undefined ? undefined : { cause },
+    )
   }
 }
 
 /** The connection over which a mark was read is no more, so that nobody knows what it would mean now. */
 class StaleMark extends Error {}
 
+/** Answers that say what became of a command, and are no failures. */
+const OUTCOMES: readonly (string | undefined)[] = ['NOT_STORED', 'EXISTS', 'NOT_FOUND']
 const PASSED = [StaleMark, Compressed, SyntaxError]
 const LINE_END = Buffer.from('\r\n')
 

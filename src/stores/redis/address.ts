@@ -1,13 +1,16 @@
 import { Checks } from '../../checks.ts'
+import type { SessionError } from '../../errors.ts'
 
 export const checks: Checks = new Checks('store redis')
 
 /** Where the servers are and how to sign in, as a store URL says it. */
 export interface Address {
-  readonly kind: 'single' | 'sentinel' | 'cluster'
-  /** One or more servers; for Sentinel these are the sentinels. */
+  readonly kind: 'single' | 'cluster'
+  /** The servers; for Sentinel these are the sentinels. None if there is a path. */
   readonly nodes: readonly { readonly host: string; readonly port: number }[]
-  /** Sentinel's name of the master. */
+  /** The path of the server's socket, instead of a host. */
+  readonly path?: string
+  /** Sentinel's name of the master; absent without Sentinel. */
   readonly masterName?: string
   readonly username?: string
   readonly password?: string
@@ -17,7 +20,7 @@ export interface Address {
   readonly query: ReadonlyMap<string, string>
 }
 
-const FORM = /^redis(s?)(?:\+(sentinel|cluster))?:(?:\/\/(?:([^@/?]*)@)?([^@/?]*)(?:\/([^?]*))?(?:\?(.*))?)?$/is
+const FORM = /^redis(s?)(?:\+(sentinel|cluster|unix))?:(?:\/\/(?:([^@/?]*)@)?([^@/?]*)(?:\/([^?]*))?(?:\?(.*))?)?$/is
 const NODE = /^(\[[0-9a-f:.]+\]|[^:[\]]+)(?::(\d{1,5}))?$/i
 const IN_QUERY = ['prefix', 'db', 'bound', 'deadline', 'protocol', 'family', 'sentinelUsername', 'sentinelPassword']
 
@@ -26,40 +29,64 @@ export function parseAddress(url: string): Address {
   const parts = FORM.exec(url)
   if (!parts) {
     throw checks.refusal(
-      'the URL is not of a known form: redis://host:6379/0, rediss://…, redis+sentinel://host:26379,host:26379/master ' +
-        'or redis+cluster://host:6379,host:6379 (a password goes percent-encoded before the @)',
+      'the URL is not of a known form: redis://host:6379/0, rediss://…, redis+unix:///path/of/the.sock, ' +
+        'redis+sentinel://host:26379,host:26379/master or redis+cluster://host:6379,host:6379 (a password goes ' +
+        'percent-encoded before the @)',
     )
   }
-  const [, secure, form, login, hosts = '', path = '', search = ''] = parts
-  const kind = (form?.toLowerCase() ?? 'single') as Address['kind']
-  const nodes = hosts.split(',').map((host) => parseNode(host, kind === 'sentinel' ? 26379 : 6379))
-  if (kind === 'single' && nodes.length > 1) {
-    throw checks.refusal('redis:// takes one host; several are redis+cluster:// or redis+sentinel://')
-  }
+  const [, secure, form = '', login, hosts = '', path = '', search = ''] = parts
   const query = parseQuery(search)
-  const segments = path === '' ? [] : path.split('/')
-  const masterName = kind === 'sentinel' ? decode(segments.shift() ?? '') : undefined
-  if (masterName === '')
-    throw checks.refusal('redis+sentinel:// needs the name of the master: redis+sentinel://host:26379/mymaster')
-  const dbText = segments.shift() || query.get('db') || '0'
-  if (segments.some((segment) => segment !== '')) throw checks.refusal('the path of the URL has too many parts')
-  if (!/^\d{1,9}$/.test(dbText))
-    throw checks.refusal('the database in the URL must be a number, as in redis://host:6379/0')
-  if (kind === 'cluster' && dbText !== '0') throw checks.refusal('a Redis Cluster has only database 0')
+  const place = parsePlace(form.toLowerCase(), hosts, path)
+  const db = parseDatabase(place.database, query.get('db'))
+  if (place.kind === 'cluster' && db !== 0) throw checks.refusal('a Redis Cluster has only database 0')
+  if (place.path !== undefined && secure !== '') throw checks.refusal('there is no TLS over a socket: redis+unix://')
+  return { ...place, ...parseLogin(login), tls: secure !== '', db, query }
+}
 
-  const colon = login?.indexOf(':') ?? -1
-  const username = login === undefined ? '' : decode(colon < 0 ? login : login.slice(0, colon))
-  const password = login === undefined || colon < 0 ? '' : decode(login.slice(colon + 1))
-  return {
-    kind,
-    nodes,
-    ...(masterName === undefined ? {} : { masterName }),
-    ...(username === '' ? {} : { username }),
-    ...(password === '' ? {} : { password }),
-    tls: secure !== '',
-    db: Number(dbText),
-    query,
+type Place = Pick<Address, 'kind' | 'nodes' | 'path' | 'masterName'> & { readonly database?: string | undefined }
+
+function parsePlace(form: string, hosts: string, path: string): Place {
+  if (form === 'unix') {
+    if (hosts !== '' || path === '')
+      throw checks.refusal('redis+unix:// takes the path of a socket: redis+unix:///run/redis.sock?db=0')
+    return { kind: 'single', nodes: [], path: `/${decode(path)}` }
   }
+  const nodes = hosts.split(',').map((host) => parseNode(host, form === 'sentinel' ? 26379 : 6379))
+  const [first, second, ...more] = path.split('/').filter((segment, index) => segment !== '' || index === 0)
+  if (form === 'sentinel') {
+    const masterName = decode(first as string)
+    if (masterName === '')
+      throw checks.refusal('redis+sentinel:// needs the name of the master: redis+sentinel://host:26379/mymaster')
+    if (more.length > 0) throw tooManyParts()
+    return { kind: 'single', nodes, masterName, database: second }
+  }
+  if (second !== undefined) throw tooManyParts()
+  if (form === 'cluster') return { kind: 'cluster', nodes, database: first }
+  if (nodes.length > 1)
+    throw checks.refusal('redis:// takes one host; several are redis+cluster:// or redis+sentinel://')
+  return { kind: 'single', nodes, database: first }
+}
+
+/** Sessions in another database than was meant are lost, or somebody else's: what contradicts itself is refused. */
+function parseDatabase(inPath = '', inQuery = ''): number {
+  const text = inPath || inQuery || '0'
+  if (!/^\d{1,9}$/.test(text))
+    throw checks.refusal('the database in the URL must be a number, as in redis://host:6379/0')
+  if (inPath !== '' && inQuery !== '' && inPath !== inQuery)
+    throw checks.refusal('the URL names two databases, one in its path and one as ?db=')
+  return Number(text)
+}
+
+function parseLogin(login: string | undefined): Pick<Address, 'username' | 'password'> {
+  if (login === undefined) return {}
+  const colon = login.indexOf(':')
+  const username = decode(colon < 0 ? login : login.slice(0, colon))
+  const password = colon < 0 ? '' : decode(login.slice(colon + 1))
+  return { ...(username === '' ? {} : { username }), ...(password === '' ? {} : { password }) }
+}
+
+function tooManyParts(): SessionError {
+  return checks.refusal('the path of the URL has too many parts')
 }
 
 function parseNode(text: string, usualPort: number): { host: string; port: number } {

@@ -1,6 +1,6 @@
 import type { Cluster, ClusterOptions, Redis, RedisOptions } from 'ioredis'
 import type { Milliseconds } from '../../units.ts'
-import type { Address } from './address.ts'
+import { checks, type Address } from './address.ts'
 import { checkClient, loadDriver } from './driver.ts'
 
 /** How to make connections of this store's own to one place; nothing connects before it is used. */
@@ -18,6 +18,8 @@ export function makerFromAddress(address: Address, deadline: Milliseconds): Make
   const { kind, nodes, username, password, tls, db, query } = address
   const family = query.get('family')
   const login: RedisOptions = {
+    // It would be one more right that the server's user needs.
+    disableClientInfo: true,
     ...(username === undefined ? {} : { username }),
     ...(password === undefined ? {} : { password }),
     ...(tls ? { tls: {} } : {}),
@@ -28,22 +30,21 @@ export function makerFromAddress(address: Address, deadline: Milliseconds): Make
     const options = clusterOptions({ redisOptions: login }, deadline)
     return { kind, keyPrefix: '', make: () => new driver.Cluster([...nodes], options) }
   }
+  const make = (): Redis => new driver.Redis({ ...login, ...placeOf(address), db, ...ours({}, deadline) })
+  return { kind: 'single', keyPrefix: '', make }
+}
+
+function placeOf({ nodes, path, masterName, tls, query }: Address): RedisOptions {
+  if (path !== undefined) return { path }
+  if (masterName === undefined) return { host: nodes[0]!.host, port: nodes[0]!.port }
   const sentinelUsername = query.get('sentinelUsername')
   const sentinelPassword = query.get('sentinelPassword')
-  const where: RedisOptions =
-    kind === 'single'
-      ? { host: nodes[0]!.host, port: nodes[0]!.port }
-      : {
-          sentinels: [...nodes],
-          name: address.masterName!,
-          ...(tls ? { enableTLSForSentinelMode: true, sentinelTLS: {} } : {}),
-          ...(sentinelUsername === undefined ? {} : { sentinelUsername }),
-          ...(sentinelPassword === undefined ? {} : { sentinelPassword }),
-        }
   return {
-    kind: 'single',
-    keyPrefix: '',
-    make: () => new driver.Redis({ ...login, ...where, db, ...ours({}, deadline) }),
+    sentinels: [...nodes],
+    name: masterName,
+    ...(tls ? { enableTLSForSentinelMode: true, sentinelTLS: {} } : {}),
+    ...(sentinelUsername === undefined ? {} : { sentinelUsername }),
+    ...(sentinelPassword === undefined ? {} : { sentinelPassword }),
   }
 }
 
@@ -51,6 +52,9 @@ export function makerFromAddress(address: Address, deadline: Milliseconds): Make
 export function makerFromClient(client: unknown, deadline: Milliseconds): Maker {
   const { redis, cluster } = checkClient(client)
   if (redis) {
+    const { db } = redis.options
+    // ioredis would not select it, and stay on database 0.
+    if (!Number.isSafeInteger(db) || (db as number) < 0) throw checks.refusal('the client’s option db must be a number')
     const keyPrefix = redis.options.keyPrefix ?? ''
     return { kind: 'single', keyPrefix, make: () => redis.duplicate(ours(redis.options, deadline)) }
   }
@@ -62,6 +66,8 @@ export function makerFromClient(client: unknown, deadline: Milliseconds): Maker 
 function ours(given: RedisOptions, deadline: Milliseconds) {
   return {
     ...common(given, deadline),
+    // connection.ts lets operations wait until the connection is on its database, which ioredis would not.
+    enableOfflineQueue: false,
     role: 'master' as const,
     readOnly: false,
     lazyConnect: true,
@@ -78,7 +84,6 @@ function clusterOptions(given: ClusterOptions, deadline: Milliseconds) {
     keyPrefix: '',
     lazyConnect: true,
     enableOfflineQueue: true,
-    enableReadyCheck: true,
     shardedSubscribers: false,
     scripts: {},
     scaleReads: 'master' as const,
@@ -88,7 +93,11 @@ function clusterOptions(given: ClusterOptions, deadline: Milliseconds) {
     // Its timer outlives the client if a refresh is under way at the end; connection.ts asks for one where needed.
     slotsRefreshInterval: 0,
     slotsRefreshTimeout: Math.min(1000, deadline),
-    redisOptions: { ...given.redisOptions, ...common(given.redisOptions ?? {}, deadline), reconnectOnError: null },
+    redisOptions: {
+      ...given.redisOptions,
+      ...common(given.redisOptions ?? {}, deadline),
+      reconnectOnError: null,
+    },
   } satisfies ClusterOptions
 }
 
@@ -98,8 +107,6 @@ function common(given: RedisOptions, deadline: Milliseconds) {
     // connection.ts gathers commands, for less: ioredis has one such batch under way, and all that is asked meanwhile
     // waits for its answer. On a Cluster a redirection in the middle of a batch would fail all of it.
     enableAutoPipelining: false,
-    enableOfflineQueue: true,
-    enableReadyCheck: true,
     maxLoadingRetryTime: Math.min(500, deadline),
     // Never resend: what was sent may have been done, and would be done twice.
     maxRetriesPerRequest: 0,

@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import type { Redis } from 'ioredis'
+import { warn } from '../../diagnostics.ts'
 import type { Link, Listener } from '../../store.ts'
-import type { Milliseconds } from '../../units.ts'
-import { isAnswer, type Connection } from './connection.ts'
+import type { Instant, Milliseconds } from '../../units.ts'
+import { isAnswer } from './answers.ts'
+import type { Connection } from './connection.ts'
 import { BEAT, runScript } from './scripts.ts'
 
 const BEATS_PER_BOUND = 3
@@ -10,6 +12,8 @@ const BEATS_PER_BOUND = 3
 const BOUNDS_OF_SILENCE = 4
 /** Every heartbeat renews it; it only has to outlive the pause between the last process and the next. */
 const EPOCH_KEPT: Milliseconds = 24 * 60 * 60 * 1000
+
+const MESSAGE = /^(?:s(\d{1,16})|d) ([0-9a-f]{64})$/
 
 /** Shared by all links, so that one that is made after another never repeats what an entry of that one holds. */
 let lastGeneration = 0
@@ -22,6 +26,8 @@ export interface LinkSettings {
   readonly channel: string
   /** A key that is lost when the data is. */
   readonly epochKey: string
+  /** What the server should allow, for the warning that it does not. */
+  readonly rights: string
   /** The connection that carries reads, writes and heartbeats. */
   readonly data: Connection<Redis>
   /** Makes a second connection, needed where the server or the client does not speak RESP3. */
@@ -52,6 +58,8 @@ export class RedisLink implements Link {
   #ticks = 0
   /** Heartbeats since the data connection last answered one. */
   #unanswered = 0
+  /** When the heartbeats were sent whose answers come over the second connection, by their names. */
+  readonly #sent = new Map<string, Moment>()
   #timer: NodeJS.Timeout | undefined
   #second: Connection<Redis> | undefined
   #warned = false
@@ -139,6 +147,7 @@ export class RedisLink implements Link {
     this.#subscribed = false
     this.#ticks = 0
     this.#unanswered = 0
+    this.#sent.clear()
     this.#void()
   }
 
@@ -169,16 +178,18 @@ export class RedisLink implements Link {
 
   #beat(round: number): void {
     const { data, epochKey } = this.#settings
-    const monotonic = performance.now()
-    const wall = Date.now()
-    const reply = this.#second ? this.#ownChannel : ''
-    const args = [randomBytes(12).toString('hex'), EPOCH_KEPT, reply, `${round} ${monotonic} ${wall}`]
+    const sent = { monotonic: performance.now(), wall: Date.now() }
+    // Over a second connection the answer is a message, which others may forge. A name that nobody can guess, and that
+    // means something once only, makes it the answer to this very heartbeat.
+    const name = randomBytes(12).toString('hex')
+    if (this.#second) this.#sent.set(name, sent)
+    const channel = this.#second ? this.#ownChannel : ''
     this.#unanswered++
-    runScript(data.client, BEAT, epochKey, args).then(
+    runScript(data.client, BEAT, [epochKey], [randomBytes(12).toString('hex'), EPOCH_KEPT, channel, name]).then(
       (epoch) => {
         if (round !== this.#round) return
         this.#unanswered = 0
-        if (!this.#second) this.#renew(round, monotonic, wall, epoch as string)
+        if (!this.#second) this.#renew(sent, epoch as string)
       },
       (error: unknown) => {
         if (round !== this.#round || !isAnswer(error)) return
@@ -190,8 +201,7 @@ export class RedisLink implements Link {
     )
   }
 
-  #renew(round: number, monotonic: number, wall: number, epoch: string): void {
-    if (round !== this.#round) return
+  #renew({ monotonic, wall }: Moment, epoch: string): void {
     this.#ticks = 0
     if (epoch !== this.#epoch || !this.vouches()) this.generation = ++lastGeneration
     this.#epoch = epoch
@@ -199,27 +209,38 @@ export class RedisLink implements Link {
     this.#leaseWall = wall
   }
 
+  /** Takes only what has the form of a message: anyone who may publish on the channel could send anything. */
   readonly #hear = (channel: string, message: string): void => {
     const { listener } = this.#settings
     if (channel === this.#ownChannel) {
-      const [round, monotonic, wall, epoch] = message.split(' ')
-      this.#renew(Number(round), Number(monotonic), Number(wall), epoch!)
+      const [name = '', epoch = ''] = message.split(' ')
+      const sent = this.#sent.get(name)
+      if (!sent) return
+      this.#sent.delete(name)
+      this.#renew(sent, epoch)
     } else if (channel === this.#settings.channel) {
-      const space = message.indexOf(' ')
-      const key = message.slice(space + 1)
-      if (message.startsWith('s')) listener.saved(key, Number(message.slice(1, space)))
-      else listener.deleted(key)
+      const [, version, key] = MESSAGE.exec(message) ?? []
+      if (key === undefined) return
+      if (version === undefined) listener.deleted(key)
+      else listener.saved(key, Number(version))
     }
   }
 
   #warn(): void {
     if (this.#warned) return
     this.#warned = true
-    process.emitWarning(
-      `store redis: the server refused to subscribe, so nothing is cached. Allow the user the channels "${this.#settings.channel}*" (ACL: &pattern, +subscribe)`,
-      { code: 'SESSION_REDIS_NOT_WATCHING' },
+    warn(
+      'SESSION_REDIS_NOT_WATCHING',
+      'store redis: the server does not let this user subscribe, so this process caches nothing. The user needs the ' +
+        `rights ${this.#settings.rights}`,
     )
   }
+}
+
+/** One instant, by both clocks: the monotonic one stands still in a suspended machine. */
+interface Moment {
+  readonly monotonic: Milliseconds
+  readonly wall: Instant
 }
 
 /** Asked of the server, since ioredis falls back to RESP2 by itself. */

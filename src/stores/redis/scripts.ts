@@ -7,6 +7,17 @@ export interface Script {
   readonly sha: string
 }
 
+/**
+ * A script that changes records. Before it writes, it tells the other nodes: by a message on the channel, or, for a user
+ * that may not publish, by removing the epoch, which makes every node forget what it has cached (see `BEAT`).
+ */
+export interface WritingScript {
+  /** KEYS: the record. ARGV: now, the channel or '' for none, the session's key, … Answers {'unheard'} if it may not publish. */
+  readonly publishing: Script
+  /** KEYS: the record, the epoch. ARGV: now, '', the session's key, … */
+  readonly forgetting: Script
+}
+
 // What all scripts begin with. `read` runs the command that fetches the value or its head, and sorts the outcome:
 // an expiry and a version, or nothing for an absent key, or a marker for what is not ours and must be left alone.
 // `live` compares with the caller's clock, which is what the instants in records come from; a record that only looks
@@ -25,27 +36,36 @@ local function read(...)
   expiresAt = tonumber(expiresAt)
   return {value = value, version = version, expiresAt = expiresAt, live = expiresAt > tonumber(ARGV[1])}
 end
-local function publish(message)
-  if ARGV[2] ~= '' then redis.call('PUBLISH', ARGV[2], message .. ' ' .. ARGV[3]) end
-end
 -- Before "gone" is answered a write is attempted, so that a replica says READONLY instead of logging people out.
 local function gone(held)
   if held then redis.call('SETRANGE', KEYS[1], 0, '') else redis.call('DEL', KEYS[1]) end
 end
 `
 
-// Messages are published before the write: a script that may not publish has then written nothing, and to everybody
-// else both happen at once.
+// The other nodes are told before the write: a script that may not tell has then written nothing, and to everybody else
+// both happen at once.
+const PUBLISH = `
+local function tell(message)
+  if ARGV[2] == '' then return nil end
+  local reply = redis.pcall('PUBLISH', ARGV[2], message .. ' ' .. ARGV[3])
+  if type(reply) == 'table' and reply.err then return {'unheard'} end
+end
+`
+const FORGET = `
+local function tell()
+  redis.call('DEL', KEYS[2])
+end
+`
 
 /**
- * ARGV: now, channel, key, expected version or '', expiresAt in 13 digits, time to live, text.
+ * Further ARGV: expected version or '', expiresAt in 13 digits, time to live, text.
  * Answers the new version; or {'gone'}, {'conflict', value}, {'unreadable'}.
  *
  * A version is the server's clock in microseconds, or the next number if that has been used. So versions also grow over
  * a delete and a new create; and if a failover or a restart takes back what was acknowledged, what is written then has
  * another version than what was lost, and nobody takes the one for the other.
  */
-export const SAVE: Script = script(`
+export const SAVE: WritingScript = writing(`
 local held, problem = read('GET', KEYS[1])
 if problem then return problem end
 local time = redis.call('TIME')
@@ -58,18 +78,19 @@ elseif ARGV[4] ~= '' then
   gone(held)
   return {'gone'}
 end
-if tonumber(ARGV[6]) > 0 then
-  publish('s' .. version)
+local lives = tonumber(ARGV[6]) > 0
+local unheard = tell(lives and 's' .. version or 'd')
+if unheard then return unheard end
+if lives then
   redis.call('SET', KEYS[1], ARGV[5] .. '|' .. version .. '|' .. ARGV[7], 'PX', ARGV[6])
 else
-  publish('d')
   redis.call('DEL', KEYS[1])
 end
 return version
 `)
 
-/** ARGV: now, channel, key, expiresAt in 13 digits, time to live. Answers 1, 0 for gone, or {'unreadable'}. */
-export const TOUCH: Script = script(`
+/** Tells nobody. Further ARGV: expiresAt in 13 digits, time to live. Answers 1, 0 for gone, or {'unreadable'}. */
+export const TOUCH: WritingScript = writing(`
 local held, problem = read('GETRANGE', KEYS[1], 0, 47)
 if problem then return problem end
 if not held or not held.live then
@@ -86,16 +107,16 @@ return 1
 `)
 
 /**
- * ARGV: now, channel, key, expected version or '' for any. Answers 1, 0 if there was none, {'conflict', value}, or
- * {'unreadable'}.
+ * Further ARGV: expected version or '' for any. Answers 1, 0 if there was none, {'conflict', value}, or {'unreadable'}.
  */
-export const DELETE: Script = script(`
+export const DELETE: WritingScript = writing(`
 local held, problem = read('GETRANGE', KEYS[1], 0, 47)
 if problem then return problem end
 if held and held.live and ARGV[4] ~= '' and held.version ~= ARGV[4] then
   return {'conflict', redis.call('GET', KEYS[1])}
 end
-publish('d')
+local unheard = tell('d')
+if unheard then return unheard end
 redis.call('DEL', KEYS[1])
 return held and held.live and 1 or 0
 `)
@@ -120,10 +141,9 @@ return epoch
 export function runScript(
   client: Redis | Cluster,
   { sha, lua }: Script,
-  keys: string | readonly string[],
+  keys: readonly string[],
   args: readonly (string | number)[],
 ): Promise<unknown> {
-  if (typeof keys === 'string') return runScript(client, { sha, lua }, [keys], args)
   return client.evalsha(sha, keys.length, ...keys, ...args).catch((error: unknown) => {
     // The one error after which repeating is safe: it says that nothing ran.
     if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error
@@ -131,8 +151,8 @@ export function runScript(
   })
 }
 
-function script(lua: string): Script {
-  return plain(COMMON + lua)
+function writing(lua: string): WritingScript {
+  return { publishing: plain(COMMON + PUBLISH + lua), forgetting: plain(COMMON + FORGET + lua) }
 }
 
 /** A script that reads no records. */

@@ -18,7 +18,8 @@ export interface ServerCommand {
   readonly command: readonly string[]
   /** Where its log goes; removed when the test process ends without having killed the server. */
   readonly directory: string
-  readonly port: number
+  /** Where it listens: a port, or the path of a socket. */
+  readonly port: number | string
   /** How it is told to end at once. Default KILL. */
   readonly signal?: 'KILL' | 'QUIT'
 }
@@ -63,10 +64,10 @@ function threadStates(pid: number): (string | undefined)[] {
   return readdirSync(folder).map((thread) => /\) (\w)/.exec(readFileSync(join(folder, thread, 'stat'), 'utf8'))?.[1])
 }
 
-/** Whether somebody listens on this port. */
-export function isOpen(port: number): Promise<boolean> {
+/** Whether somebody listens on this port, or this socket. */
+export function isOpen(port: number | string): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1')
+    const socket = typeof port === 'string' ? connect(port) : connect(port, '127.0.0.1')
     socket.once('connect', () => {
       socket.destroy()
       resolve(true)
