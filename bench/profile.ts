@@ -56,4 +56,4 @@ function nameOf({ url, functionName }: Profiler.ProfileNode['callFrame']): strin
   return url.includes('stream') ? 'Node: streams' : 'Node: other modules'
 }
 
-const DEPENDENCIES: ReadonlySet<string> = new Set(['lru-cache', 'keygrip', 'devalue'])
+const DEPENDENCIES: ReadonlySet<string> = new Set(['lru-cache', 'keygrip'])

@@ -47,7 +47,10 @@ export interface SessionOptions {
   cookieName?: string
   /** Whether records are encrypted at rest (AES-256-GCM, with keys derived from `keys` and rotating with them). Default `false`. */
   encrypt?: boolean
-  /** How values become text. Default: JSON, and devalue for what JSON would change (Date, Map, Set, BigInt, …). */
+  /**
+   * How values become text. Default: JSON, and for what JSON would change (Date, Map, Set, BigInt, …) a list of its parts
+   * in JSON.
+   */
   serializer?: Serializer
   /**
    * The property of `ctx` that is the session. Default `'session'`, which is also the one that `getSession()` finds. A

@@ -134,7 +134,7 @@ new Koa().use(session({ store })).use((ctx) => {
     }
     const dependencies = { [manifest.name]: `file:${tarballPath}` }
     // With the versions that are installed here, so that npm has them at hand and asks nobody for newer ones.
-    const known = ['lru-cache', 'keygrip', 'tsscmp', 'devalue'].map((name) => {
+    const known = ['lru-cache', 'keygrip', 'tsscmp'].map((name) => {
       const entry = lock.packages[`node_modules/${name}`]
       assert.ok(entry)
       const resolved = `https://registry.npmjs.org/${name}/-/${name}-${entry.version}.tgz`

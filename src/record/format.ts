@@ -1,29 +1,52 @@
 import { unreadable } from '../errors.ts'
 import type { Found } from '../store.ts'
 import { Entry } from './entry.ts'
+import { escapeName, unescapeName } from './names.ts'
 import type { SessionRecord } from './record.ts'
+import { isTimeout } from '../timeouts.ts'
+import type { Instant } from '../units.ts'
 
 /** Of the text. A later one may be written by a later release, and is then left alone by this one. */
 const FORMAT = 1
+
+/** The last instant of which JavaScript can make a Date. */
+const LATEST: Instant = 8.64e15
+
+/** In the head of a record whose names were written by `escapeName`; absent, as in most records, if none needs it. */
+const ESCAPED_NAMES = ',"escapedNames":true'
 
 /**
  * The record as one JSON document, for people with `cat` and `redis-cli GET` and for other programs. Each value stands
  * on a line of its own, so that a changed key costs that key's text and the others are copied as they are.
  */
 export function format(record: SessionRecord): string {
+  const { entries, flash } = record
+  const data = formatEntries(entries, String)
+  const notices = formatEntries(flash, String)
+  return data === undefined || notices === undefined
+    ? formatWith(record, ESCAPED_NAMES, formatEntries(entries, escapeName), formatEntries(flash, escapeName))
+    : formatWith(record, '', data, notices)
+}
+
+function formatWith(record: SessionRecord, mark: string, data = '', flash = ''): string {
   const { createdAt, idleTimeout, absoluteTimeout, persistent, subject, label } = record
   return (
     `{"format":${FORMAT},"createdAt":${createdAt},"idleTimeout":${idleTimeout},"absoluteTimeout":${absoluteTimeout}` +
     `${persistent ? ',"persistent":true' : ''}${subject === undefined ? '' : `,"subject":${JSON.stringify(subject)}`}` +
-    `${label === undefined ? '' : `,"label":${JSON.stringify(label)}`},"data":${formatEntries(record.entries)}` +
-    `${record.flash.size > 0 ? `,"flash":${formatEntries(record.flash)}` : ''}}`
+    `${label === undefined ? '' : `,"label":${JSON.stringify(label)}`}${mark},"data":${data}` +
+    `${record.flash.size > 0 ? `,"flash":${flash}` : ''}}`
   )
 }
 
-function formatEntries(entries: SessionRecord['entries']): string {
+/** `undefined` if a name has a backslash in its text. */
+function formatEntries(entries: SessionRecord['entries'], nameText: (name: string) => string): string | undefined {
   if (entries.size === 0) return '{}'
   let text = '{'
-  for (const [name, entry] of entries) text += `${text === '{' ? '' : ','}\n${JSON.stringify(name)}:${entry.text}`
+  for (const [name, entry] of entries) {
+    const quoted = JSON.stringify(nameText(name))
+    if (quoted.includes('\\')) return undefined
+    text += `${text === '{' ? '' : ','}\n${quoted}:${entry.text}`
+  }
   return `${text}\n}`
 }
 
@@ -42,48 +65,67 @@ export function parse(text: string): SessionRecord {
     throw unreadable('it is not JSON, or was cut short')
   }
   if (!isObject(document)) throw unreadable('it is not a session record')
-  const { format: found, createdAt, idleTimeout, absoluteTimeout, persistent, subject, label, data, flash } = document
+  const { format: found, createdAt, idleTimeout, absoluteTimeout, persistent, subject, label, ...rest } = document
+  const { escapedNames, data, flash = {} } = rest
   if (found !== FORMAT) {
     throw unreadable(`its format is ${typeof found === 'number' ? found : 'unknown'}, and this release reads ${FORMAT}`)
   }
-  if (!isLength(createdAt) || !isLength(idleTimeout) || !isLength(absoluteTimeout) || !isObject(data)) {
+  if (!isInstant(createdAt) || !isTimeout(idleTimeout) || !isTimeout(absoluteTimeout) || !isObject(data)) {
     throw unreadable('a field is missing or has another type')
   }
-  if (flash !== undefined && !isObject(flash)) throw unreadable('its flash values are not an object')
+  if (!isTextOrAbsent(subject) || !isTextOrAbsent(label)) throw unreadable('its subject or its label is not a text')
+  if (!isObject(flash)) throw unreadable('its flash values are not an object')
   const texts = valueTexts(text)
+  const nameOf = escapedNames === true ? unescapeName : String
+  const entries = readEntries(data, texts.data, nameOf)
+  // No session has data of this name, because copying it with Object.assign would replace the copy's prototype.
+  entries.delete('__proto__')
   return {
     createdAt,
     idleTimeout,
     absoluteTimeout,
     persistent: persistent === true,
-    ...(typeof subject === 'string' && { subject }),
-    ...(typeof label === 'string' && { label }),
-    entries: readEntries(data, texts.data),
-    flash: flash ? readEntries(flash, texts.flash) : new Map(),
+    ...(subject !== undefined && { subject }),
+    ...(label !== undefined && { label }),
+    entries,
+    flash: readEntries(flash, texts.flash, nameOf),
   }
 }
 
-/** `texts`: as they stand in the record, where they are known; what is made of the values instead has the same meaning. */
-function readEntries(values: Record<string, unknown>, texts: Map<string, string>): Map<string, Entry> {
+/** `texts`: as they stand in the record, if they are known; what is made of the values instead has the same meaning. */
+function readEntries(
+  values: Record<string, unknown>,
+  texts: Map<string, string>,
+  nameOf: (text: string) => string,
+): Map<string, Entry> {
   const names = Object.keys(values)
   const isComplete = texts.size === names.length && names.every((name) => texts.has(name))
   if (!isComplete && texts.size > 0) {
-    // Either somebody else laid the lines out, or names were misread, which Node 24 and 26 do now and then where a name
-    // is one character that JSON escapes. If each line holds a whole value, the lines are right.
-    const whole = wholeEntries(texts)
+    // Somebody else laid the lines out, or Node misread a name with a backslash, which version 0.1.0 wrote: see
+    // `names.ts`. If each line holds a whole value, the lines are right.
+    const whole = wholeEntries(texts, nameOf)
     if (whole) return whole
   }
   const entries = new Map<string, Entry>()
   for (const name of isComplete ? texts.keys() : names) {
-    entries.set(name, new Entry(isComplete ? (texts.get(name) as string) : JSON.stringify(values[name]), values[name]))
+    const value = values[name]
+    entries.set(nameOf(name), new Entry(isComplete ? (texts.get(name) as string) : textOf(value), value))
   }
   return entries
 }
 
-/** `undefined` if a text is a part of a value only. */
-function wholeEntries(texts: Map<string, string>): Map<string, Entry> | undefined {
+function textOf(value: unknown): string {
   try {
-    return new Map(Array.from(texts, ([name, text]) => [name, new Entry(text, JSON.parse(text))]))
+    return JSON.stringify(value)
+  } catch {
+    throw unreadable('a value in it is nested too deeply')
+  }
+}
+
+/** `undefined` if a text is a part of a value only. */
+function wholeEntries(texts: Map<string, string>, nameOf: (text: string) => string): Map<string, Entry> | undefined {
+  try {
+    return new Map(Array.from(texts, ([name, text]) => [nameOf(name), new Entry(text, JSON.parse(text))]))
   } catch {
     return undefined
   }
@@ -135,6 +177,10 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-function isLength(value: unknown): value is number {
-  return typeof value === 'number' && Number.isFinite(value) && value >= 0
+function isInstant(value: unknown): value is Instant {
+  return typeof value === 'number' && value >= 0 && value <= LATEST
+}
+
+function isTextOrAbsent(value: unknown): value is string | undefined {
+  return value === undefined || typeof value === 'string'
 }

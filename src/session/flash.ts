@@ -33,7 +33,7 @@ export class Flash {
     const entry = this.#received.get(key)
     // Not once more after a commit has dropped it, because the same notice may have been left anew since.
     if (entry && this.#keepsUnread && stored.get(key)?.text === entry.text) this.#toDrop.set(key, entry)
-    return entry?.read(this.#codec)
+    return entry?.read(this.#codec, `flash.${key}`)
   }
 
   /** What a commit has to do; `undefined` if nothing. Throws `ERR_SESSION_VALUE` if a value cannot be serialized. */

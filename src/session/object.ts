@@ -107,6 +107,8 @@ const MEMBERS: { [Name in keyof Members]: (copy: WorkingCopy) => unknown } = {
 const WORKING_COPY = Symbol('koa-server-session.working-copy')
 const MEMBER_OF = new Map<PropertyKey, (copy: WorkingCopy) => unknown>([
   ...Object.entries(MEMBERS),
+  // As a name of data it would replace the prototype of every copy that Object.assign makes of the session.
+  ['__proto__', () => Object.prototype],
   [WORKING_COPY, (copy) => copy],
 ])
 
@@ -159,7 +161,7 @@ const HANDLER: ProxyHandler<WorkingCopy> = {
     const member = MEMBER_OF.get(name)
     if (member) return member(copy)
     const value = typeof name === 'string' ? copy.read(name) : undefined
-    if (value !== undefined || name === '__proto__') return value
+    if (value !== undefined) return value
     if (typeof name === 'string') warnOfHabit(name)
     return Reflect.get(Object.prototype, name)
   },
@@ -172,7 +174,7 @@ const HANDLER: ProxyHandler<WorkingCopy> = {
   },
   has(copy, name) {
     if (typeof name === 'string' && copy.has(name)) return true
-    return MEMBER_OF.has(name) || (name !== '__proto__' && Reflect.has(Object.prototype, name))
+    return MEMBER_OF.has(name) || Reflect.has(Object.prototype, name)
   },
   deleteProperty(copy, name) {
     assertString(name)

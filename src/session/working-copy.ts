@@ -195,7 +195,7 @@ export class WorkingCopy {
     if (slot) return slot.value
     const entry = this.#record.entries.get(name)
     if (!entry) return undefined
-    const value = entry.read(this.codec)
+    const value = entry.read(this.codec, name)
     if (typeof value === 'object' && value !== null) this.#slotsHere().put(name, value, entry)
     return value
   }

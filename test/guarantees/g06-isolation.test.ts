@@ -11,7 +11,7 @@ const SETUPS: Record<string, (test: import('node:test').TestContext) => SessionO
   'files, uncached': () => ({ store: `file:${temporaryDirectory()}`, cache: false }),
 }
 
-/** One of each way in which values are handed out: copied, decoded anew, decoded by devalue. */
+/** One of each way in which values are handed out: copied, decoded anew, put together from a list of its parts. */
 function everyShape(): Record<string, unknown> {
   return {
     plain: { items: [{ id: 1 }], deep: { deeper: { deepest: [] } } },

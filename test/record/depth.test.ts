@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { tooDeepAt } from '../../src/record/depth.ts'
 import { Codec } from '../../src/record/codec.ts'
 import { Entry } from '../../src/record/entry.ts'
 
@@ -40,9 +39,8 @@ describe('data as deep as a thousand levels', () => {
   for (const [what, wrap] of WRAPS) {
     it(`can be stored, and comes back: ${what}`, () => {
       const value = nested(LEVELS, wrap)
-      assert.equal(tooDeepAt(value), undefined)
       const text = codec.encode(value, 'key')
-      assert.equal(codec.encode(new Entry(text).read(codec), 'key'), text)
+      assert.equal(codec.encode(new Entry(text).read(codec, 'key'), 'key'), text)
     })
   }
 })
@@ -51,7 +49,6 @@ describe('data that is deeper', () => {
   for (const [what, wrap, beginning] of WRAPS) {
     it(`is refused, with where it begins: ${what}`, () => {
       const value = nested(LEVELS + 1, wrap)
-      assert.equal(tooDeepAt(value), beginning)
       assert.throws(() => codec.encode(value, 'key'), {
         code: 'ERR_SESSION_VALUE',
         message: `session.key${beginning} is nested too deeply to be stored.`,
@@ -62,23 +59,31 @@ describe('data that is deeper', () => {
   it('is refused too if a cycle makes it so: a ring that takes more steps than that to come round', () => {
     const ring = { next: undefined as unknown }
     ring.next = nested(LEVELS, (inner) => ({ next: inner === 1 ? ring : inner }))
-    assert.equal(tooDeepAt(ring), '.next.next.next.next…')
+    assert.throws(() => codec.encode(ring, 'ring'), {
+      code: 'ERR_SESSION_VALUE',
+      message: 'session.ring.next.next.next.next… is nested too deeply to be stored.',
+    })
   })
 
   it('is what the writer finds deep: what was met before is not gone into again', () => {
     const half = nested(600, (inner) => [inner])
-    assert.equal(tooDeepAt([half, nested(600, (inner) => (inner === 1 ? half : [inner]))]), undefined)
-    assert.notEqual(tooDeepAt([nested(600, (inner) => (inner === 1 ? half : [inner])), half]), undefined)
+    const secondHalf = nested(600, (inner) => (inner === 1 ? half : [inner]))
+    const text = codec.encode([half, secondHalf], 'key')
+    assert.equal(codec.encode(new Entry(text).read(codec, 'key'), 'key'), text)
+    assert.throws(() => codec.encode([secondHalf, half], 'key'), { code: 'ERR_SESSION_VALUE' })
   })
-})
 
-describe('what is no data', () => {
-  it('is not gone into: whoever writes it refuses it', () => {
-    class Endless {
-      get inner(): Endless {
-        return new Endless()
-      }
-    }
-    assert.equal(tooDeepAt({ a: new Endless(), b: Buffer.alloc(10), c: () => 1 }), undefined)
-  })
+  for (const [what, text] of [
+    ['plain JSON', `${'['.repeat(LEVELS + 1)}${']'.repeat(LEVELS + 1)}`],
+    ['a list of its parts', `{"~":[${Array.from({ length: LEVELS }, (_, index) => `[${index + 1}]`).join()},[]]}`],
+    ['plain JSON that leaves no room on the stack', `${'['.repeat(1e6)}${']'.repeat(1e6)}`],
+  ] as const) {
+    it(`is not read either, whoever stored it: ${what}`, () => {
+      const beginning = what === 'a list of its parts' ? '[0][0][0][0]…' : ''
+      assert.throws(() => new Entry(text).read(codec, 'cart'), {
+        code: 'ERR_SESSION_UNREADABLE',
+        message: `session.cart${beginning} cannot be read: it is nested too deeply.`,
+      })
+    })
+  }
 })

@@ -26,7 +26,7 @@ function withValue(record: SessionRecord, name: string, value: unknown): Session
 }
 
 function valueOf(record: SessionRecord, name: string): unknown {
-  return record.entries.get(name)?.read(codec)
+  return record.entries.get(name)?.read(codec, name)
 }
 
 /** A write that sets this; on a record that is `found`, or one that is to be made. */

@@ -39,11 +39,11 @@ function foundOf(parsed: SessionRecord): Found {
 
 /** What would be stored: the names that were set with their values, and `undefined` for those that were deleted. */
 function changed(changes: Changes | undefined): Record<string, unknown> | undefined {
-  return changes && Object.fromEntries([...changes.entries].map(([name, entry]) => [name, entry?.read(codec)]))
+  return changes && Object.fromEntries([...changes.entries].map(([name, entry]) => [name, entry?.read(codec, name)]))
 }
 
 function flashOf(record: SessionRecord): Record<string, unknown> {
-  return Object.fromEntries([...record.flash].map(([name, entry]) => [name, entry.read(codec)]))
+  return Object.fromEntries([...record.flash].map(([name, entry]) => [name, entry.read(codec, name)]))
 }
 
 /** What a commit does, without the store. */

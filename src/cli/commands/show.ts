@@ -76,7 +76,7 @@ async function print(
     await terminal.line()
     await terminal.line({ style: 'bold', text: heading }, entries.size === 0 ? '  (none)' : '')
     for (const [name, entry] of entries) {
-      const [first = '', ...more] = pretty(entry).split('\n')
+      const [first = '', ...more] = pretty(name, entry).split('\n')
       await terminal.line(`  ${name}: ${first}`)
       for (const line of more) await terminal.line(`  ${line}`)
     }
@@ -86,10 +86,10 @@ async function print(
 const CODEC = new Codec()
 
 /** The value as JavaScript writes it, or its text if only the application's own serializer can read it. */
-function pretty(entry: Entry): string {
+function pretty(name: string, entry: Entry): string {
   let value: unknown
   try {
-    value = entry.read(CODEC)
+    value = entry.read(CODEC, name)
   } catch {
     value = entry.text
   }
