@@ -1,5 +1,5 @@
 import type Koa from 'koa'
-import { LONGEST_COOKIE } from '../timeouts.ts'
+import { LONGEST_COOKIE } from '../record/timeouts.ts'
 import type { Instant } from '../units.ts'
 
 /** The session cookie's attributes. It is always HttpOnly. */

@@ -1,5 +1,5 @@
 import { extendedEnd, lastSeenAt, type SessionRecord } from '../record/record.ts'
-import { LONGEST_COOKIE } from '../timeouts.ts'
+import { LONGEST_COOKIE } from '../record/timeouts.ts'
 import type { Instant, Milliseconds } from '../units.ts'
 
 /** When the session's cookie ends. `undefined`: with the browser. */

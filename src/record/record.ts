@@ -1,4 +1,4 @@
-import { LONGEST_COOKIE } from '../timeouts.ts'
+import { LONGEST_COOKIE } from './timeouts.ts'
 import type { Instant, Milliseconds } from '../units.ts'
 import type { Entry } from './entry.ts'
 

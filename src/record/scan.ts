@@ -2,7 +2,7 @@ import { recordOf } from './format.ts'
 import { isSessionError } from '../errors.ts'
 import type { SessionRecord } from './record.ts'
 import type { Found, Store } from '../store.ts'
-import { takeTurns } from '../turns.ts'
+import { takeTurns } from '../deadline.ts'
 import type { Key } from '../units.ts'
 
 /** What the store has under one key, as far as it can be read. */

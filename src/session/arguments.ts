@@ -1,6 +1,6 @@
 import { Checks, isOptions, type Cures } from '../checks.ts'
 import { warn } from '../diagnostics.ts'
-import { TIMEOUT_RULE, doubtAbout, inWords, isTimeout, type Doubt, type Timeouts } from '../timeouts.ts'
+import { TIMEOUT_RULE, doubtAbout, inWords, isTimeout, type Doubt, type Timeouts } from '../record/timeouts.ts'
 import type { RegenerateOptions } from './types.ts'
 
 /*

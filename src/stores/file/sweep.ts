@@ -1,6 +1,6 @@
 import { lstatSync, readdirSync } from 'node:fs'
 import { readdir, rename, rmdir, unlink } from 'node:fs/promises'
-import { takeTurns } from '../../turns.ts'
+import { takeTurns } from '../../deadline.ts'
 import { isKey, type Key, type Milliseconds } from '../../units.ts'
 import { codeOf, makeDirectory } from './disk.ts'
 import {

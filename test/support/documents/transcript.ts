@@ -74,7 +74,7 @@ export class Shell {
       exec 2>&1
       curl() { ${commandOf(requires)} -sS "$@"; }
       redis-cli() { command redis-cli -p ${ports.get('6379') ?? 6379} "$@"; }
-      npx() { shift; command node ${root}/dist/src/cli.js "$@"; }
+      npx() { shift; command node ${root}/dist/src/cli/index.js "$@"; }
     `)
   }
 

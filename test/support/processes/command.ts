@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 
-const CLI = fileURLToPath(new URL('../../../src/cli.js', import.meta.url))
+const CLI = fileURLToPath(new URL('../../../src/cli/index.js', import.meta.url))
 
 /** How a call of `koa-server-session` ended. */
 export interface Ended {

@@ -1,4 +1,4 @@
-import type { Milliseconds } from './units.ts'
+import type { Milliseconds } from '../units.ts'
 
 /** The longest timeout: a hundred years. Beyond it, the calendars of cookies and stores end. */
 export const MAX_TIMEOUT: Milliseconds = 100 * 365 * 24 * 60 * 60 * 1000

@@ -1,12 +1,12 @@
 #!/usr/bin/env node
 import { constants } from 'node:os'
-import { parseCommandLine } from './cli/arguments.ts'
-import { DONE, FAILED, WRONG_USAGE, type Call, type ExitCode } from './cli/command.ts'
-import { COMMANDS } from './cli/commands/index.ts'
-import { helpOn, overview, version } from './cli/help.ts'
-import { openStore, type OpenStore } from './cli/store.ts'
-import { Terminal } from './cli/terminal.ts'
-import { isSessionError } from './errors.ts'
+import { parseCommandLine } from './arguments.ts'
+import { DONE, FAILED, WRONG_USAGE, type Call, type ExitCode } from './command.ts'
+import { COMMANDS } from './commands/index.ts'
+import { helpOn, overview, version } from './help.ts'
+import { openStore, type OpenStore } from './store.ts'
+import { Terminal } from './terminal.ts'
+import { isSessionError } from '../errors.ts'
 
 /** The command `koa-server-session`: arguments in, exit code out. */
 async function main(args: string[], environment: NodeJS.ProcessEnv): Promise<ExitCode> {

@@ -1,7 +1,6 @@
 import type Koa from 'koa'
-import { shown, type Checks } from '../checks.ts'
-import type { CheckedCookie, CookieFor, CookieOptions } from '../http/attributes.ts'
-import { COOKIE_CURES } from './cures.ts'
+import { shown, type Checks, type Cures } from '../checks.ts'
+import type { CheckedCookie, CookieFor, CookieOptions } from './attributes.ts'
 
 const DEFAULT_NAME = 'sid'
 const COOKIE_OPTIONS: readonly (keyof CookieOptions)[] = [
@@ -14,6 +13,21 @@ const COOKIE_OPTIONS: readonly (keyof CookieOptions)[] = [
   'priority',
   'persistent',
 ]
+
+/** What to write instead of the length of a cookie. */
+export const LENGTH_OF_SESSIONS: string =
+  'How long a session lasts is idleTimeout and absoluteTimeout, in milliseconds; with cookie: { persistent: true } the ' +
+  'cookie outlives the browser.'
+
+/** What to write instead of names that other libraries have. */
+const COOKIE_CURES: Cures = {
+  maxAge: LENGTH_OF_SESSIONS,
+  expires: LENGTH_OF_SESSIONS,
+  httpOnly: 'The cookie is always HttpOnly.',
+  signed: 'The cookie is always signed, with the keys of the options.',
+  overwrite: 'The cookie always takes the place of an older one.',
+  key: "The name of the cookie is cookie: { name: 'sid' }.",
+}
 
 /** The options that make the cookie. */
 export interface CookieChoice {
