@@ -3,7 +3,7 @@ import type { Found } from '../store.ts'
 import { Entry } from './entry.ts'
 import { escapeName, unescapeName } from './names.ts'
 import type { SessionRecord } from './record.ts'
-import { isTimeout } from '../timeouts.ts'
+import { isTimeout } from './timeouts.ts'
 import type { Instant } from '../units.ts'
 
 /** Of the text. A later one may be written by a later release, and is then left alone by this one. */
