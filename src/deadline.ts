@@ -3,6 +3,17 @@ import { performance } from 'node:perf_hooks'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Milliseconds } from './units.ts'
 
+/** How long an operation of a store may take, unless the store says otherwise: see `Store.deadline`. */
+export const DEFAULT_DEADLINE: Milliseconds = 2000
+
+/** A timer of Node waits no longer than this. */
+export const LONGEST_TIMER: Milliseconds = 2 ** 31 - 1
+
+/** Whether an operation can have this deadline. */
+export function isDeadline(value: unknown): value is Milliseconds {
+  return typeof value === 'number' && value >= 1 && value <= LONGEST_TIMER
+}
+
 /** An instant by which an operation must have settled, as `performance.now()` counts. */
 export type Until = number
 
@@ -14,16 +25,16 @@ export interface Operation {
 }
 
 /**
- * A length of time that each of many operations is given. They all wait on one timer: since all are given the same time,
- * the one that began first is late first, and a timer of its own would cost an operation more than all else about it.
- * Keeps the process alive while something is under way, and no longer.
+ * A length of time that each of many operations is given. All of them wait on one timer: since all are given the same
+ * time, the one that began first is late first, and a timer for each would cost more than the rest of the operation.
+ * Keeps the process alive while an operation is under way, and no longer.
  */
 export class Deadline {
   readonly length: Milliseconds
   /** In the order in which they will be late. */
   readonly #underWay = new Set<Operation>()
   #timer: NodeJS.Timeout | undefined
-  // A timer belongs to the request in which it is set, and would keep it for as long as there is one.
+  // A timer belongs to the request in which it is set, and would keep that request in memory.
   readonly #place = new AsyncResource('Deadline')
 
   constructor(length: Milliseconds) {
@@ -39,12 +50,12 @@ export class Deadline {
     return operation
   }
 
-  /** `false`: too late, it was given up. */
+  /** `false`: too late, the operation was given up. */
   end(operation: Operation): boolean {
     const isInTime = this.#underWay.delete(operation)
-    // A set that has grown old keeps what was in it until a full collection: let that not be a whole request.
+    // A set that has grown old keeps its former members until a full collection. They must not hold a whole request.
     operation.giveUp = nothing
-    // The timer stays set, because the next operation will want it again.
+    // The timer stays set, because the next operation will need it again.
     if (isInTime && this.#underWay.size === 0) this.#timer?.unref()
     return isInTime
   }
@@ -57,7 +68,7 @@ export class Deadline {
     this.#timer = undefined
     const now = performance.now()
     for (const operation of this.#underWay) {
-      // A timer may be early, and this one was set for an operation that has settled since.
+      // A timer may be early, and this one may have been set for an operation that has settled since.
       if (operation.until > now) return this.#wait(Math.ceil(operation.until - now))
       this.#underWay.delete(operation)
       operation.giveUp()

@@ -1,20 +1,22 @@
 import { channel, tracingChannel, type Channel, type TracingChannel } from 'node:diagnostics_channel'
 import type { Awaitable } from './units.ts'
 
-/** What is published: never an id, a key, a cookie or a value. */
+/** What is published. It never holds a token, a key, a cookie or a value. */
 export interface DiagnosticMessage {
   /** The name of the middleware's cookie, to tell several middlewares apart. */
   readonly cookieName: string
-  /** What happened, in a word or two: the reason of an `error` or `suspicious` message. */
+  /** Why an `error`, a `suspicious` or a `conflict` was reported, in a word or two. */
   readonly reason?: string
-  /** What was thrown, where something was. */
+  /** What was thrown. Absent if nothing was. */
   readonly error?: unknown
-  /** Of the tracing channels: which one, so that one subscriber may serve them all. */
+  /** The tracing channel, so that one subscriber may serve all of them. Absent on the other channels. */
   readonly operation?: 'load' | 'save' | 'touch' | 'destroy' | 'regenerate'
   /**
-   * Of the tracing channels, from `asyncStart` on, unless it failed. Of a load `found` or `missing`, of a save `saved`,
-   * `conflict` (another writer was faster; it is merged and saved again) or `gone`, of a touch `touched` or `gone`, of a
-   * destroy `destroyed`, `conflict` (regenerate found that others had written, and brings it over first) or `gone`.
+   * What came of the operation, on the tracing channels from `asyncStart` on. Absent if it failed.
+   * - load: `found` or `missing`
+   * - save: `saved`, `gone`, or `conflict` (another writer was faster, so the change is merged and saved again)
+   * - touch: `touched` or `gone`
+   * - destroy: `destroyed`, `gone`, or `conflict` (others had written meanwhile)
    */
   readonly outcome?: 'found' | 'missing' | 'saved' | 'conflict' | 'gone' | 'touched' | 'destroyed'
 }
@@ -33,7 +35,7 @@ export interface SessionStats {
   misses: number
   /** Writes that reached the store, conflicts included. */
   saves: number
-  /** Writes that met a newer version, and were merged onto it. */
+  /** Writes that met a newer version and were merged with it. */
   conflicts: number
   /** Requests whose changes went into another request's write. */
   merges: number
@@ -41,23 +43,25 @@ export interface SessionStats {
   touches: number
   /** Deletions that reached the store. */
   destroys: number
-  /** Sessions that got a new id. */
+  /** Sessions that got a new token. */
   regenerates: number
-  /** Reads that could have been hits, had the store vouched for the cache. */
+  /** Reads that would have been hits if the store had vouched for the cache. */
   bypasses: number
-  /** Failures of the store. */
+  /** Failures of the store, and records that cannot be read. */
   errors: number
-  /** Well-formed cookies with a wrong signature or without a session. */
+  /** Well-formed cookies that have a wrong signature or no session. */
   suspicious: number
-  /** Cookies signed anew, by the index of the key that had signed them: a key that stays at 0 can be retired. */
+  /** Cookies that were signed anew, by the index of the key that had signed them. A key that stays at 0 can be retired. */
   resigned: number[]
+  /** Encrypted records that were read, by the index of the key that had encrypted them. A key that stays at 0 can be retired. */
+  decrypted: number[]
   /** Sessions whose end is watched for, because somebody holds their `signal`. */
   signals: number
   /** Whether the cache rests, because the messages from other nodes outnumbered its hits. */
   cachePaused: boolean
   /** Sessions in the cache. */
   cacheSize: number
-  /** What they take, estimated in bytes. */
+  /** The estimated size of the sessions in the cache, in bytes. */
   cacheBytes: number
 }
 
@@ -87,7 +91,7 @@ export function observe(listener: (name: Timed | Untimed, message: DiagnosticMes
     untimed[name].subscribe((message) => listener(name, message as DiagnosticMessage))
 }
 
-/** The counters and channels of one middleware. Costs a comparison where nobody listens. */
+/** The counters and channels of one middleware. A channel that nobody listens to costs a comparison. */
 export class Diagnostics {
   readonly cookieName: string
   readonly stats: SessionStats = {
@@ -104,6 +108,7 @@ export class Diagnostics {
     errors: 0,
     suspicious: 0,
     resigned: [],
+    decrypted: [],
     signals: 0,
     cachePaused: false,
     cacheSize: 0,
@@ -115,13 +120,19 @@ export class Diagnostics {
     this.cookieName = cookieName
   }
 
+  /** A cookie that the key of this index had signed was signed anew, by the newest key. */
+  countResigned(keyIndex: number): void {
+    const { resigned } = this.stats
+    if (keyIndex > 0) resigned[keyIndex] = (resigned[keyIndex] ?? 0) + 1
+  }
+
   report(name: Untimed, details: { reason?: string; error?: unknown } = {}): void {
     if (untimed[name].hasSubscribers) untimed[name].publish({ cookieName: this.cookieName, ...details })
   }
 
   /**
-   * Runs `work`; who listens to the tracing channel learns when it began, ended or failed, and of what came of it what
-   * `outcomeOf` says.
+   * Runs `work`. Those who listen to the tracing channel learn when it began, ended or failed, and the outcome that
+   * `outcomeOf` makes of its answer.
    */
   trace<Result>(
     name: Timed,
@@ -136,7 +147,8 @@ export class Diagnostics {
       asyncEnd.hasSubscribers ||
       error.hasSubscribers
     if (!isHeard) return work()
-    // Node publishes what the promise resolves to, and that is somebody's data: so it resolves to nothing.
+    // Node publishes what the traced promise resolves to. The answer is somebody's data, so the promise resolves to
+    // nothing.
     let answer: Awaitable<Result>
     const message: { -readonly [Part in keyof DiagnosticMessage]: DiagnosticMessage[Part] } = {
       cookieName: this.cookieName,

@@ -4,17 +4,17 @@
  * | code | status | meaning |
  * |---|---|---|
  * | `ERR_SESSION_OPTION` | 500 | an option, an argument or a store URL is wrong |
- * | `ERR_SESSION_NO_CONTEXT` | 500 | there is no session where it was asked for |
+ * | `ERR_SESSION_NO_CONTEXT` | 500 | there is no session in the place where it was asked for |
  * | `ERR_SESSION_RESERVED_KEY` | 500 | the name belongs to a member of the session |
- * | `ERR_SESSION_VALUE` | 500 | a value that no text can stand for (function, symbol, class instance) |
+ * | `ERR_SESSION_VALUE` | 500 | a value that cannot be serialized (function, symbol, class instance) |
  * | `ERR_SESSION_TOO_LARGE` | 500 | the record would exceed `maxRecordBytes`, or what the store takes |
  * | `ERR_SESSION_COMMITTED` | 500 | the session was already saved for this request |
  * | `ERR_SESSION_HEADERS_SENT` | 500 | a new session needs its cookie, and the headers have left |
- * | `ERR_SESSION_ENDED` | 500 | the object belongs to a session that was destroyed or regenerated; the reason of its `signal` |
+ * | `ERR_SESSION_ENDED` | 500 | the session of this object was destroyed or regenerated; also the reason of its `signal` |
  * | `ERR_SESSION_GONE` | 409 | the session was ended elsewhere meanwhile; nothing was stored |
  * | `ERR_SESSION_BUSY` | 503 | too many writers of one session; nothing was stored |
- * | `ERR_SESSION_STORE_UNAVAILABLE` | 503 | the store failed or was too slow; of a write, the outcome is unknown |
- * | `ERR_SESSION_UNREADABLE` | 500 | the store holds something that this release cannot read, and leaves it alone |
+ * | `ERR_SESSION_STORE_UNAVAILABLE` | 503 | the store failed or was too slow; a write may or may not have happened |
+ * | `ERR_SESSION_UNREADABLE` | 500 | a record that a change was to go into cannot be read; nothing was stored |
  */
 export type SessionErrorCode =
   | 'ERR_SESSION_OPTION'
@@ -40,8 +40,8 @@ const STATUS: Partial<Record<SessionErrorCode, number>> = {
 }
 
 /**
- * The one error class of this library. Branch on `code`; the message is for people and says what to do.
- * No message contains a session id, a cookie, a signing key or a stored value.
+ * The one error class of this library. Branch on `code`; the message is for people and says what to do. No message
+ * contains a token, a cookie, a signing key or a stored value.
  */
 export class SessionError extends Error {
   /** What happened, for programs: see `SessionErrorCode`. */
@@ -52,7 +52,7 @@ export class SessionError extends Error {
   readonly expose: boolean = false
 
   /**
-   * For stores of your own, which may throw `ERR_SESSION_UNREADABLE`, `ERR_SESSION_BUSY` and `ERR_SESSION_TOO_LARGE`, all
+   * For a store of your own, which may throw `ERR_SESSION_UNREADABLE`, `ERR_SESSION_BUSY` and `ERR_SESSION_TOO_LARGE`, all
    * of which mean that nothing was written, and `ERR_SESSION_STORE_UNAVAILABLE`, whose message then stands in the log.
    */
   constructor(code: SessionErrorCode, message: string, options?: { cause?: unknown }) {
@@ -67,7 +67,7 @@ export class SessionError extends Error {
   }
 }
 
-/** Whether `error` is a SessionError, and of this code. */
+/** Whether `error` is a `SessionError`; with `code`, whether it has this code. */
 export function isSessionError(error: unknown, code?: SessionErrorCode): error is SessionError {
   return error instanceof SessionError && (code === undefined || error.code === code)
 }
@@ -95,7 +95,7 @@ function ownReason(error: Error): string | undefined {
   return typeof code === 'string' && /^\w{1,40}$/.test(code) ? code : undefined
 }
 
-/** What is said of a session that was ended while it was in use. */
+/** The error for a session that was ended while it was in use. */
 export function gone(): SessionError {
   return new SessionError(
     'ERR_SESSION_GONE',
@@ -103,7 +103,7 @@ export function gone(): SessionError {
   )
 }
 
-/** What is said of a method that came too late for its cookie. */
+/** The error for a method that came too late for its cookie. */
 export function headersSent(method: string): SessionError {
   return new SessionError(
     'ERR_SESSION_HEADERS_SENT',
@@ -111,7 +111,7 @@ export function headersSent(method: string): SessionError {
   )
 }
 
-/** What is said of a write that comes while the session moves to a new token: it would belong to neither session. */
+/** The error for a write that comes while the session moves to a new token: it would belong to neither session. */
 export function beingRegenerated(name: string): SessionError {
   return new SessionError(
     'ERR_SESSION_ENDED',
@@ -127,12 +127,12 @@ const WHY_TOO_LATE = {
     'a new session needs its cookie, and the headers have left. Set it, and `await session.save()`, before the response begins.',
 }
 
-/** What is said of a write that comes after the commit, or after the headers that had to carry its cookie. */
+/** The error for a write that comes after the commit, or after the headers that had to carry its cookie. */
 export function tooLateFor(name: string, code: keyof typeof WHY_TOO_LATE): SessionError {
   return new SessionError(code, `session.${name} cannot be set: ${WHY_TOO_LATE[code]}`)
 }
 
-/** What is said of `ctx.session = …` after the commit. */
+/** The error for `ctx.session = …` after the commit. */
 export function tooLateToSet(): SessionError {
   return new SessionError(
     'ERR_SESSION_COMMITTED',
@@ -141,7 +141,7 @@ export function tooLateToSet(): SessionError {
   )
 }
 
-/** What is said of an object whose session is another one by now. */
+/** The error for an object whose session is another one by now. */
 export function ended(): SessionError {
   return new SessionError(
     'ERR_SESSION_ENDED',
@@ -149,7 +149,7 @@ export function ended(): SessionError {
   )
 }
 
-/** What is said of a record that this release cannot read. `why` names no value; `cause` must hold none either. */
+/** The error for a record that this release cannot read. `why` names no value; `cause` must hold none either. */
 export function unreadable(why: string, cause?: unknown): SessionError {
   return new SessionError(
     'ERR_SESSION_UNREADABLE',

@@ -146,7 +146,11 @@ export function operationsOf<Data extends object>(parts: Parts): Operations<Data
     },
 
     prune: async () => (await store.prune?.()) ?? 0,
-    stats: () => ({ ...diagnostics.stats, resigned: Array.from(diagnostics.stats.resigned, (count) => count ?? 0) }),
+    stats: () => ({
+      ...diagnostics.stats,
+      resigned: Array.from(diagnostics.stats.resigned, (count) => count ?? 0),
+      decrypted: Array.from(diagnostics.stats.decrypted, (count) => count ?? 0),
+    }),
     async close() {
       identity.isClosed = true
       await lifecycle.settled()

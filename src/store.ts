@@ -1,29 +1,30 @@
-import type { Awaitable, Instant, Key, SubjectName, Version } from './units.ts'
+import type { Awaitable, Instant, Key, Milliseconds, SubjectName, Version } from './units.ts'
 
 /**
  * The contract between the library and whatever keeps the records: files, Redis, memory, or something of yours.
  *
- * A store keeps one text per key, with a version that only grows and an instant at which it ends. It knows nothing of
- * cookies, ids or the text's meaning. Write the four methods `load`, `save`, `touch` and `delete`, run
+ * A store keeps one text per key, with a version that only grows and an instant at which the record ends. It knows
+ * nothing of cookies, tokens or what the text means. Write the four methods `load`, `save`, `touch` and `delete`, run
  * `storeConformance` from `koa-server-session/conformance` over them, and the library's guarantees hold on your store.
  *
  * Rules that every method keeps:
  * - A record whose `expiresAt` has passed does not exist any more, whether or not it has been removed yet.
- * - Absence is an answer (`undefined`, `false`, `{ gone: true }`), never an error. Throw or reject only when the store
- *   itself has failed; the caller then assumes that a write may or may not have happened, and does not repeat it.
- * - Something under the key that is not a record of this store is neither absent nor yours to remove: throw a
- *   `SessionError` with the code `ERR_SESSION_UNREADABLE`.
- * - A method answers at once or by a promise, as suits it. An answer at once costs a request the least.
- * - Instants are Unix milliseconds; durations do not cross this contract, so that only the library computes with time.
+ * - Absence is an answer (`undefined`, `false`, `{ gone: true }`), never an error. Throw or reject only if the store
+ *   itself has failed. The caller then assumes that a write may or may not have happened, and does not repeat it.
+ * - If something under the key is not a record of this store, it is neither absent nor yours to replace: throw a
+ *   `SessionError` with the code `ERR_SESSION_UNREADABLE`. Only a `delete` without `expected` removes it, because then
+ *   its own visitor, or an operator, asks for the end of whatever is there.
+ * - A method answers at once or by a promise, as suits the store. An answer at once costs a request the least.
+ * - Instants are Unix milliseconds. Durations do not cross this contract, so that only the library computes with time.
  */
 export interface Store {
-  /** The record under this key, or `undefined` if there is none (never was, deleted, or expired). */
+  /** The record under this key; `undefined` if there is none (never was, deleted, or expired). */
   load(key: Key): Awaitable<Found | undefined>
 
   /**
-   * Writes `text` if the record is still the one the caller knows, in one atomic step.
+   * Writes `text` if the record is still the one that the caller knows, in one atomic step.
    *
-   * With `expected` undefined it creates and only creates; with a `Found` (from `load`, or from an earlier `save`) it
+   * Without `expected`, `save` creates and only creates. With a `Found` (from `load`, or from an earlier `save`), it
    * updates that very version and only updates.
    * - `{ saved }`: written; the record as it now stands, under a higher version.
    * - `{ conflict }`: not written, because the record is at another version; here it is.
@@ -33,30 +34,36 @@ export interface Store {
   save(key: Key, text: string, expiresAt: Instant, expected: Found | undefined): Awaitable<Saved>
 
   /**
-   * Moves the end of a live record later; an earlier one changes nothing, because whoever asks for it has been overtaken.
-   * Changes neither text nor version, and never creates. `false`: there is no such record.
+   * Moves the end of a live record later. An earlier end changes nothing, because its caller has been overtaken. Changes
+   * neither text nor version, and never creates. `false`: there is no such record.
    */
   touch(key: Key, expiresAt: Instant): Awaitable<boolean>
 
   /**
-   * Removes the record for good, in one atomic step. With `expected` only if it is still that very version; its end may
-   * have moved.
+   * Removes the record for good, in one atomic step. With `expected`, only if it is still that very version; its end may
+   * have moved. Without `expected`, also what cannot be read.
    */
   delete(key: Key, expected?: Found): Awaitable<Deleted>
 
   /**
+   * Optional. How long this store may take for one operation, in milliseconds; the library waits as long. Default 2000.
+   * A slower answer counts as a failure.
+   */
+  readonly deadline?: Milliseconds
+
+  /**
    * Optional. Whether `found` is still the newest state of this key: synchronous, exact and much cheaper than `load`,
-   * or not offered. With it the cache asks before every hit and needs no messages.
+   * or not offered. With it, the cache asks before every hit and needs no messages.
    */
   isCurrent?(key: Key, found: Found): boolean
 
   /**
-   * Optional. Begins to tell the listener what other processes write. With it the cache serves hits without asking,
+   * Optional. Begins to tell the listener what other processes write. With it, the cache serves hits without asking,
    * for as long as the link vouches for them.
    */
   watch?(listener: Listener): Watch
 
-  /** Optional. All keys with a live record, in no order; records made or deleted meanwhile may or may not be there. */
+  /** Optional. All keys with a live record, in no order. Records made or deleted meanwhile may or may not be there. */
   keys?(): AsyncIterable<Key>
 
   /** Optional. Removes what has expired, without blocking the event loop for long; resolves to how many. */
@@ -123,7 +130,7 @@ export interface SubjectIndex {
   keys(subject: SubjectName): AsyncIterable<Key>
 }
 
-/** Whom a store tells of writes, its own process's included. Calls are synchronous, cheap and never throw. */
+/** What a store tells of writes, those of its own process included. Its methods are synchronous, cheap and never throw. */
 export interface Listener {
   /** This key was saved as this version. */
   saved(key: Key, version: Version): void
@@ -133,7 +140,7 @@ export interface Listener {
 
 /** A running subscription. */
 export interface Watch {
-  /** The link over which changes of this key are heard: always the same object for a store with one server. */
+  /** The link over which changes of this key are heard. A store with one server always gives the same object. */
   linkOf(key: Key): Link
   /** Ends the subscription. */
   close(): Promise<void>
@@ -141,8 +148,8 @@ export interface Watch {
 
 /** One ordered stream of messages from one server. */
 export interface Link {
-  /** Grows whenever a message may have been missed. What was read under another generation is worth nothing. */
+  /** Grows whenever a message may have been missed. What was read under another generation cannot be trusted. */
   readonly generation: number
-  /** Whether everything that was written more than the coherence bound ago has certainly been heard of. */
+  /** Whether everything that was written longer ago than the coherence bound has certainly been heard of. */
   vouches(): boolean
 }

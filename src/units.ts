@@ -4,12 +4,12 @@ export type Milliseconds = number
 /** A point in time, as Unix milliseconds. */
 export type Instant = number
 
-/** The name of a record in a store: 64 hexadecimal digits, the SHA-256 of a session's id. Safe as a file name. */
+/** The name of a record in a store: 64 hexadecimal digits, the SHA-256 of a session's token. Safe as a file name. */
 export type Key = string
 
 const KEY = /^[0-9a-f]{64}$/
 
-/** A number that only grows, per key. */
+/** A number that only grows, for each key by itself. */
 export type Version = number
 
 /** The name of a subject in an index: 64 hexadecimal digits, a hash of what `identify` was given. Safe as a file name. */

@@ -13,7 +13,7 @@ import { wrong } from './usage.ts'
 import type { Key, Milliseconds } from '../units.ts'
 
 /** A person or a nightly job waits longer than a request does. */
-const DEADLINE: Milliseconds = 10_000
+const PATIENCE: Milliseconds = 10_000
 
 /** A store as the command uses it: through the library's own layers, without the cache. */
 export interface OpenStore {
@@ -51,7 +51,7 @@ export function openStore(
   const keyring = SESSION_KEY || SESSION_KEY_OLD ? keyringOf([SESSION_KEY, SESSION_KEY_OLD].filter(Boolean)) : undefined
   if (cookie !== undefined && !keyring)
     throw wrong('--cookie needs SESSION_KEY: the users in an index are named by both.')
-  const options = { encrypt: keyring !== undefined, cache: undefined, deadline: DEADLINE }
+  const options = { encrypt: keyring !== undefined, cache: undefined, patience: PATIENCE }
   const { stored, vault } = storeStack(opened, options, new Diagnostics('koa-server-session'))
   if (keyring) vault?.use(keyring.derive('encryption'))
 

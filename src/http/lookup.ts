@@ -1,9 +1,9 @@
 import type { SessionCookie, Verified } from './cookie.ts'
 import type { Identity } from './property.ts'
 import type { Diagnostics } from '../diagnostics.ts'
-import type { Lifecycle } from '../session/lifecycle.ts'
+import type { Absence, Lifecycle } from '../session/lifecycle.ts'
 import type { Found } from '../store.ts'
-import { isPromise, type Awaitable } from '../units.ts'
+import { settle, type Awaitable, type Key } from '../units.ts'
 
 /** What the requests of one middleware share. */
 export interface Services {
@@ -22,29 +22,41 @@ export interface Visit {
   readonly found: Found
 }
 
-/**
- * The session that this Cookie header names: of several cookies the first with a live record, `undefined` if there is
- * none. Answers at once where the store does. Throws or rejects with `ERR_SESSION_STORE_UNAVAILABLE`.
- */
-export function lookUp(services: Lookup, header: string | undefined): Awaitable<Visit | undefined> {
-  const candidates = services.cookie.read(header)
-  const [first] = candidates
-  if (!first) return undefined
-  const found = services.lifecycle.load(first.key)
-  if (found && !isPromise(found)) return { cookie: first, found }
-  return firstLive(services, candidates, found)
+/** A visitor whose cookies name no live session. */
+export interface Stranger {
+  /** The records that these cookies name and that cannot be read. */
+  readonly unreadable: readonly Key[]
 }
 
-async function firstLive(
+/**
+ * The session that this Cookie header names: of several cookies, the first one that has a live record. `undefined` if no
+ * cookie is ours. Answers at once if the store does. Throws or rejects with `ERR_SESSION_STORE_UNAVAILABLE`.
+ */
+export function lookUp(services: Lookup, header: string | undefined): Awaitable<Visit | Stranger | undefined> {
+  const candidates = services.cookie.read(header)
+  const [cookie] = candidates
+  if (!cookie) return undefined
+  return settle(
+    () => services.lifecycle.load(cookie.key),
+    (found) => (typeof found === 'object' ? { cookie, found } : lookFurther(services, candidates, found)),
+  )
+}
+
+/** `absence`: of the first cookie's session. */
+async function lookFurther(
   { lifecycle, diagnostics }: Lookup,
-  candidates: Verified[],
-  firstAnswer: Awaitable<Found | undefined>,
-): Promise<Visit | undefined> {
+  candidates: readonly Verified[],
+  absence: Absence,
+): Promise<Visit | Stranger> {
+  const unreadable: Key[] = []
   for (const cookie of candidates) {
-    const found = await (cookie === candidates[0] ? firstAnswer : lifecycle.load(cookie.key))
-    if (found) return { cookie, found }
+    const found = cookie === candidates[0] ? absence : await lifecycle.load(cookie.key)
+    if (typeof found === 'object') return { cookie, found }
+    if (found === 'unreadable') unreadable.push(cookie.key)
   }
-  diagnostics.stats.suspicious++
-  diagnostics.report('suspicious', { reason: 'unknown id' })
-  return undefined
+  if (unreadable.length === 0) {
+    diagnostics.stats.suspicious++
+    diagnostics.report('suspicious', { reason: 'unknown id' })
+  }
+  return { unreadable }
 }

@@ -1,5 +1,5 @@
 import type Koa from 'koa'
-import { lookUp, type Services, type Visit } from './lookup.ts'
+import { lookUp, type Services, type Stranger, type Visit } from './lookup.ts'
 import { recordOf } from '../record/format.ts'
 import type { CheckedCookie } from './attributes.ts'
 import type { Verified } from './cookie.ts'
@@ -30,6 +30,8 @@ export class RequestSession implements Holder, SessionHost {
   /** The cookie whose session this is. */
   #cookie: Verified | undefined
   #found: Found | undefined
+  /** The records that the visitor's cookies name and that cannot be read. */
+  #unreadable: readonly Key[] | undefined
   /** Why the session could not be loaded. */
   #failure: unknown
   /** Made when the session is first touched. */
@@ -58,12 +60,14 @@ export class RequestSession implements Holder, SessionHost {
   load(): Awaitable<void> {
     return settle(
       () => lookUp(this.#services, this.#ctx.req.headers.cookie),
-      (visit) => visit && this.#cameWith(visit),
+      (visit) => this.#cameWith(visit),
       (error) => void (this.#failure = error),
     )
   }
 
-  #cameWith({ cookie, found }: Visit): Awaitable<void> {
+  #cameWith(visit: Visit | Stranger | undefined): Awaitable<void> {
+    if (!visit || !('found' in visit)) return void (this.#unreadable = visit?.unreadable)
+    const { cookie, found } = visit
     this.#cookie = cookie
     this.#found = found
     if (cookie.keyIndex === 0) {
@@ -154,7 +158,7 @@ export class RequestSession implements Holder, SessionHost {
     const key = this.id
     if (key === undefined || (this.#copy && !this.#copy.isOpen)) return 'unchanged'
     try {
-      return (await this.#services.lifecycle.load(key)) ? 'unchanged' : 'gone'
+      return typeof (await this.#services.lifecycle.load(key)) === 'object' ? 'unchanged' : 'gone'
     } catch {
       this.#mustSend = false // reported by the guard; the next request signs it anew
       return 'unchanged'
@@ -211,12 +215,10 @@ export class RequestSession implements Holder, SessionHost {
   }
 
   #touch(): void {
-    const copy = this.#copy
-    const found = copy ? copy.found : this.#found
-    // Without a record there is nothing to extend, and asking for the key would make an id for nobody.
-    if (!found || (copy && !copy.isOpen)) return
-    const key = copy?.key ?? this.#cookie?.key
-    if (key !== undefined) this.#services.lifecycle.touch(key, found)
+    const found = this.#copy ? this.#copy.found : this.#found
+    // Without a record there is nothing to extend, and asking for the key would make a token for nobody.
+    if (!found || this.#copy?.isOpen === false) return
+    this.#services.lifecycle.touch((this.#copy ?? (this.#cookie as Verified)).key, found)
   }
 
   #sendCookieIfDue(): void {
@@ -228,10 +230,7 @@ export class RequestSession implements Holder, SessionHost {
 
   #send(token: string, record: SessionRecord): void {
     this.#mustSend = false
-    if (this.#cookie?.token === token && this.#cookie.keyIndex > 0) {
-      const { resigned } = this.#services.diagnostics.stats
-      resigned[this.#cookie.keyIndex] = (resigned[this.#cookie.keyIndex] ?? 0) + 1
-    }
+    if (this.#cookie?.token === token) this.#services.diagnostics.countResigned(this.#cookie.keyIndex)
     this.#response.send(token, endOfCookie(record))
   }
 
@@ -291,6 +290,8 @@ export class RequestSession implements Holder, SessionHost {
   async regenerate(copy: WorkingCopy, options: RegenerateOptions): Promise<void> {
     if (this.#response.hasHeadLeft) throw headersSent('regenerate')
     if (this.#failure) throw this.#failure
+    // What cannot be read is left alone, unless its own visitor signs out, or in anew.
+    await this.#services.lifecycle.removeUnreadable(this.#unreadable)
     const next = await this.#services.lifecycle.regenerate(copy, options, this)
     this.#copy = next
     this.#mustSend = true
@@ -300,6 +301,7 @@ export class RequestSession implements Holder, SessionHost {
   async destroy(copy: WorkingCopy): Promise<void> {
     // The visitor's own session may live on: to clear the cookie now would only look like a logout.
     if (this.#failure) throw this.#failure
+    await this.#services.lifecycle.removeUnreadable(this.#unreadable)
     await this.#services.lifecycle.destroy(copy)
     this.#mustSend = false
     this.#response.clear()

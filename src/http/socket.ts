@@ -18,7 +18,7 @@ export async function openSession(services: Services, request: IncomingMessage):
   } finally {
     stopListening()
   }
-  if (!visit || isAbandoned(request)) return undefined
+  if (!visit || !('found' in visit) || isAbandoned(request)) return undefined
   const { cookie, found } = visit
   lifecycle.touch(cookie.key, found)
   return sessionOf(lifecycle.open(new SocketHost(lifecycle, services.diagnostics, identity.owner), cookie.key, found))

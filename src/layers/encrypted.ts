@@ -20,55 +20,62 @@ const KEY_NAME_LENGTH = 16
 export interface EncryptedStore extends Store {
   /** The keys from here on, newest first: the first encrypts, all decrypt. */
   use(keys: readonly KeyObject[]): void
-  /** What the store behind has found, decrypted; throws `ERR_SESSION_UNREADABLE`. */
+  /** What the store behind has found, decrypted. Throws `ERR_SESSION_UNREADABLE`. */
   open(key: Key, found: Found): Found
+}
+
+/** A record that this layer has decrypted. */
+interface Opened extends Found {
+  readonly isSealedByOldKey?: boolean
+}
+
+/** Whether the record should be written again, because the key that encrypted it is no longer the newest. */
+export function isSealedByOldKey(found: Opened): boolean {
+  return found.isSealedByOldKey === true
 }
 
 /**
  * A store in front of a store that sees only ciphertext: AES-256-GCM, with the record's own key as associated data, so
- * that nobody who can write to the store can put one record in the place of another. Whatever does not decrypt, plain
- * records included, is unreadable and left alone. The cache lies in front, so a hit costs nothing more.
+ * that nobody who can write to the store can put one record in the place of another. What cannot be decrypted, plain
+ * records included, is unreadable. The cache lies in front, so a hit costs nothing more.
+ *
+ * `decrypted`: counts the records that each key has opened, by its index.
  */
-export function encrypted(store: Store): EncryptedStore {
-  let keys = new Map<string, KeyObject>()
+export function encrypted(store: Store, decrypted: number[] = []): EncryptedStore {
+  let newest: SealingKey | undefined
+  let keys = new Map<string, SealingKey>()
 
   function seal(key: Key, text: string): string {
-    const [newest] = keys
     if (!newest) throw new Error('The keys are not known yet.')
-    const [name, secret] = newest
     const nonce = randomBytes(NONCE_BYTES)
-    const cipher = createCipheriv(CIPHER, secret, nonce, { authTagLength: TAG_BYTES }).setAAD(Buffer.from(key))
+    const cipher = createCipheriv(CIPHER, newest.secret, nonce, { authTagLength: TAG_BYTES }).setAAD(Buffer.from(key))
     const data = Buffer.concat([cipher.update(text, 'utf8'), cipher.final(), cipher.getAuthTag()])
-    const sealed: Sealed = { encrypted: name, nonce: nonce.toString('base64url'), data: data.toString('base64url') }
+    const sealed: Sealed = {
+      encrypted: newest.name,
+      nonce: nonce.toString('base64url'),
+      data: data.toString('base64url'),
+    }
     return JSON.stringify(sealed)
   }
 
-  function open(key: Key, found: Found): Found {
+  function open(key: Key, found: Found): Opened {
     const { parsed: _, ...rest } = found
-    return { ...rest, text: decrypted(key, found.text) }
-  }
-
-  function decrypted(key: Key, text: string): string {
-    const sealed = sealedOf(text)
-    const secret = sealed && keys.get(sealed.encrypted)
-    if (!sealed || !secret) throw unreadable(sealed ? 'none of the keys encrypted it' : 'it is not encrypted')
-    try {
-      const data = Buffer.from(sealed.data, 'base64url')
-      const decipher = createDecipheriv(CIPHER, secret, Buffer.from(sealed.nonce, 'base64url'), {
-        authTagLength: TAG_BYTES,
-      })
-      decipher.setAAD(Buffer.from(key)).setAuthTag(data.subarray(-TAG_BYTES))
-      return decipher.update(data.subarray(0, -TAG_BYTES), undefined, 'utf8') + decipher.final('utf8')
-    } catch {
-      throw unreadable('it was changed, or belongs to another session')
-    }
+    const sealed = sealedOf(found.text)
+    const by = sealed && keys.get(sealed.encrypted)
+    if (!sealed || !by) throw unreadable(sealed ? 'none of the keys encrypted it' : 'it is not encrypted')
+    const text = textOf(key, sealed, by)
+    decrypted[by.index] = (decrypted[by.index] ?? 0) + 1
+    return { ...rest, text, isSealedByOldKey: by.index > 0 }
   }
 
   return {
     ...store,
     open,
-    use(newKeys) {
-      keys = new Map(newKeys.map((key) => [nameOf(key), key]))
+    use(secrets) {
+      const named = secrets.map((secret, index) => ({ name: nameOf(secret), secret, index }))
+      newest = named[0]
+      // Of a key that is listed twice, the newer place counts.
+      keys = new Map(named.toReversed().map((sealing) => [sealing.name, sealing]))
     },
     load: (key) =>
       settle(
@@ -91,12 +98,30 @@ export function encrypted(store: Store): EncryptedStore {
   }
 }
 
+interface SealingKey {
+  readonly name: string
+  readonly secret: KeyObject
+  /** Where it stands in the list of keys: 0 is the newest. */
+  readonly index: number
+}
+
+function textOf(key: Key, { nonce, data }: Sealed, { secret }: SealingKey): string {
+  try {
+    const bytes = Buffer.from(data, 'base64url')
+    const decipher = createDecipheriv(CIPHER, secret, Buffer.from(nonce, 'base64url'), { authTagLength: TAG_BYTES })
+    decipher.setAAD(Buffer.from(key)).setAuthTag(bytes.subarray(-TAG_BYTES))
+    return decipher.update(bytes.subarray(0, -TAG_BYTES), undefined, 'utf8') + decipher.final('utf8')
+  } catch {
+    throw unreadable('it was changed, or belongs to another session')
+  }
+}
+
 /** Whether this is the text of an encrypted record. */
 export function isEncrypted(text: string): boolean {
   return sealedOf(text) !== undefined
 }
 
-/** Says which key it is, and nothing about what it is. */
+/** Tells keys apart, and says nothing of what they are. */
 function nameOf(key: KeyObject): string {
   return hash('sha256', key.export(), 'hex').slice(0, KEY_NAME_LENGTH)
 }

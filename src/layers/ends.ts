@@ -7,28 +7,28 @@ import { isSessionError } from '../errors.ts'
 import type { Found, Link, Store, Watch } from '../store.ts'
 import { settle, type Awaitable, type Instant, type Key, type Milliseconds, type Version } from '../units.ts'
 
-/** How often the store is asked about a session where nobody tells of what other processes do. */
+/** How often the store is asked about a session if nobody tells what other processes do. */
 const CHECK_INTERVAL: Milliseconds = 1000
-/** The same where somebody does: for what is never told, such as an eviction or a DEL by hand. */
+/** The same if somebody tells. It finds what is never told, such as an eviction or a DEL by hand. */
 const LONG_CHECK_INTERVAL: Milliseconds = 60_000
-/** A check for each millisecond at the most, whatever number of sessions there is: then the pauses grow. */
+/** One check in each millisecond at most. With many sessions, the pauses grow instead. */
 const TIME_OF_CHECK: Milliseconds = 1
-/** Checks at once. */
+/** How many checks run at once. */
 const BATCH = 50
 
 /** A session whose end somebody waits for. */
 interface Watched extends Task {
   readonly key: Key
   readonly holds: Set<Hold>
-  /** The record that was last seen, and until when it lives at the most: it is read only if it has changed. */
+  /** The version that was last seen. A record is decoded only if it has another one. */
   version: Version | undefined
   lastEnd: Instant
 }
 
 /**
- * Tells the holders of `session.signal` when their sessions end. What this process ends is seen on its way to the store
- * (`over`); what others end is told by the store, over a subscription that is there only while there are signals. What
- * nobody tells of is found by asking the store itself: the end of a timeout, and everything on stores that push nothing.
+ * Tells the holders of `session.signal` when their sessions end. An end by this process is seen on its way to the store
+ * (`over`). An end by another process is told by the store, over a subscription that exists only while there are signals.
+ * What nobody tells is found by asking the store: the end of a timeout, and every end on stores that push nothing.
  */
 export class EndWatcher {
   readonly #store: Store
@@ -37,10 +37,10 @@ export class EndWatcher {
   readonly #dueQueue = new DueQueue<Watched>()
   readonly #forgotten = new FinalizationRegistry<() => void>((forget) => forget())
   #watch: Watch | undefined
-  /** Under which of its generations each link has vouched for what is watched; `undefined` while it does not vouch. */
+  /** The generation under which each link vouches for what is watched; `undefined` while it does not vouch. */
   readonly #links = new Map<Link, number | undefined>()
   #timer: NodeJS.Timeout | undefined
-  // What is looked at on behalf of all of them is looked at in no request: the timer would carry on the one that set it.
+  // A check serves all signals, so it runs in no request: the timer would otherwise keep the request that set it.
   readonly #place = new AsyncResource('EndWatcher')
   #wakesAt: Instant = Infinity
   #ranAt: Instant = 0
@@ -49,13 +49,13 @@ export class EndWatcher {
   #isFailing = false
   #isClosed = false
 
-  /** `store`: the one that is asked, with no cache in front of it. */
+  /** `store`: the store that is asked, with no cache in front of it. */
   constructor(store: Store, diagnostics: Diagnostics) {
     this.#store = store
     this.#diagnostics = diagnostics
   }
 
-  /** The store, with an eye on what it says about sessions that are watched. */
+  /** The same store, in which this object sees the answers about sessions that are watched. */
   over(store: Store): Store {
     const seen = <Answer>(key: Key, answer: Awaitable<Answer>, see: (answer: Answer) => void): Awaitable<Answer> => {
       if (!this.#watched.has(key)) return answer
@@ -82,7 +82,7 @@ export class EndWatcher {
     }
   }
 
-  /** Aborts this signal when the session of this key ends; the session has a record, so others can end it. */
+  /** Aborts this signal when the session of this key ends. The session has a record, so others can end it. */
   watch(key: Key, endSignal: EndSignal): void {
     if (this.#isClosed) return
     this.#listen()
@@ -101,7 +101,7 @@ export class EndWatcher {
     this.#diagnostics.stats.signals = this.#watched.size
     const link = this.#watch?.linkOf(key)
     if (link && !this.#links.has(link)) this.#links.set(link, undefined)
-    // At once, because it may have ended between its load and the first message that would be heard.
+    // At once, because the session may have ended between its load and the first message that would be heard.
     this.#dueQueue.put(watched, Date.now())
     this.#schedule()
     return watched
@@ -121,7 +121,7 @@ export class EndWatcher {
     for (const { endSignal } of watched.holds) endSignal.deref()?.end()
   }
 
-  /** The end is only looked at again if it has come nearer; a later one is met when the known one has come. */
+  /** A nearer end is put into the queue. A later one is found when the known one has come. */
   #endsAt(key: Key, expiresAt: Instant): void {
     const watched = this.#watched.get(key)
     if (!watched || watched.due <= expiresAt) return
@@ -142,7 +142,7 @@ export class EndWatcher {
     this.#schedule()
   }
 
-  /** Nobody waits for anything: no timer, no subscription. */
+  /** Nobody waits for anything, so there is no timer and no subscription. */
   #rest(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
@@ -150,14 +150,14 @@ export class EndWatcher {
     this.#links.clear()
     const watch = this.#watch
     this.#watch = undefined
-    // A connection that does not end well is the store's to report.
+    // The store reports a connection that does not end well.
     watch?.close().catch(() => {})
   }
 
   #schedule(): void {
     if (this.#isChecking || this.#watched.size === 0) return
     const now = Date.now()
-    // Once a second at the least: the links are looked at, and a clock that was set back is noticed.
+    // At least once a second, so that the links are looked at and a clock that was set back is noticed.
     const at = now + Math.min(CHECK_INTERVAL, Math.max(0, this.#dueQueue.next - now, this.#restsUntil - now))
     if (this.#timer && this.#wakesAt <= at) return
     clearTimeout(this.#timer)
@@ -171,7 +171,7 @@ export class EndWatcher {
     const now = Date.now()
     if (this.#haveLinksChanged() || now < this.#ranAt) this.#doAllAgain(now)
     this.#ranAt = now
-    // While the store fails, one session is enough to see whether it still does.
+    // While the store fails, one session is enough to find out whether it still does.
     const batch = this.#dueQueue.take(now, this.#isFailing ? 1 : BATCH)
     const answers = await Promise.all(batch.map((watched) => this.#check(watched)))
     if (batch.length > 0) this.#isFailing = answers.includes(false)
@@ -197,7 +197,7 @@ export class EndWatcher {
     for (const watched of this.#watched.values()) this.#dueQueue.put(watched, now)
   }
 
-  /** Looks whether the session still lives; `false` if the store cannot say. */
+  /** Finds out whether the session still lives; `false` if the store cannot say. */
   async #check(watched: Watched): Promise<boolean> {
     const { key } = watched
     const isTold = this.#isTold(key)
@@ -210,7 +210,7 @@ export class EndWatcher {
         watched.version = found.version
       }
     } catch (error) {
-      // To requests, a record that cannot be read is as good as none.
+      // For requests, too, a record that cannot be read is no session.
       if (!isSessionError(error, 'ERR_SESSION_UNREADABLE')) {
         this.#again(watched, Date.now() + CHECK_INTERVAL)
         return false
@@ -225,17 +225,17 @@ export class EndWatcher {
   }
 
   #again(watched: Watched, due: Instant): void {
-    // Not if it has ended or nobody waits for it any more; nor later than what was learned meanwhile.
+    // Not if it has ended or nobody waits for it any more, and not later than was learned meanwhile.
     if (this.#watched.get(watched.key) === watched && !(watched.due <= due)) this.#dueQueue.put(watched, due)
   }
 
-  /** Whether what others do to this session is certainly told. */
+  /** Whether what other processes do to this session is certainly told. */
   #isTold(key: Key): boolean {
     const link = this.#watch?.linkOf(key)
     return link !== undefined && link.vouches() && this.#links.get(link) === link.generation
   }
 
-  /** Ends timer and subscription; what was not aborted never is. */
+  /** Ends the timer and the subscription. A signal that has not been aborted never is. */
   async close(): Promise<void> {
     this.#isClosed = true
     const watch = this.#watch

@@ -12,8 +12,8 @@ const NOTHING_WRITTEN: readonly SessionErrorCode[] = [
 ]
 
 /**
- * The store, with every failure of it turned into one error within one deadline: whatever it throws, rejects with or
- * keeps silent about becomes `ERR_SESSION_STORE_UNAVAILABLE`, with the innermost reason in the message and the store's
+ * The store, with each of its failures turned into one error within one deadline. Whatever the store throws, rejects with
+ * or does not answer in time becomes `ERR_SESSION_STORE_UNAVAILABLE`, with the innermost reason in the message and the store's
  * own error as `cause`. The first failure is a warning too, because nobody may look at the log of a site that answers.
  */
 export function guarded(store: Store, deadline: Milliseconds, diagnostics: Diagnostics): Store {
@@ -119,7 +119,7 @@ export function guarded(store: Store, deadline: Milliseconds, diagnostics: Diagn
   }
 }
 
-/** Powers that are not there must not seem to be there. */
+/** Optional methods stay absent if the store lacks them. */
 function optionalPowers(store: Store): Partial<Store> {
   const powers: Partial<Store> = {}
   if (store.isCurrent) {

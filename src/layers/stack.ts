@@ -1,3 +1,4 @@
+import { DEFAULT_DEADLINE } from '../deadline.ts'
 import type { Diagnostics } from '../diagnostics.ts'
 import type { Store } from '../store.ts'
 import type { Milliseconds } from '../units.ts'
@@ -6,23 +7,21 @@ import { encrypted, type EncryptedStore } from './encrypted.ts'
 import { EndWatcher } from './ends.ts'
 import { guarded } from './guarded.ts'
 
-/** How long a store may take before it counts as failed. */
-const DEADLINE: Milliseconds = 2000
-
 export interface LayerOptions {
   readonly encrypt: boolean
   /** `undefined`: no cache. */
   readonly cache: Required<CacheOptions> | undefined
-  readonly deadline?: Milliseconds
+  /** How long the store is waited for at least, also if its own deadline is shorter. Default: no longer than that. */
+  readonly patience?: Milliseconds
 }
 
 /** A session's way to its store. */
 export interface StoreStack {
   /** What requests use: the cache answers where it can. */
   readonly front: Store
-  /** The same way past the cache, for whoever needs the newest state. */
+  /** The same way past the cache, for those who need the newest state. */
   readonly source: Store
-  /** What is stored as it is stored, encrypted or not, for whoever looks after the store. */
+  /** What is stored as it is stored, encrypted or not, for those who look after the store. */
   readonly stored: Store
   /** Tells when sessions end, wherever that happens. */
   readonly ends: EndWatcher
@@ -43,12 +42,12 @@ export interface StoreStack {
  * - `ends` sees which sessions end.
  * - `cached` answers what it can prove to be current.
  * - `encrypted` has text on its left and ciphertext on its right; behind the cache, so that a hit decrypts nothing.
- * - `guarded` gives the store one deadline and one kind of error, and counts; behind both, so that what the library itself
- *   refuses (a wrong key, an unreadable record) is not counted as a failure of the store.
+ * - `guarded` gives the store one deadline (its own, if it names one) and one kind of error, and counts; behind both, so
+ *   that what the library itself refuses (a wrong key, an unreadable record) is not counted as a failure of the store.
  */
 export function storeStack(store: Store, options: LayerOptions, diagnostics: Diagnostics): StoreStack {
-  const safe = guarded(store, options.deadline ?? DEADLINE, diagnostics)
-  const vault = options.encrypt ? encrypted(safe) : undefined
+  const safe = guarded(store, Math.max(options.patience ?? 0, store.deadline ?? DEFAULT_DEADLINE), diagnostics)
+  const vault = options.encrypt ? encrypted(safe, diagnostics.stats.decrypted) : undefined
   const plain = vault ?? safe
   const cache = options.cache && cached(plain, options.cache, diagnostics)
   const ends = new EndWatcher(plain, diagnostics)

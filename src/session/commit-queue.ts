@@ -11,19 +11,19 @@ export const MAX_CONFLICT_TIME: Milliseconds = 2000
 
 /** One request's wish to change one record. */
 export interface Write {
-  /** What the request knows of the record; `undefined` if it has not been saved yet. */
+  /** The record as the request knows it; `undefined` if it has not been saved yet. */
   readonly found: Found | undefined
-  /** Whether what the request knows may be wrong, because the outcome of an earlier write is unknown. */
+  /** Whether `found` may be wrong, because the outcome of an earlier write is unknown. */
   readonly mustRead: boolean
-  /** What to begin with if there is no record yet; `undefined` if there must be one. */
+  /** The record to begin with if there is none yet; `undefined` if there must be one. */
   readonly initial: SessionRecord | undefined
-  /** Whether `apply` must have seen the newest record even if it changes nothing: then there is no save that would tell. */
+  /** Whether `apply` must have seen the newest record even if it changes nothing, so that no save would tell. */
   readonly isExact?: boolean
-  /** The record with the change on it. Pure: it runs again on a newer record if the race was lost. May throw. */
+  /** The record with the change on it. Pure, because it runs again on a newer record if a race was lost. May throw. */
   apply(record: SessionRecord): SessionRecord
 }
 
-/** How a write ended: the record as it now stands, or `undefined` if the session was ended meanwhile. */
+/** How a write ended: with the record as it now stands, or with `undefined` if the session was ended meanwhile. */
 export type Committed = { readonly found: Found; readonly record: SessionRecord } | undefined
 
 interface PendingWrite {
@@ -32,7 +32,7 @@ interface PendingWrite {
   readonly reject: (error: unknown) => void
 }
 
-/** What a group makes of a record, and whose writes are in it. */
+/** What a group of writes makes of a record, and which of them are in it. */
 interface Applied {
   readonly record: SessionRecord
   /** Absent if nothing was changed. */
@@ -41,8 +41,8 @@ interface Applied {
 }
 
 /**
- * Group commit. Of one key, one save is under way in this process; the writes that arrive meanwhile become the next one,
- * applied in the order of their arrival. So a burst of writers costs a round trip or two, and only processes race.
+ * Group commit. For each key, one save is under way in this process. The writes that arrive meanwhile become the next
+ * save, applied in the order of their arrival. So a burst of writers costs a round trip or two, and only processes race.
  */
 export class CommitQueue {
   readonly #store: Store
@@ -52,7 +52,10 @@ export class CommitQueue {
   readonly #diagnostics: Diagnostics
   readonly #queues = new Map<Key, PendingWrite[]>()
 
-  /** `source`: where the newest state comes from, past all caches; a hit may be a little old. `notes`: of whose it is. */
+  /**
+   * `source`: where the newest state is read, past all caches, because a hit may be a little old. `notes`: whose session
+   * each is.
+   */
   constructor(
     store: Store,
     source: Pick<Store, 'load'>,
@@ -98,7 +101,7 @@ export class CommitQueue {
     this.#queues.delete(key)
   }
 
-  /** Settles every write of the group, except by throwing what fails them all. */
+  /** Settles every write of the group, or throws what fails all of them. */
   async #commitGroup(key: Key, group: PendingWrite[], known: Found | undefined): Promise<Found | undefined> {
     let base = newestOf(known, group)
     let isNewest = false
@@ -154,7 +157,7 @@ export class CommitQueue {
     return this.#notes.saving(key, record, base, save)
   }
 
-  /** All writes one after the other; one that fails takes no other with it. */
+  /** Applies all writes, one after the other. One that fails takes no other with it. */
   #apply(before: SessionRecord, group: PendingWrite[]): Applied {
     const members: PendingWrite[] = []
     let record = before
@@ -166,7 +169,7 @@ export class CommitQueue {
         member.reject(error)
       }
     }
-    // Nothing to store: how large the record is, was decided when it was stored.
+    // Nothing is stored, so the size of the record does not matter.
     if (record === before) return { record, members }
     const text = format(record)
     if (this.#fits(text)) return { record, text, members }
@@ -175,7 +178,7 @@ export class CommitQueue {
     return { record: before, members: [] }
   }
 
-  /** Finds out which writes made the record too large: each is tried on what the accepted ones before it made. */
+  /** Finds out which writes made the record too large: each is tried on the record that the accepted ones have made. */
   #applySingly(before: SessionRecord, group: PendingWrite[]): Applied {
     let accepted: Applied = { record: before, members: [] }
     const members: PendingWrite[] = []
@@ -189,7 +192,7 @@ export class CommitQueue {
   }
 
   #fits(text: string): boolean {
-    // Three bytes at the most for each of the text's characters, so that most texts need no counting.
+    // A character takes three bytes at most, so most texts need no counting.
     return text.length * 3 <= this.#maxRecordBytes || Buffer.byteLength(text) <= this.#maxRecordBytes
   }
 

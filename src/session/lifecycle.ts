@@ -5,6 +5,7 @@ import { extendedEnd, merge, newRecord, type Changes, type SessionRecord, type T
 import { format, recordOf } from '../record/format.ts'
 import { moveToNewToken } from './regenerate.ts'
 import { applyUpdate } from './object.ts'
+import { isSealedByOldKey } from '../layers/encrypted.ts'
 import type { StoreStack } from '../layers/stack.ts'
 import { WorkingCopy, type SessionHost } from './working-copy.ts'
 import type { Found, Store } from '../store.ts'
@@ -24,6 +25,9 @@ export interface LifecycleOptions {
 
 /** The parts of the stack that sessions use: see `StoreStack`. */
 export type Sources = Pick<StoreStack, 'front' | 'source' | 'ends'>
+
+/** Why there is no session under a key: there is no record, or none that can be read. */
+export type Absence = 'missing' | 'unreadable'
 
 export type CommitOutcome = 'unchanged' | 'saved' | 'gone'
 
@@ -49,8 +53,8 @@ export class Lifecycle {
     this.#commits = new CommitQueue(front, source, this.subjects.notes, options.maxRecordBytes, diagnostics)
   }
 
-  /** What the store has under this key; an unreadable record is reported and then as good as none. */
-  load(key: Key): Awaitable<Found | undefined> {
+  /** The live session under this key, or why there is none. An unreadable record is reported. */
+  load(key: Key): Awaitable<Found | Absence> {
     return settle(
       () => this.#store.load(key),
       (found) => this.#readable(found),
@@ -58,25 +62,32 @@ export class Lifecycle {
     )
   }
 
-  #readable(found: Found | undefined): Found | undefined {
+  #readable(found: Found | undefined): Found | Absence {
     if (!found) {
       this.#diagnostics.stats.misses++
-      return undefined
+      return 'missing'
     }
     try {
       const record = recordOf(found)
       // The timeouts are ours, whatever the store's own expiry does.
       const now = Date.now()
-      return found.expiresAt > now && record.createdAt + record.absoluteTimeout > now ? found : undefined
+      return found.expiresAt > now && record.createdAt + record.absoluteTimeout > now ? found : 'missing'
     } catch (error) {
       return this.#unreadable(error)
     }
   }
 
-  #unreadable(error: unknown): undefined {
+  #unreadable(error: unknown): Absence {
     if (!isSessionError(error, 'ERR_SESSION_UNREADABLE')) throw error
     this.#diagnostics.stats.errors++
     this.#diagnostics.report('error', { reason: 'unreadable', error })
+    this.#diagnostics.warn('SESSION_UNREADABLE', error.message)
+    return 'unreadable'
+  }
+
+  /** Removes records that could not be read, because their visitor has asked for their end. */
+  async removeUnreadable(keys: readonly Key[] = []): Promise<void> {
+    for (const key of keys) await this.#store.delete(key)
   }
 
   /** A session that is not stored before something is put into it. */
@@ -170,7 +181,7 @@ export class Lifecycle {
     if (!copy.isOpen) throw ended()
     if (!copy.found) return copy.reset()
     const found = await this.load(copy.key)
-    if (!found) {
+    if (typeof found !== 'object') {
       copy.end()
       throw gone()
     }
@@ -200,14 +211,22 @@ export class Lifecycle {
     if (isPromise(extended)) this.#touching.set(key, extended)
   }
 
-  #extend(key: Key, newest: Found | undefined): Awaitable<boolean> {
+  #extend(key: Key, newest: Found | undefined): Awaitable<unknown> {
     const expiresAt = newest && endIfDue(newest)
-    if (expiresAt === undefined) return false
-    const touched = this.#store.touch(key, expiresAt)
-    const record = recordOf(newest as Found)
-    if (record.subject === undefined) return touched
-    const renew = (isAlive: boolean): Awaitable<boolean> => isAlive && this.subjects.notes.renew(key, record)
-    return isPromise(touched) ? touched.then(renew) : renew(touched)
+    if (!newest || expiresAt === undefined) return undefined
+    const record = recordOf(newest)
+    // A session that is only read would keep its old key in use for ever.
+    const extended = isSealedByOldKey(newest)
+      ? settle(
+          () => this.#store.save(key, newest.text, expiresAt, newest),
+          ({ gone: isGone }) => !isGone,
+        )
+      : this.#store.touch(key, expiresAt)
+    if (record.subject === undefined) return extended
+    return settle(
+      () => extended,
+      (isAlive) => isAlive && this.subjects.notes.renew(key, record),
+    )
   }
 
   /**

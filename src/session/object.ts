@@ -9,19 +9,19 @@ import { checkIdentity } from './subject-arguments.ts'
 import { warnOfHabit } from './habits.ts'
 import type { RegenerateOptions, RememberOptions, Session, SessionCallback, SessionMembers } from './types.ts'
 
-/** The object that handlers touch: always the same one for the same working copy. */
+/** The object that handlers touch. A working copy always has the same one. */
 export function sessionOf(copy: WorkingCopy): Session {
   return (copy.view ??= new Proxy(copy, HANDLER) as unknown as Session)
 }
 
-// console.log looks behind a Proxy, at the working copy (which a Proxy is no instance of); what it shows must be the data.
+// console.log looks behind a Proxy, at the working copy. What it shows must be the data.
 Object.defineProperty(WorkingCopy.prototype, inspect.custom, {
   value(this: object): object {
     return { ...(this instanceof WorkingCopy ? sessionOf(this) : this) }
   },
 })
 
-/** Makes `data` the whole of the session's data. */
+/** Replaces all of the session's data. */
 export function replaceData(copy: WorkingCopy, data: object): void {
   const values = Object.entries(data) // before anything is removed, because `data` may be this very session
   for (const [name] of values) assertNotReserved(name)
@@ -29,7 +29,7 @@ export function replaceData(copy: WorkingCopy, data: object): void {
   for (const [name, value] of values) copy.write(name, value)
 }
 
-/** The newest state with `mine` on top, and what `change` makes of it: one step of an update. */
+/** One step of an update: what `change` makes of a record. */
 export function applyUpdate<Result>(
   { key, found, codec }: WorkingCopy,
   record: SessionRecord,

@@ -9,11 +9,11 @@ const pool = Buffer.allocUnsafeSlow(TOKEN_BYTES * POOLED_TOKENS)
 let used = pool.length
 
 /**
- * A session's secret: 256 random bits (ASVS 5.0 7.2.3 asks for 128) as 43 characters of base64url. It lives in the
+ * The secret of a session: 256 random bits (ASVS 5.0 7.2.3 asks for 128) as 43 characters of base64url. It lives in the
  * visitor's cookie and nowhere else.
  */
 export function newToken(): string {
-  // One draw for many ids is 15 times cheaper than a draw each; what was handed out is wiped from the pool.
+  // One draw for many tokens is 15 times cheaper than a draw for each. What was handed out is wiped from the pool.
   if (used === pool.length) {
     randomFillSync(pool)
     used = 0
@@ -24,12 +24,12 @@ export function newToken(): string {
   return token
 }
 
-/** The length and the alphabet of an id; says nothing about who issued it. */
+/** Whether this has the form of a token; says nothing about who made it. */
 export function isToken(token: string): boolean {
   return WELL_FORMED.test(token)
 }
 
-/** Where the record of this id is kept. One way, so that who reads the store cannot make a cookie of what is there. */
+/** Under which key the record of this token is kept. One way, so that nobody can make a cookie of what is in the store. */
 export function keyOf(token: string): Key {
   return hash('sha256', token, 'hex')
 }

@@ -16,67 +16,104 @@ export interface SessionData {}
 /** A visitor's session: the data as plain properties, and the members below, which are not enumerable. */
 export type Session<Data extends object = SessionData> = Data & SessionMembers<Data>
 
-/** The form in which connect-era code, such as passport, waits for an outcome. */
+/** How connect-era code, such as passport, waits for an outcome: `error` is `null` if there is none. */
 export type SessionCallback = (error: unknown) => void
 
-/** What every session has beside its data. None of these names can be used for data. */
+/**
+ * What every session has beside its data. None of these names can be used for data.
+ *
+ * Every method that talks to the store rejects with `ERR_SESSION_STORE_UNAVAILABLE` if the store fails or is too slow.
+ * Every method that changes something throws or rejects with `ERR_SESSION_ENDED` if this session has been destroyed or
+ * regenerated: take the current one from `ctx.session` or `getSession()`.
+ */
 export interface SessionMembers<Data extends object = SessionData> {
-  /** A public name for this session, safe to log, to store and to pass to `revoke`. The cookie's secret is another. */
+  /**
+   * The public name of this session: 64 hexadecimal digits, safe to log, to store and to pass to `sessions.revoke`. The
+   * secret in the cookie is another.
+   */
   readonly id: Key
   /** Whether nothing of this session is in the store yet. */
   readonly isNew: boolean
-  /** When the session began. `regenerate({ keep: true })` keeps it, any other regenerate starts anew. */
+  /** When the session began, in Unix milliseconds. Only `regenerate({ keep: true })` keeps it. */
   readonly createdAt: Instant
-  /** When it ends if it is not used again: the idle timeout from its last use, the absolute timeout at the latest. */
+  /**
+   * When the session ends if it is not used again, in Unix milliseconds: the idle timeout after its last use, or the
+   * absolute timeout after its beginning if that comes first.
+   */
   readonly expiresAt: Instant
   /**
    * Aborted once this session has ended, wherever that happened: destroyed, revoked, regenerated (the new session has
-   * another signal) or expired, by this process or another one. For what outlives a request: sockets, streams, jobs.
+   * another signal) or expired, in this process or another one. For what outlives a request: sockets, streams, jobs. Its
+   * `reason` is a `SessionError` with the code `ERR_SESSION_ENDED`.
    *
-   * At once if this process ended it; otherwise within the coherence bound on Redis and within about a second on stores
-   * that push nothing (with more than a thousand such sessions, a second for each thousand). Timeouts, too, within a
-   * second. While the store fails, nothing is aborted. `reason` is a `SessionError` with the code `ERR_SESSION_ENDED`.
+   * It is aborted at once if this process ended the session. Otherwise it is aborted within the coherence bound on Redis,
+   * and within about a second on stores that push nothing (with more than a thousand such sessions, a second for each
+   * thousand). A timeout is noticed within a second too. While the store fails, nothing is aborted.
    *
-   * It costs nothing before it is asked for, and is held as long as this object is in use or somebody listens to it, so
-   * remove your listener when your socket closes.
+   * A signal costs nothing before it is asked for. It is held for as long as this object is in use or somebody listens to
+   * the signal, so remove your listener when your socket closes.
    */
   readonly signal: AbortSignal
 
   /**
-   * Commits what this request changed, now. Needed only before a response that Koa does not send (streams of your own,
-   * `ctx.respond = false`). Rejects with `ERR_SESSION_GONE` if the session was ended elsewhere.
+   * Commits what this request has changed, now. Needed only before a response that Koa does not send (a stream of your
+   * own, `ctx.respond = false`): otherwise the end of the request commits.
+   *
+   * Rejects with `ERR_SESSION_GONE` if the session was ended elsewhere, `ERR_SESSION_VALUE` if a value cannot be
+   * serialized, `ERR_SESSION_TOO_LARGE`, `ERR_SESSION_BUSY` if other writers were faster for two seconds, and
+   * `ERR_SESSION_HEADERS_SENT` if a new session's cookie can no longer be sent.
    */
   save(): Promise<void>
   save(callback: SessionCallback): void
 
-  /** Drops this request's changes and reads again. Rejects with `ERR_SESSION_GONE` if the session was ended elsewhere. */
+  /**
+   * Drops what this request has changed and reads the session again. Rejects with `ERR_SESSION_GONE` if the session was
+   * ended elsewhere.
+   */
   reload(): Promise<void>
   reload(callback: SessionCallback): void
 
   /**
-   * An exact read-modify-write. `change` runs on the newest state, and again if another writer was faster, so it must be
-   * synchronous and free of side effects. Commits at once, this request's own earlier changes included, and resolves to
-   * what `change` returned. Rejects with `ERR_SESSION_GONE` if the session was ended elsewhere.
+   * An exact read-modify-write. `change` runs on the newest state, and runs again if another writer was faster. So it
+   * must be synchronous and free of side effects. Commits at once, including what this request has changed before, and
+   * resolves to what `change` returned.
+   *
+   * ```ts
+   * const views = await ctx.session.update((session) => (session.views = (session.views ?? 0) + 1))
+   * ```
+   *
+   * Rejects with what `change` throws, with `ERR_SESSION_OPTION` if it returns a promise, and with the codes of `save`.
    */
   update<Result>(change: (session: Session<Data>) => Result): Promise<Result>
 
   /**
-   * A new id, at every change of privilege (OWASP; ASVS 5.0 7.2.4): the old one is dead when this resolves. The data is
-   * emptied, or kept: all of it with `keep: true`, else the listed keys. The object at hand keeps its data for reading;
-   * `ctx.session` and `getSession()` are the new session. Rejects with `ERR_SESSION_GONE` if the session was ended
-   * elsewhere meanwhile.
+   * A new token for this visitor, at every change of privilege (OWASP; ASVS 5.0 7.2.4). Once this resolves, the old token
+   * opens nothing. The data is emptied, or kept: all of it with `keep: true`, else what has the listed names. The object
+   * at hand keeps its data for reading; `ctx.session` and `getSession()` are the new session.
+   *
+   * ```ts
+   * await ctx.session.regenerate({ keep: ['cart'] })
+   * ctx.session.userId = user.id
+   * ```
+   *
+   * Rejects with `ERR_SESSION_OPTION` if the options are wrong, `ERR_SESSION_GONE` if the session was ended elsewhere
+   * meanwhile, `ERR_SESSION_BUSY` if other writers were faster for two seconds (the old token is then still good), and
+   * `ERR_SESSION_HEADERS_SENT` if the cookie can no longer be sent.
    */
   regenerate(options?: RegenerateOptions<Data>): Promise<void>
   regenerate(callback: SessionCallback): void
 
-  /** Ends the session for good, on every node, and clears the cookie. */
+  /**
+   * Ends the session for good, on every node, and clears the cookie. Rejects if the store fails: the session may live on
+   * then, and the cookie stays.
+   */
   destroy(): Promise<void>
   destroy(callback: SessionCallback): void
 
   /**
    * "Remember me": the cookie outlives the browser, and this session has timeouts of its own from here on. A number is
-   * both timeouts, in milliseconds; an object sets each by itself, and an absent one stays as it is. Takes effect with
-   * the next commit. Throws `ERR_SESSION_OPTION` for anything else; warns once if the timeouts contradict each other.
+   * both timeouts, in milliseconds. An object sets each by itself, and an absent one stays as it is. Takes effect with
+   * the next commit.
    *
    * Browsers keep a cookie for 400 days at most. A cookie that is to last longer is sent again in time, and a visitor who
    * stays away for longer than 400 days is forgotten.
@@ -85,39 +122,66 @@ export interface SessionMembers<Data extends object = SessionData> {
    * await ctx.session.regenerate()
    * ctx.session.remember(30 * 24 * 60 * 60 * 1000) // ends after thirty days
    * ```
+   *
+   * Throws `ERR_SESSION_OPTION` for anything else, and `ERR_SESSION_COMMITTED` or `ERR_SESSION_HEADERS_SENT` after the
+   * end of the request. Warns once if the timeouts contradict each other.
    */
   remember(timeouts: Milliseconds | RememberOptions): void
 
   /**
-   * Says whose session this is, so that `sessions.list` and `sessions.revokeAll` find it: usually the user's id, at
-   * sign-in, after `regenerate`. `label`: what the user knows it by, such as a device. Takes effect with the next
+   * Says whose session this is, so that `sessions.list` and `sessions.revokeAll` find it. `subject` is usually the user's
+   * id. `label` is what the user knows the session by, such as a device; default: none. Takes effect with the next
    * commit, which rejects with `ERR_SESSION_OPTION` if the store cannot list sessions.
+   *
+   * ```ts
+   * await ctx.session.regenerate()
+   * ctx.session.identify(user.id, 'Firefox on Linux')
+   * ```
+   *
+   * Throws `ERR_SESSION_OPTION` unless both are strings that are not empty, and `ERR_SESSION_COMMITTED` or
+   * `ERR_SESSION_HEADERS_SENT` after the end of the request.
    */
   identify(subject: string, label?: string): void
 
-  /** Leaves a JSON-like value for the next request that uses this session. */
+  /**
+   * With a value: leaves it for the next request that uses this session. Without one: what an earlier request has left
+   * under this key, or `undefined`.
+   *
+   * ```ts
+   * ctx.session.flash('notice', 'Saved.') // in this request
+   * const notice = ctx.session.flash('notice') // in the next one
+   * ```
+   *
+   * Throws `ERR_SESSION_OPTION` if the key is not a string. A value that cannot be serialized makes the commit reject
+   * with `ERR_SESSION_VALUE`.
+   */
   flash(key: string, value: unknown): void
-  /** What an earlier request left under this key, or `undefined`. */
   flash(key: string): unknown
 }
 
 /** What `regenerate` takes over. */
 export interface RegenerateOptions<Data extends object = SessionData> {
-  /** `true`: all data, the creation time and what was remembered. A list: these keys. Default: nothing. */
+  /**
+   * `true`: all data, the creation time and what was remembered. A list: the data that has these names. Default: nothing
+   * is kept.
+   */
   keep?: boolean | readonly (keyof Data & string)[]
 }
 
 /** The timeouts of one session, in milliseconds. */
 export interface RememberOptions {
-  /** Default: unchanged. */
+  /** Default: it stays as it is. */
   idleTimeout?: Milliseconds
-  /** Default: unchanged. Counts from the session's creation. */
+  /** Counts from the session's creation. Default: it stays as it is. */
   absoluteTimeout?: Milliseconds
 }
 
 declare module 'koa' {
   interface ExtendableContext {
-    /** This visitor's session. Set it to `null` to end it, to an object to replace its data. `undefined` where skipped. */
+    /**
+     * This visitor's session. Set it to `null` to end the session, or to an object to replace its data. `undefined` if
+     * the request was skipped.
+     */
     get session(): Session
     set session(data: Session | object | null | undefined)
   }

@@ -1,5 +1,6 @@
 import { Checks } from '../checks.ts'
 import type { Until } from '../deadline.ts'
+import { isSessionError } from '../errors.ts'
 import type { Deleted, Found, Saved, Store } from '../store.ts'
 import type { Instant, Key, Milliseconds } from '../units.ts'
 import { firstVersion } from './envelope.ts'
@@ -45,7 +46,7 @@ const checks = new Checks('fromExpressStore')
  * The store gets the session `{ cookie, record, version, expiresAt }` under the key; the record is one text. It is
  * read by `get`, and written by `set` also when only its end moves: `touch` of these stores moves the end where no
  * `get` sees it (connect-redis, connect-pg-simple), and may create (session-file-store). A session of another kind
- * under a key is `ERR_SESSION_UNREADABLE` and stays. What was destroyed here is dead to this process for ten minutes,
+ * under a key is `ERR_SESSION_UNREADABLE` and stays until it is deleted. What was destroyed here is dead to this process for ten minutes,
  * even if another or a late `set` brings it back, and is destroyed again when seen.
  *
  * Round trips: load 1, save 2, touch 2, delete 2. The store stays the application's: `close` is not offered.
@@ -117,6 +118,7 @@ export function fromExpressStore(store: ExpressSessionStore, options: ExpressSto
 
   return {
     atomicWithin: 'process',
+    deadline,
 
     async load(key: Key): Promise<Found | undefined> {
       const until = untilNow()
@@ -146,8 +148,11 @@ export function fromExpressStore(store: ExpressSessionStore, options: ExpressSto
       const until = untilNow()
       return shared.inTurn(key, async () => {
         const wasBuried = shared.isBuried(key)
-        const there = await readLive(key, until)
-        if (expected && there && !wasBuried && there.version !== expected.version) return there
+        const there = await readLive(key, until).catch((error: unknown) => {
+          if (expected || !isSessionError(error, 'ERR_SESSION_UNREADABLE')) throw error
+          return 'unreadable' as const
+        })
+        if (expected && typeof there === 'object' && !wasBuried && there.version !== expected.version) return there
         // Before the store answers, which it may do too late or not at all.
         shared.bury(key)
         await erase(key, until)

@@ -1,4 +1,5 @@
 import type { Until } from '../deadline.ts'
+import { isSessionError } from '../errors.ts'
 import type { Deleted, Found, Saved, Store } from '../store.ts'
 import type { Instant, Key, Milliseconds, Version } from '../units.ts'
 import { firstVersion, formatValue, keptInstant, parseValue } from './envelope.ts'
@@ -54,7 +55,7 @@ interface Marked extends Found {
  * changed meanwhile; delete 2; each race that is lost 2 more.
  */
 export function memcachedStore(urlOrClient: string | MemcachedClient, options: MemcachedStoreOptions = {}): Store {
-  const { servers, prefix } = settle(urlOrClient, options)
+  const { servers, prefix, deadline } = settle(urlOrClient, options)
   const serverOf = placement(servers)
 
   /** What is there, alive or expired. */
@@ -116,6 +117,8 @@ export function memcachedStore(urlOrClient: string | MemcachedClient, options: M
   }
 
   return {
+    deadline,
+
     async load(key: Key): Promise<Found | undefined> {
       const server = serverOf(key)
       const there = await read(server, key, server.until)
@@ -142,13 +145,21 @@ export function memcachedStore(urlOrClient: string | MemcachedClient, options: M
       }
     },
 
-    // Reads first, so that what is not ours stays.
+    // Reads first, to know whether there was a live one.
     async delete(key: Key, expected?: Found): Promise<Deleted> {
       if (expected !== undefined) return deleteVersion(key, expected)
       const server = serverOf(key)
       const { until } = server
-      const there = await read(server, key, until)
-      return there !== undefined && (await server.delete(prefix + key, until)) && isLive(there)
+      let isThere: boolean
+      try {
+        const there = await read(server, key, until)
+        if (there === undefined) return false
+        isThere = isLive(there)
+      } catch (error) {
+        if (!isSessionError(error, 'ERR_SESSION_UNREADABLE')) throw error
+        isThere = true
+      }
+      return (await server.delete(prefix + key, until)) && isThere
     },
 
     async ping(): Promise<void> {
@@ -168,7 +179,7 @@ function isLive({ expiresAt }: { readonly expiresAt: Instant; readonly version: 
 function settle(
   urlOrClient: string | MemcachedClient,
   options: MemcachedStoreOptions,
-): { servers: ReadonlyMap<string, Server>; prefix: string } {
+): { servers: ReadonlyMap<string, Server>; prefix: string; deadline: Milliseconds } {
   checks.object('its second argument', options)
   checks.names(options, ['prefix', 'deadline'])
   const address = typeof urlOrClient === 'string' ? parseAddress(urlOrClient) : undefined
@@ -182,5 +193,5 @@ function settle(
     ? { names: address.servers, make: loadDriver() }
     : ((pattern) => ({ names: [pattern.server], make: pattern.make }))(makerFromClient(urlOrClient))
   const servers = new Map(names.map((name) => [name, new Server(name, make(name, deadline), deadline)]))
-  return { servers, prefix }
+  return { servers, prefix, deadline }
 }

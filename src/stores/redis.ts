@@ -1,3 +1,4 @@
+import { LONGEST_TIMER } from '../deadline.ts'
 import type { Deleted, Found, Listener, Saved, Store, Watch } from '../store.ts'
 import type { Instant, Key, Milliseconds } from '../units.ts'
 import { keptInstant, notOurs, parseValue, thirteenDigits } from './envelope.ts'
@@ -11,7 +12,7 @@ import { rightsFor } from './redis/rights.ts'
 import { DELETE, SAVE, TOUCH } from './redis/scripts.ts'
 import { redisSubjects } from './redis/subjects.ts'
 import { Writer } from './redis/writer.ts'
-import { LONGEST, checkedDeadline, numberIn } from './store-options.ts'
+import { checkedDeadline, numberIn } from './store-options.ts'
 
 /** A client of ioredis 6: a `Redis`, also one for Sentinel, or a `Cluster`. */
 export interface RedisClient {
@@ -75,6 +76,8 @@ export function redisStore(urlOrClient: string | RedisClient, options: RedisStor
   const writer = new Writer({ connection, prefix, channel: heardOn, epochKey, rights })
 
   const store: Store = {
+    deadline,
+
     async load(key: Key): Promise<Found | undefined> {
       let value: string | null
       try {
@@ -186,7 +189,7 @@ function checked(urlOrClient: string | RedisClient, options: RedisStoreOptions):
   const bound = coherence.bound ?? numberIn(address?.query, 'bound') ?? DEFAULT_BOUND
   const deadline = checkedDeadline(checks, options.deadline ?? numberIn(address?.query, 'deadline'))
   if (typeof prefix !== 'string') throw checks.wrong('prefix', 'must be a string')
-  if (typeof bound !== 'number' || (bound !== 0 && !(bound >= LEAST_BOUND && bound <= LONGEST))) {
+  if (typeof bound !== 'number' || (bound !== 0 && !(bound >= LEAST_BOUND && bound <= LONGEST_TIMER))) {
     throw checks.wrong('coherence.bound', `must be 0, or from ${LEAST_BOUND} milliseconds up`, bound)
   }
   const maker = address ? makerFromAddress(address, deadline) : makerFromClient(urlOrClient, deadline)

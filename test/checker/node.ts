@@ -28,7 +28,7 @@ export class CheckedNode {
 
   constructor(store: Store, deadline: Milliseconds, name: string, history: HistoryWriter) {
     const cache = { max: 10_000, maxBytes: 32 * 1024 * 1024, maxAge: 60_000, allowStale: false }
-    const stack = storeStack(store, { encrypt: false, cache, deadline }, this.diagnostics)
+    const stack = storeStack({ ...store, deadline }, { encrypt: false, cache }, this.diagnostics)
     this.#store = stack.front
     const options = {
       idleTimeout: HOUR,
@@ -47,7 +47,7 @@ export class CheckedNode {
     let state: WorkingCopy | undefined
     const outcome = await this.#observed({ kind: 'read', session }, async () => {
       const found = await this.#lifecycle.load(session)
-      if (!found) return { outcome: 'absent' }
+      if (typeof found === 'string') return { outcome: 'absent' }
       state = this.#lifecycle.open(ACTIONS, session, found)
       const data: Data = { ...dataOf(state) }
       const texts = Object.entries(data).map(([name, value]) => [name, JSON.stringify(value)])

@@ -26,6 +26,7 @@ async function reception(options: RecordingOptions = {}) {
     live: header(visit.copy.token),
     liveToken: visit.copy.token,
     dead: () => header(newToken()),
+    cookieOf: header,
     look: (cookies: string | undefined) => lookUp({ lifecycle, cookie, diagnostics }, cookies),
   }
 }
@@ -40,7 +41,7 @@ describe('lookUp(services, header)', () => {
   it('answers at once where the store does', async () => {
     const { look, live, liveToken } = await reception({ isSynchronous: true })
     const visit = look(live)
-    assert.ok(visit && !isPromise(visit))
+    assert.ok(visit && !isPromise(visit) && 'found' in visit)
     assert.deepEqual([visit.cookie.token, visit.cookie.key], [liveToken, keyOf(liveToken)])
   })
 
@@ -48,15 +49,27 @@ describe('lookUp(services, header)', () => {
     it(`tries the cookies one after the other until one is live (answers ${isSynchronous ? 'at once' : 'late'})`, async () => {
       const { look, live, liveToken, dead, store, diagnostics } = await reception({ isSynchronous })
       const visit = await look(`${dead()}; ${dead()}; ${live}; ${dead()}`)
-      assert.equal(visit?.cookie.token, liveToken)
+      assert.ok(visit && 'found' in visit)
+      assert.equal(visit.cookie.token, liveToken)
       assert.deepEqual([store.count('load'), diagnostics.stats.suspicious], [3, 0])
     })
   }
 
   it('counts a visitor of whose cookies none is live once', async () => {
     const { look, dead, diagnostics } = await reception()
-    assert.equal(await look(`${dead()}; ${dead()}`), undefined)
+    assert.deepEqual(await look(`${dead()}; ${dead()}`), { unreadable: [] })
     assert.equal(diagnostics.stats.suspicious, 1)
+  })
+
+  it('names the records that cannot be read, which are not suspicious', async () => {
+    const { look, cookieOf, dead, store, diagnostics } = await reception()
+    const [one, other] = [newToken(), newToken()]
+    for (const token of [one, other])
+      await store.elsewhere.save(keyOf(token), 'no record', Date.now() + 1000, undefined)
+    assert.deepEqual(await look(`${cookieOf(one)}; ${dead()}; ${cookieOf(other)}`), {
+      unreadable: [keyOf(one), keyOf(other)],
+    })
+    assert.deepEqual([diagnostics.stats.suspicious, diagnostics.stats.errors], [0, 2])
   })
 
   it('passes on a failure of the store', async () => {

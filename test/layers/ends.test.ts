@@ -5,6 +5,7 @@ import { describe, it, type TestContext } from 'node:test'
 import { SessionError } from '../../src/errors.ts'
 import type { Key, Milliseconds } from '../../src/units.ts'
 import { collectedAll, collectedUntil } from '../support/processes/garbage.ts'
+import type { Found } from '../../src/store.ts'
 import { recordingStore, type RecordingStore } from '../support/stores/recording-store.ts'
 import { discreet } from '../support/secrecy.ts'
 import { visits, type Visits } from '../support/visit.ts'
@@ -171,7 +172,7 @@ describe('session.signal', () => {
         return () => visit.end()
       },
       touch: async ({ lifecycle, store, pass }, key) => {
-        const found = (await lifecycle.load(key))!
+        const found = (await lifecycle.load(key)) as Found
         await pass(30 * MINUTE, MINUTE)
         // The load that goes before it still finds the session.
         const held = store.hold('load', 'after')
@@ -397,7 +398,7 @@ describe('the end of a timeout', () => {
       await pass(60 * SECOND, SECOND)
       await store.elsewhere.touch(key, Date.now() + 90 * SECOND)
       await pass(60 * SECOND, SECOND)
-      lifecycle.touch(key, (await lifecycle.load(key))!)
+      lifecycle.touch(key, (await lifecycle.load(key)) as Found)
       await pass(60 * SECOND, SECOND)
       assert.equal(signal.aborted, false)
       await pass(32 * SECOND, SECOND)

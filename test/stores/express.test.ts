@@ -129,11 +129,13 @@ describe('fromExpressStore', () => {
         () => store.save(key, '{}', later(), undefined),
         () => store.save(key, '{}', later(), known),
         () => store.touch(key, later()),
-        () => store.delete(key),
+        () => store.delete(key, known),
       ]) {
         await assert.rejects(async () => operation(), discreet('ERR_SESSION_UNREADABLE', 'cookie-owner'))
       }
       assert.equal(inner.sessions.get(key), JSON.stringify(session))
+      assert.equal(await store.delete(key), true, 'its end was asked for')
+      assert.equal(inner.sessions.has(key), false)
     }
   })
 

@@ -188,7 +188,7 @@ describe('fileStore', () => {
 describe('fileStore, on a directory that is not as it should be', () => {
   /** A session that `harm` was done to: whatever reads it says so, and nothing is removed. */
   function unreadable(what: string, harm: (files: ReturnType<typeof filesOf>) => void): void {
-    it(`reports ${what}, and leaves it where it is`, async () => {
+    it(`reports ${what}, and leaves it where it is until it is deleted`, async () => {
       const store = open()
       await saved(store)
       harm(filesOf(store))
@@ -203,6 +203,9 @@ describe('fileStore, on a directory that is not as it should be', () => {
       )
       assert.equal(await store.prune!(), 0)
       assert.deepEqual(everythingIn(store.directory).sort(), before)
+      assert.equal(store.delete(KEY), true)
+      assert.equal(store.load(KEY), undefined)
+      assert.equal(store.delete(KEY), false)
     })
   }
 

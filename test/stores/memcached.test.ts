@@ -211,7 +211,7 @@ describe('memcachedStore', () => {
       ['bytes of memcache-client', 8, '9999999999999|7|{}'],
       ['what memcache-client has compressed', 1, 'cookie'],
     ] as const) {
-      it(`${what}: says that it cannot be read, and leaves it alone`, async () => {
+      it(`${what}: says that it cannot be read, and leaves it alone until it is deleted`, async () => {
         const store = open()
         const key = newKey()
         await server.ask(`set session:${key} ${flags} 0 ${value.length}\r\n${value}`)
@@ -222,13 +222,15 @@ describe('memcachedStore', () => {
           () => store.save(key, '{}', later(), undefined),
           () => store.save(key, '{}', later(), found),
           () => store.touch(key, later()),
-          () => store.delete(key),
+          () => store.delete(key, found),
         ]) {
           const { error } = await rejection(Promise.resolve(operation()))
           assert.ok(isSessionError(error, 'ERR_SESSION_UNREADABLE'), inspect(error))
           assert.ok(!error.message.includes('cookie'))
         }
         assert.deepEqual(await server.ask(`gets session:${key}`), before)
+        assert.equal(await store.delete(key), true, 'its end was asked for')
+        assert.equal(await store.load(key), undefined)
       })
     }
   })

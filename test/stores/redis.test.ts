@@ -180,7 +180,7 @@ describe('redisStore', () => {
       ['an empty value', 'SET', 'KEY', ''],
       ['a value with a newer head', 'SET', 'KEY', '2:9999999999999|7|{}'],
     ] as const) {
-      it(`${what}: says that it cannot be read, and leaves it alone`, async () => {
+      it(`${what}: says that it cannot be read, and leaves it alone until it is deleted`, async () => {
         const key = newKey()
         const name = `session:${key}`
         await server.cli(...command.map((part) => (part === 'KEY' ? name : part)))
@@ -191,7 +191,7 @@ describe('redisStore', () => {
           () => store.save(key, '{}', later(), undefined),
           () => store.save(key, '{}', later(), found),
           () => store.touch(key, later()),
-          () => store.delete(key),
+          () => store.delete(key, found),
         ]) {
           const { error } = await rejection(operation())
           assert.ok(isSessionError(error, 'ERR_SESSION_UNREADABLE'), inspect(error))
@@ -199,6 +199,8 @@ describe('redisStore', () => {
         }
         assert.equal(await server.cli('DUMP', name), before)
         assert.equal(await server.cli('PTTL', name), '-1')
+        assert.equal(await store.delete(key), true, 'its end was asked for')
+        assert.equal(await store.load(key), undefined)
       })
     }
   })

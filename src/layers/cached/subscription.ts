@@ -4,21 +4,21 @@ import type { Instant, Key, Milliseconds, Version } from '../../units.ts'
 
 /** How long hits and messages are counted before they are compared. */
 const WINDOW: Milliseconds = 60_000
-/** A handful of messages costs nothing, whatever it brings. */
+/** So few messages cost nothing, whatever they bring. */
 const FEW_MESSAGES = 100
-/** When to look again whether listening pays. */
+/** When to find out again whether listening pays. */
 const RETRY_AFTER: Milliseconds = 300_000
 
-/** A store whose `isCurrent` answers for each entry needs no messages, and a user may do without: it always vouches. */
+/** The link of a store that needs no messages, because `isCurrent` answers for each entry or the user accepts stale ones. */
 const OWN_WORD: Link = { generation: 0, vouches: () => true }
-/** A store that can say nothing about its entries: they only save the decoding of what is read anyway. */
+/** The link of a store that can say nothing about entries. They only save the decoding of what is read anyway. */
 const NO_WORD: Link = { generation: 0, vouches: () => false }
 
 /** What the cache hears. */
 export interface Ear extends Listener {
-  /** From here on messages are missed: nothing that is held, or under way, may be believed any more. */
+  /** From here on messages are missed, so nothing that is held or under way may be trusted any more. */
   deaf(): void
-  /** Whether this is an echo of what this process does itself: it says nothing about what the others do. */
+  /** Whether the message is an echo of what this process does itself. */
   isOwn(key: Key, version?: Version): boolean
 }
 
@@ -39,7 +39,7 @@ export class Subscription {
   #windowBegan: Instant = Date.now()
   #resumesAt: Instant = 0
 
-  /** `allowStale`: a hit may be as old as `maxAge`, where the store has no way to vouch for it. */
+  /** `allowStale`: whether a hit may be as old as `maxAge` if the store cannot vouch for it. */
   constructor(store: Store, ear: Ear, allowStale: boolean, stats: SessionStats) {
     this.#store = store
     this.#fallback = store.isCurrent || (allowStale && !store.watch) ? OWN_WORD : NO_WORD
@@ -60,7 +60,7 @@ export class Subscription {
     this.#start()
   }
 
-  /** Whose word counts for this key now. */
+  /** The link that currently decides whether this key's entry is valid. */
   linkOf(key: Key): Link {
     if (this.#stats.cachePaused && Date.now() >= this.#resumesAt) this.#start()
     return this.#watch?.linkOf(key) ?? this.#fallback
@@ -96,9 +96,9 @@ export class Subscription {
   #pause(now: Instant): void {
     this.#stats.cachePaused = true
     this.#resumesAt = now + RETRY_AFTER
-    // The store's link may go on for others who listen to it, and vouch.
+    // The store's link may go on vouching for others who listen to it.
     this.#ear.deaf()
-    // A connection that does not end well is the store's to report.
+    // The store reports a connection that does not end well.
     this.close().catch(() => {})
   }
 }

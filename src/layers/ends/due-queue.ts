@@ -11,9 +11,9 @@ interface HeapNode<Item> {
   readonly due: Instant
 }
 
-/** What is to be done when, soonest first: a binary heap, so that one timer serves any number of tasks. */
+/** Tasks by the instant at which they are due, soonest first. A binary heap, so that one timer serves any number of tasks. */
 export class DueQueue<Item extends Task> {
-  /** Each node is due no later than its two children. One whose task has moved since is skipped when its turn comes. */
+  /** Each node is due no later than its two children. A node whose task has moved since is skipped when its turn comes. */
   #heap: HeapNode<Item>[] = []
 
   /** When the next task may be due; `Infinity` if there is none. */
@@ -38,7 +38,7 @@ export class DueQueue<Item extends Task> {
 
   /** Takes a task out. */
   remove(item: Item): void {
-    item.due = NaN // equal to nothing, so that its entries are skipped
+    item.due = NaN // NaN equals nothing, so the task's nodes are skipped
   }
 
   /** Takes out at most so many of the tasks that are due. */

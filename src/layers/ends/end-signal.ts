@@ -2,21 +2,21 @@ import { AsyncResource } from 'node:async_hooks'
 import { getEventListeners } from 'node:events'
 import { SessionError } from '../../errors.ts'
 
-/** How an end signal is held by whoever watches for it: not at all by itself, and for good while somebody listens. */
+/** How the watcher holds an end signal: weakly by itself, and strongly while somebody listens to it. */
 export interface Hold {
   readonly endSignal: WeakRef<EndSignal>
   listenedTo: EndSignal | undefined
 }
 
 /**
- * The signal of one session, as one request or socket has it. It lives as long as the session's object does, or longer
- * if somebody listens to it: a socket that only listens must be told, and what nobody listens to must not add up over
- * the days of a server.
+ * The signal of one session, as one request or socket has it. It lives as long as the session's object, or longer if
+ * somebody listens to it: a socket that only listens must be told, and signals that nobody listens to must not add up
+ * while a server runs for days.
  */
 export class EndSignal {
   readonly hold: Hold = { endSignal: new WeakRef(this), listenedTo: undefined }
   readonly #controller = new AbortController()
-  // What ends the session is often another visitor's request; the listeners belong to the one that asked for the signal.
+  // Another visitor's request may end the session. The listeners belong to the request that asked for the signal.
   readonly #place = new AsyncResource('SessionSignal')
 
   constructor() {

@@ -1,4 +1,5 @@
 import { existsSync, readdirSync } from 'node:fs'
+import { isSessionError } from '../../errors.ts'
 import type { Deleted } from '../../store.ts'
 import type { Key } from '../../units.ts'
 import { codeOf, makeDirectory, removeFile, removeSession, renameFrom, syncDirectory } from './disk.ts'
@@ -19,7 +20,13 @@ import type { Place } from './writing.ts'
 /** Removes the record, with `expected` only if it is still that version; see `Store.delete`. */
 export function remove(place: Place, key: Key, expected?: FileFound): Deleted {
   const directory = directoryOf(place.root, key)
-  const pointer = findPointer(directory)
+  let pointer: Pointer | undefined
+  try {
+    pointer = findPointer(directory)
+  } catch (error) {
+    if (expected !== undefined || !isSessionError(error, 'ERR_SESSION_UNREADABLE')) throw error
+    return removeUnreadable(place, directory, key)
+  }
   if (pointer === undefined || isOver(pointer)) return false
   if (expected !== undefined) return removeVersion(place, directory, key, pointer, expected)
   const outcome = takeAway(place, directory, key)
@@ -63,6 +70,25 @@ function takeAway({ root, durable }: Place, directory: string, key: Key): 'taken
   const wasDead = isDead(readdirSync(away))
   removeSession(away)
   return wasDead ? 'overtaken' : 'taken'
+}
+
+/** Removes what lies in the place of a session and is none of this store's. */
+function removeUnreadable({ root, durable }: Place, directory: string, key: Key): boolean {
+  let away: string | undefined
+  try {
+    away = moveToTrash(root, directory)
+  } catch (error) {
+    if (codeOf(error) !== 'EXDEV') throw error
+    removeSession(directory)
+    if (existsSync(directory)) throw error
+    return true
+  }
+  if (away === undefined) return false
+  if (durable) syncDirectory(shardOf(root, key))
+  // A directory or a file; whatever else the directory holds stays in the trash.
+  removeSession(away)
+  removeFile(away)
+  return true
 }
 
 /** Where the session's directory lies now; `undefined` if it was away already. */

@@ -107,18 +107,20 @@ return 1
 `)
 
 /**
- * Further ARGV: expected version or '' for any. Answers 1, 0 if there was none, {'conflict', value}, or {'unreadable'}.
+ * Further ARGV: expected version or '' for any, which is also what cannot be read. Answers 1, 0 if there was none,
+ * {'conflict', value}, or {'unreadable'}.
  */
 export const DELETE: WritingScript = writing(`
 local held, problem = read('GETRANGE', KEYS[1], 0, 47)
-if problem then return problem end
+local forced = problem == UNREADABLE and ARGV[4] == ''
+if problem and not forced then return problem end
 if held and held.live and ARGV[4] ~= '' and held.version ~= ARGV[4] then
   return {'conflict', redis.call('GET', KEYS[1])}
 end
 local unheard = tell('d')
 if unheard then return unheard end
 redis.call('DEL', KEYS[1])
-return held and held.live and 1 or 0
+return (forced or held and held.live) and 1 or 0
 `)
 
 /**
