@@ -291,7 +291,7 @@ export class RequestSession implements Holder, SessionHost {
     if (this.#response.hasHeadLeft) throw headersSent('regenerate')
     if (this.#failure) throw this.#failure
     // What cannot be read is left alone, unless its own visitor signs out, or in anew.
-    await this.#services.lifecycle.removeUnreadable(this.#unreadable)
+    if (this.#unreadable?.length) await this.#services.lifecycle.removeUnreadable(this.#unreadable)
     const next = await this.#services.lifecycle.regenerate(copy, options, this)
     this.#copy = next
     this.#mustSend = true
@@ -301,7 +301,7 @@ export class RequestSession implements Holder, SessionHost {
   async destroy(copy: WorkingCopy): Promise<void> {
     // The visitor's own session may live on: to clear the cookie now would only look like a logout.
     if (this.#failure) throw this.#failure
-    await this.#services.lifecycle.removeUnreadable(this.#unreadable)
+    if (this.#unreadable?.length) await this.#services.lifecycle.removeUnreadable(this.#unreadable)
     await this.#services.lifecycle.destroy(copy)
     this.#mustSend = false
     this.#response.clear()

@@ -114,7 +114,7 @@ describe('encrypted', () => {
 storeConformance(test, { name: 'encrypted memory', create: () => vaultOver(memoryStore({ pruneInterval: 0 }), NEW) })
 storeConformance(test, {
   name: 'encrypted files',
-  create: () => vaultOver(fileStore({ directory: temporaryDirectory(), pruneInterval: 0, grace: 0 }), NEW),
+  create: () => vaultOver(fileStore({ directory: temporaryDirectory(), pruneInterval: 0 }), NEW),
 })
 
 describe('isEncrypted', () => {

@@ -34,8 +34,8 @@ import {
 for (const durable of [false, true]) {
   storeConformance(test, {
     name: `fileStore, durable ${durable}`,
-    create: () => open({ durable }),
-    peer: ({ directory }) => open({ directory, durable }),
+    create: () => open({ durable, grace: HOUR }),
+    peer: ({ directory }) => open({ directory, durable, grace: HOUR }),
     dispose: ({ directory }) => rmSync(directory, { recursive: true, force: true }),
   })
 }

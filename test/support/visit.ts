@@ -93,7 +93,7 @@ export function visits(options: VisitsOptions = {}): Visits {
     stranger: () => visit((host) => lifecycle.create(host)),
     async returning(key) {
       const found = await lifecycle.load(key)
-      if (typeof found === 'string') throw new Error(`There is no such session: ${found}.`)
+      if (found === undefined || typeof found === 'string') throw new Error(`There is no such session: ${found}.`)
       return visit((host) => lifecycle.open(host, key, found))
     },
     async stored(data) {
