@@ -57,7 +57,11 @@ describe('at a terminal', () => {
   it('nor can what a server says', async (test) => {
     const rude = createServer((socket) => {
       socket.on('error', () => {})
-      socket.on('data', () => socket.write('-ERR rude \u001B[2J\u009B31m\u202E\r\nSERVER_ERROR rude \u001B[2J\r\n'))
+      socket.on('data', (asked) => {
+        // A command of Redis begins with an asterisk, and has one answer.
+        const commands = asked.toString().match(/^\*\d/gm)?.length ?? 0
+        socket.write('-ERR rude \u001B[2J\u009B31m\u202E\r\n'.repeat(commands) || 'SERVER_ERROR rude \u001B[2J\r\n')
+      })
     }).listen(0, '127.0.0.1')
     await once(rude, 'listening')
     test.after(() => rude.close())
