@@ -46,7 +46,10 @@ export class Path {
 }
 
 function textOf(parts: readonly Part[], limit: number): string {
-  const text = parts.slice(0, limit).map(partText).join('')
+  // What lies inside of a Map may be a secret by its names as well.
+  const inside = parts.findIndex((part) => typeof part === 'symbol')
+  const shown = parts.slice(0, limit).filter((part, at) => typeof part !== 'string' || inside === -1 || at < inside)
+  const text = shown.map(partText).join('')
   return parts.length > limit ? `${text}…` : text
 }
 
