@@ -107,13 +107,13 @@ export class Subjects {
         const outcome = await this.#endIfOf(key, subject)
         if (outcome === 'other') return
         // By this node's clock it may only have expired. The store has the last word, and the note says whose it is.
-        const isEnded = outcome === 'ended' || (!knownAsGone.has(key) && (await this.#front.delete(key)) === true)
-        if (isEnded) revoked++
-        if (isEnded || !knownAsGone.has(key)) isOver = false
+        if (outcome === 'ended' || (await this.#front.delete(key)) === true) revoked++
+        isOver = false
         knownAsGone.add(key)
       }
       await visitKeys(this.notes.keys(subject), async (key) => {
-        if (excepted.has(key)) return
+        // No key comes back, so what is known as gone costs no further look, and each round is as long as what is new.
+        if (excepted.has(key) || knownAsGone.has(key)) return
         try {
           await judge(key)
         } catch (error) {
