@@ -36,8 +36,8 @@ export const LIMITS: Readonly<Record<StoreName, Readonly<Record<SituationName, L
   memory: {
     anonymous: { promises: 2, bytes: 2300, calls: {} },
     visitor: { promises: 2, bytes: 2900, calls: {} },
-    read: { promises: 2, bytes: 3400, calls: {} },
-    object: { promises: 2, bytes: 3600, calls: {} },
+    read: { promises: 2, bytes: 4100, calls: {} },
+    object: { promises: 2, bytes: 4400, calls: {} },
     write: { promises: 14, bytes: 14_400, calls: {} },
   },
   file: {
