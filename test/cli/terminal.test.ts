@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
-import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
 import { atTerminal, command, pipeline } from '../support/processes/command.ts'
 import { fileStore } from '../../src/index.ts'
 import { newKey } from '../support/stores/records.ts'
 import { redisServer } from '../support/servers/redis-server.ts'
+import { rudeServer } from '../support/servers/rude-server.ts'
 import { visits } from '../support/visit.ts'
 import { watchedSite } from '../support/sites/watched-site.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
@@ -55,19 +54,11 @@ describe('at a terminal', () => {
   })
 
   it('nor can what a server says', async (test) => {
-    const rude = createServer((socket) => {
-      socket.on('error', () => {})
-      socket.on('data', (asked) => {
-        // A command of Redis begins with an asterisk, and has one answer.
-        const commands = asked.toString().match(/^\*\d/gm)?.length ?? 0
-        socket.write('-ERR rude \u001B[2J\u009B31m\u202E\r\n'.repeat(commands) || 'SERVER_ERROR rude \u001B[2J\r\n')
-      })
-    }).listen(0, '127.0.0.1')
-    await once(rude, 'listening')
-    test.after(() => rude.close())
-    const { port } = rude.address() as AddressInfo
+    const rude = 'rude \u001B[2J\u009B31m\u202E\r\n'
+    const redis = await rudeServer(test, () => `-ERR ${rude}`)
+    const memcached = await rudeServer(test, () => `SERVER_ERROR ${rude}`)
     const id = newKey()
-    for (const url of [`redis://127.0.0.1:${port}`, `memcached://127.0.0.1:${port}`]) {
+    for (const url of [`redis://127.0.0.1:${redis}`, `memcached://127.0.0.1:${memcached}`]) {
       for (const args of [
         ['show', id],
         ['show', id, '--json'],

@@ -1,6 +1,4 @@
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
-import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { after, before, describe, it } from 'node:test'
 import { Cluster, Redis } from 'ioredis'
 import type { Store, SubjectIndex } from '../../src/store.ts'
@@ -10,7 +8,7 @@ import { NOTE, SETTLE } from '../../src/stores/redis/subject-scripts.ts'
 import type { Key, SubjectName } from '../../src/units.ts'
 import { clusterSetup, redisServer, type RedisServer } from '../support/servers/redis-server.ts'
 import { until } from '../support/servers/server-process.ts'
-import { collect, later, newKey, rejection, savedOf } from '../support/stores/records.ts'
+import { collect, later, newKey, savedOf } from '../support/stores/records.ts'
 
 const HOUR = 60 * 60_000
 
@@ -229,31 +227,3 @@ describe('a server that is short of memory', () => {
     })
   }
 })
-
-describe('a server that answers ZSCAN in a form of its own', () => {
-  it('is believed by nobody, and keeps nobody waiting', async (test) => {
-    for (const reply of ['*0\r\n', '*1\r\n$1\r\n0\r\n', '+OK\r\n', '*2\r\n:0\r\n*0\r\n', '*2\r\n$1\r\n0\r\n:0\r\n']) {
-      const server = createServer((socket) => answerAll(socket, reply)).listen(0, '127.0.0.1')
-      await once(server, 'listening')
-      const store = redisStore(`redis://127.0.0.1:${(server.address() as AddressInfo).port}?protocol=2`)
-      test.after(() => {
-        server.close()
-        return store.close?.()
-      })
-      const { error } = await rejection(collect(store.subjects!.keys(newKey())))
-      assert.match(error.message, /ZSCAN/, JSON.stringify(reply))
-    }
-  })
-})
-
-/** Says what a master says when it is asked how it is, and to ZSCAN this. */
-function answerAll(socket: Socket, reply: string): void {
-  socket.setEncoding('latin1')
-  socket.on('error', () => {})
-  socket.on('data', (data) => {
-    for (const [, name = ''] of String(data).matchAll(/^\*\d+\r\n\$\d+\r\n(\w+)\r\n/gm)) {
-      if (/^zscan$/i.test(name)) socket.write(reply)
-      else socket.write(/^info$/i.test(name) ? '$13\r\nrole:master\r\n\r\n' : '+OK\r\n')
-    }
-  })
-}

@@ -1,6 +1,7 @@
 import type { Cluster, Redis } from 'ioredis'
 import { isKey, type Key } from '../../units.ts'
 import type { Connection } from './connection.ts'
+import { scan } from './scan.ts'
 
 const AT_A_TIME = 500
 
@@ -8,15 +9,14 @@ const AT_A_TIME = 500
 export async function* keysUnder(prefix: string, connection: Connection): AsyncGenerator<Key> {
   const pattern = `${prefix.replace(/[\\*?[\]]/g, '\\$&')}*`
   for (const server of await servers(connection)) {
-    let cursor = '0'
-    do {
-      const [next, found] = await connection.run(() => server.scan(cursor, 'MATCH', pattern, 'COUNT', AT_A_TIME))
-      for (const name of found) {
+    const ask = (cursor: string): Promise<unknown> =>
+      connection.run(() => server.scan(cursor, 'MATCH', pattern, 'COUNT', AT_A_TIME))
+    for await (const names of scan('SCAN', ask)) {
+      for (const name of names) {
         const key = name.slice(prefix.length)
         if (isKey(key)) yield key
       }
-      cursor = next
-    } while (cursor !== '0')
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 import type { SubjectIndex } from '../../store.ts'
 import type { Instant, Key, Milliseconds, SubjectName } from '../../units.ts'
 import type { Connection } from './connection.ts'
+import { scan } from './scan.ts'
 import { runScript } from './scripts.ts'
 import { FORGET, NOTE, SETTLE } from './subject-scripts.ts'
 
@@ -67,18 +68,10 @@ export function redisSubjects(prefix: string, connection: Connection): SubjectIn
       await connection.run((client) => runScript(client, FORGET, [indexOf(subject), shelfOf(subject)], [subject, key]))
     },
     async *keys(subject) {
-      let cursor = '0'
-      do {
-        const reply: unknown = await connection.run((client) =>
-          client.zscan(indexOf(subject), cursor, 'COUNT', AT_A_TIME),
-        )
-        const [next, found] = Array.isArray(reply) ? (reply as unknown[]) : []
-        // A reply of another form would never say that it was the last one.
-        if (typeof next !== 'string' || !Array.isArray(found))
-          throw new Error('Redis answered ZSCAN in a form of its own')
-        for (let at = 0; at < found.length; at += 2) yield found[at] as Key
-        cursor = next
-      } while (cursor !== '0')
+      const ask = (cursor: string): Promise<unknown> =>
+        connection.run((client) => client.zscan(indexOf(subject), cursor, 'COUNT', AT_A_TIME))
+      // Each name is followed by its score.
+      for await (const names of scan('ZSCAN', ask)) for (let at = 0; at < names.length; at += 2) yield names[at] as Key
     },
   }
 }
