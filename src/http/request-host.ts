@@ -1,0 +1,170 @@
+import type Koa from 'koa'
+import type { CheckedCookie } from './attributes.ts'
+import { mayWithholdCookie } from './cross-site.ts'
+import type { Services, Visit } from './lookup.ts'
+import { PassingHost } from './passing.ts'
+import { endOfCookie } from './renewal.ts'
+import { SessionResponse } from './response.ts'
+import { gone, headersSent } from '../errors.ts'
+import { recordOf } from '../record/format.ts'
+import type { SessionRecord } from '../record/record.ts'
+import type { CommitOutcome } from '../session/lifecycle.ts'
+import { Operations, reportForgotten, type Operation } from '../session/operation.ts'
+import type { RegenerateOptions, Session } from '../session/types.ts'
+import type { SessionHost, WorkingCopy } from '../session/working-copy.ts'
+import { isPromise, type Awaitable, type Key } from '../units.ts'
+
+/** What handlers can do with the session of a request: the host of the request's working copies. */
+export abstract class RequestHost implements SessionHost {
+  readonly owner: object
+  protected readonly services: Services
+  protected readonly ctx: Koa.Context
+  protected readonly attributes: CheckedCookie
+  protected readonly response: SessionResponse
+  /** The session that came, and its cookie. */
+  protected visit: Visit | undefined
+  /** The records that the visitor's cookies name and that cannot be read. */
+  protected unreadable: readonly Key[] | undefined
+  /** Why the session could not be loaded. */
+  protected failure: unknown
+  /** Made when the session is first touched. */
+  protected copy: WorkingCopy | undefined
+  /** What handlers have begun by the session's members. */
+  protected operations: Operations | undefined
+  /** Whether the visitor's cookie is not the one that the session needs. */
+  protected mustSend = false
+
+  /** `attributes`: those of the cookie, for this request. */
+  constructor(services: Services, ctx: Koa.Context, attributes: CheckedCookie) {
+    this.owner = services.identity.owner
+    this.services = services
+    this.ctx = ctx
+    this.attributes = attributes
+    this.response = new SessionResponse(ctx, services, attributes)
+  }
+
+  /** Whether the cookies of new sessions outlive the browser. */
+  get persistent(): boolean {
+    return this.attributes.persistent ?? false
+  }
+
+  protected use(): WorkingCopy {
+    this.response.use()
+    if (this.copy) return this.copy
+    const { lifecycle, onStoreError } = this.services
+    if (this.failure && onStoreError === 'throw') throw this.failure
+    const { visit } = this
+    this.copy = visit ? lifecycle.open(this, visit.cookie.key, visit.found, visit.cookie.token) : this.startNew()
+    return this.copy
+  }
+
+  protected startNew(): WorkingCopy {
+    const { lifecycle, diagnostics } = this.services
+    return lifecycle.create(this.mayHaveAnother ? new PassingHost(this, diagnostics) : this)
+  }
+
+  /** Whether the browser may have a cookie of this name that it has not sent with this request. */
+  get mayHaveAnother(): boolean {
+    const { req } = this.ctx
+    return mayWithholdCookie(this.attributes.sameSite, req) && !this.services.cookie.isIn(req.headers.cookie)
+  }
+
+  begun(operation: Operation<unknown>): void {
+    if (this.response.isFinished) reportForgotten(operation, this.services.diagnostics)
+    else (this.operations ??= new Operations()).add(operation)
+  }
+
+  protected commit(copy: WorkingCopy): Awaitable<CommitOutcome> {
+    if (copy.host instanceof PassingHost) {
+      copy.host.drop(copy)
+      return 'unchanged'
+    }
+    const { hasHeadLeft } = this.response
+    if ((this.failure || (hasHeadLeft && !copy.found)) && copy.isOpen && copy.changes()) {
+      // The store could not say who this is: a new session would take the place of the visitor's own.
+      if (this.failure) throw this.failure
+      this.response.lose()
+      return 'unchanged'
+    }
+    const outcome = this.services.lifecycle.commit(copy)
+    if (hasHeadLeft && outcome !== 'unchanged')
+      this.services.diagnostics.report('error', { reason: 'committed after the headers' })
+    return isPromise(outcome) ? this.#noticingTerms(copy, outcome) : outcome
+  }
+
+  /** Whether the cookie has to change with what was committed. */
+  #noticingTerms(copy: WorkingCopy, outcome: Promise<CommitOutcome>): Promise<CommitOutcome> {
+    const { found, record } = copy
+    return outcome.then((settled) => {
+      if (settled === 'saved' && (!found || endOfCookie(record) !== endOfCookie(copy.record))) this.mustSend = true
+      return settled
+    })
+  }
+
+  protected sendCookieIfDue(): void {
+    if (!this.mustSend) return
+    const { copy, visit } = this
+    if (!copy && visit) this.#send(visit.cookie.token, recordOf(visit.found))
+    else if (copy?.isOpen && copy.found) this.#send(copy.token, copy.record)
+  }
+
+  #send(token: string, record: SessionRecord): void {
+    this.mustSend = false
+    const { cookie } = this.visit ?? {}
+    if (cookie?.token === token) this.services.diagnostics.countResigned(cookie.keyIndex)
+    this.response.send(token, endOfCookie(record))
+  }
+
+  async save(copy: WorkingCopy): Promise<void> {
+    if (this.response.hasHeadLeft && !copy.found && copy.changes()) throw headersSent('save')
+    const outcome = await this.commit(copy)
+    if (outcome === 'gone') {
+      // If this request itself ended the session meanwhile, the response says so, and goes on saying it.
+      if (copy.phase === 'open') this.response.withdraw()
+      throw gone()
+    }
+    this.sendCookieIfDue()
+  }
+
+  async reload(copy: WorkingCopy): Promise<void> {
+    if (this.failure) throw this.failure
+    await this.services.lifecycle.reload(copy)
+  }
+
+  async update<Result>(copy: WorkingCopy, change: (session: Session) => Result): Promise<Result> {
+    if (this.response.hasHeadLeft && !copy.found) throw headersSent('update')
+    if (this.failure) throw this.failure
+    const { found } = copy
+    const result = await this.services.lifecycle.update(copy, change)
+    if (!found) this.mustSend = true
+    this.sendCookieIfDue()
+    return result
+  }
+
+  async regenerate(copy: WorkingCopy, options: RegenerateOptions): Promise<void> {
+    if (this.response.hasHeadLeft) throw headersSent('regenerate')
+    if (this.failure) throw this.failure
+    // What cannot be read is left alone, unless its own visitor signs out, or in anew.
+    if (this.unreadable?.length) await this.services.lifecycle.removeUnreadable(this.unreadable)
+    this.copy = await this.services.lifecycle.regenerate(copy, options, this)
+    this.mustSend = true
+    this.sendCookieIfDue()
+  }
+
+  async destroy(copy: WorkingCopy): Promise<void> {
+    // The visitor's own session may live on: to clear the cookie now would only look like a logout.
+    if (this.failure) throw this.failure
+    if (this.unreadable?.length) await this.services.lifecycle.removeUnreadable(this.unreadable)
+    await this.services.lifecycle.destroy(copy)
+    this.mustSend = false
+    this.response.clear()
+  }
+
+  signalOf(copy: WorkingCopy): AbortSignal {
+    return this.services.lifecycle.signalOf(copy)
+  }
+
+  sealedBy(copy: WorkingCopy): ReturnType<SessionHost['sealedBy']> {
+    return this.response.sealedBy(copy.found !== undefined)
+  }
+}
