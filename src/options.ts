@@ -64,7 +64,10 @@ export interface SessionOptions {
    * `'anonymous'` gives an empty session that cannot be saved.
    */
   onStoreError?: 'throw' | 'anonymous'
-  /** The largest record in bytes; a session that would take more is not saved. Default 64 KiB. */
+  /**
+   * The largest record in bytes; a session that would take more is not saved. A record in the store that has more than
+   * eight times as many is not read either: it counts as one that cannot be read. Default 64 KiB.
+   */
   maxRecordBytes?: number
 }
 

@@ -18,8 +18,13 @@ import type { Awaitable, Instant, Key, Milliseconds, SubjectName, Version } from
  * - Instants are Unix milliseconds. Durations do not cross this contract, so that only the library computes with time.
  */
 export interface Store {
-  /** The record under this key; `undefined` if there is none (never was, deleted, or expired). */
-  load(key: Key): Awaitable<Found | undefined>
+  /**
+   * The record under this key; `undefined` if there is none (never was, deleted, or expired).
+   *
+   * The library refuses a record whose text has more than `largest` bytes as `ERR_SESSION_UNREADABLE`. A store that knows
+   * the size before it has read the text may throw that itself, and so save the reading. Default: no limit.
+   */
+  load(key: Key, largest?: number): Awaitable<Found | undefined>
 
   /**
    * Writes `text` if the record is still the one that the caller knows, in one atomic step.

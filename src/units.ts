@@ -38,6 +38,12 @@ export function settle<Answer, Result>(
   return isPromise(answer) ? answer.then(answered, failed) : answered(answer)
 }
 
+/** Whether the text has more bytes than these in UTF-8. */
+export function isLonger(text: string, bytes: number): boolean {
+  // A character takes one to three bytes, so most texts need no counting.
+  return text.length * 3 > bytes && (text.length > bytes || Buffer.byteLength(text) > bytes)
+}
+
 /** Whether this has the form of a key. */
 export function isKey(key: unknown): key is Key {
   return typeof key === 'string' && KEY.test(key)

@@ -1,8 +1,8 @@
 import { Deadline } from '../deadline.ts'
 import type { Diagnostics } from '../diagnostics.ts'
-import { SessionError, isSessionError, reasonOf, type SessionErrorCode } from '../errors.ts'
-import type { Store, SubjectIndex } from '../store.ts'
-import { isPromise, settle, type Awaitable, type Milliseconds } from '../units.ts'
+import { SessionError, isSessionError, reasonOf, unreadable, type SessionErrorCode } from '../errors.ts'
+import type { Found, Store, SubjectIndex } from '../store.ts'
+import { isLonger, isPromise, settle, type Awaitable, type Milliseconds } from '../units.ts'
 
 /** What a store says in its own words, because each of these means that nothing was written. */
 const NOTHING_WRITTEN: readonly SessionErrorCode[] = [
@@ -12,12 +12,27 @@ const NOTHING_WRITTEN: readonly SessionErrorCode[] = [
 ]
 
 /**
+ * How many times larger than `maxRecordBytes` a record may be and still be read: encryption makes a third more of it, and
+ * the limit may have been lowered since it was written.
+ */
+const READ_FACTOR = 8
+
+/**
  * The store, with each of its failures turned into one error within one deadline. Whatever the store throws, rejects with
  * or does not answer in time becomes `ERR_SESSION_STORE_UNAVAILABLE`, with the innermost reason in the message and the store's
  * own error as `cause`. The first failure is a warning too, because nobody may look at the log of a site that answers.
+ *
+ * A record that is much larger than `maxRecordBytes` (default: no limit) is `ERR_SESSION_UNREADABLE` before anybody
+ * decrypts or decodes it, because the work for it would be in proportion to a size that nobody has allowed.
  */
-export function guarded(store: Store, deadline: Milliseconds, diagnostics: Diagnostics): Store {
+export function guarded(
+  store: Store,
+  deadline: Milliseconds,
+  diagnostics: Diagnostics,
+  maxRecordBytes: number = Infinity,
+): Store {
   const { stats } = diagnostics
+  const largest = maxRecordBytes * READ_FACTOR
   const patience = new Deadline(deadline)
   const tooLate = (): Error =>
     new SessionError('ERR_SESSION_STORE_UNAVAILABLE', `the store did not answer within ${deadline} ms`)
@@ -38,10 +53,21 @@ export function guarded(store: Store, deadline: Milliseconds, diagnostics: Diagn
     return error
   }
 
-  function ask<Answer>(isWrite: boolean, question: () => Awaitable<Answer>): Awaitable<Answer> {
+  /** A record of which the work is in proportion to what is allowed. */
+  function allowed<Text extends Found | undefined>(found: Text): Text {
+    if (found !== undefined && isLonger(found.text, largest))
+      throw unreadable(`it is larger than ${largest} bytes, which is ${READ_FACTOR} times \`maxRecordBytes\``)
+    return found
+  }
+
+  function ask<Answer>(
+    isWrite: boolean,
+    question: () => Awaitable<Answer>,
+    answered: (answer: Answer) => Answer = (answer) => answer,
+  ): Awaitable<Answer> {
     return settle(
       () => inTime(question()),
-      (answer) => answer,
+      answered,
       // Reported here and not by the timer, which is in no request: a listener may ask whose session it was.
       (cause) => {
         throw failed(isWrite, cause)
@@ -85,7 +111,7 @@ export function guarded(store: Store, deadline: Milliseconds, diagnostics: Diagn
         'load',
         () => {
           stats.loads++
-          return ask(false, () => store.load(key))
+          return ask(false, () => store.load(key, largest), allowed)
         },
         (found) => (found ? 'found' : 'missing'),
       ),
@@ -94,7 +120,14 @@ export function guarded(store: Store, deadline: Milliseconds, diagnostics: Diagn
         'save',
         () => {
           stats.saves++
-          return ask(true, () => store.save(key, text, expiresAt, expected))
+          return ask(
+            true,
+            () => store.save(key, text, expiresAt, expected),
+            (result) => {
+              if (result.conflict) allowed(result.conflict)
+              return result
+            },
+          )
         },
         (answer) => (answer.saved ? 'saved' : answer.conflict ? 'conflict' : 'gone'),
       ),
@@ -112,7 +145,11 @@ export function guarded(store: Store, deadline: Milliseconds, diagnostics: Diagn
         'destroy',
         () => {
           stats.destroys++
-          return ask(true, () => store.delete(key, expected))
+          return ask(
+            true,
+            () => store.delete(key, expected),
+            (result) => (typeof result === 'object' ? allowed(result) : result),
+          )
         },
         (deleted) => (typeof deleted === 'object' ? 'conflict' : deleted ? 'destroyed' : 'gone'),
       ),

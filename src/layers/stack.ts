@@ -13,6 +13,8 @@ export interface LayerOptions {
   readonly cache: Required<CacheOptions> | undefined
   /** How long the store is waited for at least, also if its own deadline is shorter. Default: no longer than that. */
   readonly patience?: Milliseconds
+  /** What a record may have; one that is much larger is not read. Default: no limit. */
+  readonly maxRecordBytes?: number
 }
 
 /** A session's way to its store. */
@@ -42,11 +44,13 @@ export interface StoreStack {
  * - `ends` sees which sessions end.
  * - `cached` answers what it can prove to be current.
  * - `encrypted` has text on its left and ciphertext on its right; behind the cache, so that a hit decrypts nothing.
- * - `guarded` gives the store one deadline (its own, if it names one) and one kind of error, and counts; behind both, so
- *   that what the library itself refuses (a wrong key, an unreadable record) is not counted as a failure of the store.
+ * - `guarded` gives the store one deadline (its own, if it names one), one kind of error and a limit to what is read,
+ *   and counts; behind both, so that what the library itself refuses (a wrong key, an unreadable record) is not counted
+ *   as a failure of the store.
  */
 export function storeStack(store: Store, options: LayerOptions, diagnostics: Diagnostics): StoreStack {
-  const safe = guarded(store, Math.max(options.patience ?? 0, store.deadline ?? DEFAULT_DEADLINE), diagnostics)
+  const deadline = Math.max(options.patience ?? 0, store.deadline ?? DEFAULT_DEADLINE)
+  const safe = guarded(store, deadline, diagnostics, options.maxRecordBytes)
   const vault = options.encrypt ? encrypted(safe, diagnostics.stats.decrypted) : undefined
   const plain = vault ?? safe
   const cache = options.cache && cached(plain, options.cache, diagnostics)

@@ -3,7 +3,7 @@ import { SessionError } from '../errors.ts'
 import { endOf, type SessionRecord } from '../record/record.ts'
 import { format, recordOf } from '../record/format.ts'
 import type { Found, Saved, Store } from '../store.ts'
-import type { Awaitable, Key, Milliseconds } from '../units.ts'
+import { isLonger, type Awaitable, type Key, type Milliseconds } from '../units.ts'
 import type { SubjectNotes } from './subject-notes.ts'
 
 /** How long a commit, or a regenerate, goes on losing races before it gives up. */
@@ -172,7 +172,7 @@ export class CommitQueue {
     // Nothing is stored, so the size of the record does not matter.
     if (record === before) return { record, members }
     const text = format(record)
-    if (this.#fits(text)) return { record, text, members }
+    if (!isLonger(text, this.#maxRecordBytes)) return { record, text, members }
     if (group.length > 1) return this.#applySingly(before, members)
     for (const { reject } of members) reject(this.#tooLarge())
     return { record: before, members: [] }
@@ -189,11 +189,6 @@ export class CommitQueue {
       members.push(member)
     }
     return { ...accepted, members }
-  }
-
-  #fits(text: string): boolean {
-    // A character takes three bytes at most, so most texts need no counting.
-    return text.length * 3 <= this.#maxRecordBytes || Buffer.byteLength(text) <= this.#maxRecordBytes
   }
 
   #tooLarge(): SessionError {

@@ -72,6 +72,15 @@ function overwriting(store: Store): (key: string) => Promise<void> {
   }
 }
 
+/** Makes the record far larger than `maxRecordBytes`, and leaves what it says. */
+function blowingUp(store: Store): (key: string) => Promise<void> {
+  return async (key) => {
+    const found = (await store.load(key)) as Found
+    const text = found.text + ' '.repeat(8 * 65_536)
+    assert.ok((await store.save(key, text, found.expiresAt, found)).saved)
+  }
+}
+
 const PLACES: Record<string, (test: TestContext) => Promise<Damaged>> = {
   ...Object.fromEntries(
     Object.entries(STORE_KINDS).map(([name, kind]) => [
@@ -82,6 +91,19 @@ const PLACES: Record<string, (test: TestContext) => Promise<Damaged>> = {
       },
     ]),
   ),
+  ...Object.fromEntries(
+    Object.entries(STORE_KINDS).map(([name, kind]) => [
+      `${name}, because it is too large`,
+      async (test: TestContext) => {
+        const store = (await kind(test)).open()
+        return damaged(test, store, blowingUp(store))
+      },
+    ]),
+  ),
+  async 'an encrypted record that is too large'(test) {
+    const store = memoryStore({ pruneInterval: 0 })
+    return damaged(test, store, blowingUp(store), { encrypt: true })
+  },
   async 'files that were removed'(test) {
     const directory = temporaryDirectory()
     const store = fileStore({ directory, pruneInterval: 0 })
@@ -178,6 +200,21 @@ describe('a record that cannot be read and cannot be removed', () => {
       assert.deepEqual([page.status, page.cookies], [503, []])
     }
     assert.ok(await isThere())
+  })
+})
+
+describe('a record that is larger than maxRecordBytes', () => {
+  it('is still read if a limit that was lowered since, or encryption, may be the reason', async (test) => {
+    const store = memoryStore({ pruneInterval: 0 })
+    const options = { store, encrypt: true, cache: false } as const
+    const before = await siteWith(test, { ...options, maxRecordBytes: 8000 }, HANDLER)
+    const visitor = before.agent()
+    const user = 'x'.repeat(5000)
+    await visitor.get(`/sign-in?user=${user}`)
+    const after = await siteWith(test, { ...options, maxRecordBytes: 1000 }, HANDLER)
+    assert.equal((await visitor.at(after.port).get('/')).text, user)
+    const farther = await siteWith(test, { ...options, maxRecordBytes: 500 }, HANDLER)
+    assert.equal((await visitor.at(farther.port).get('/')).text, 'nobody')
   })
 })
 

@@ -236,6 +236,52 @@ describe('a store that works', () => {
   })
 })
 
+describe('a record that is more than eight times as large as maxRecordBytes', () => {
+  async function withRecord(text: string): Promise<{ store: Store; diagnostics: Diagnostics }> {
+    const inner = memoryStore({ pruneInterval: 0 })
+    await inner.save(KEY, text, FAR, undefined)
+    const diagnostics = new Diagnostics('sid')
+    return { store: guarded(inner, 1000, diagnostics, 10), diagnostics }
+  }
+  const another = { text: '', version: 99, expiresAt: FAR }
+
+  it('cannot be read, wherever the store hands it out, and is no failure of the store', async () => {
+    for (const text of ['x'.repeat(81), `${'ü'.repeat(40)}!`]) {
+      const { store, diagnostics } = await withRecord(text)
+      const calls: (() => unknown)[] = [
+        () => store.load(KEY),
+        () => store.save(KEY, 'text', FAR, undefined),
+        () => store.save(KEY, 'text', FAR, another),
+        () => store.delete(KEY, another),
+      ]
+      for (const call of calls)
+        await assert.rejects(async () => call(), discreet('ERR_SESSION_UNREADABLE', KEY, text.slice(0, 9)))
+      assert.equal(diagnostics.stats.errors, 0)
+      assert.equal(await store.delete(KEY), true)
+    }
+  })
+
+  it('is told from one that is not', async () => {
+    const { store } = await withRecord('ü'.repeat(40))
+    assert.equal((await store.load(KEY))?.text.length, 40)
+    assert.equal((await store.save(KEY, 'text', FAR, undefined)).conflict?.text.length, 40)
+    assert.equal(((await store.delete(KEY, another)) as { text: string }).text.length, 40)
+  })
+
+  it('is known to the store by its largest size, so that the store need not read it', async () => {
+    let told: unknown[] = []
+    const inner = memoryStore({ pruneInterval: 0 })
+    const load = (...args: Parameters<Store['load']>): ReturnType<Store['load']> => {
+      told = args
+      return inner.load(...args)
+    }
+    await guarded({ ...inner, load }, 1000, new Diagnostics('sid'), 10).load(KEY)
+    assert.deepEqual(told, [KEY, 80])
+    await guarded({ ...inner, load }, 1000, new Diagnostics('sid')).load(KEY)
+    assert.deepEqual(told, [KEY, Infinity])
+  })
+})
+
 describe('the optional powers of a store', () => {
   it('stay absent where they are absent', () => {
     const { load, save, touch, delete: remove } = memoryStore({ pruneInterval: 0 })

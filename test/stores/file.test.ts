@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import {
   chmodSync,
   existsSync,
@@ -9,6 +9,7 @@ import {
   rmSync,
   renameSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs'
@@ -214,6 +215,15 @@ describe('fileStore, on a directory that is not as it should be', () => {
     rmSync(content)
     mkdirSync(content)
   })
+  unreadable('a session whose content is a pipe, which would be read for ever', ({ content }) => {
+    rmSync(content)
+    execFileSync('mkfifo', [content])
+  })
+  unreadable('a session whose content is a device', ({ content }) => {
+    rmSync(content)
+    symlinkSync('/dev/zero', content)
+  })
+  unreadable('a session whose content is longer than any text', ({ content }) => truncateSync(content, 5 * 2 ** 30))
   unreadable('a session whose pointer is missing', ({ pointer }) => rmSync(pointer))
   unreadable('a session with two pointers', ({ at }) => writeFileSync(join(at, `p.7.99.${NONCE}`), ''))
   unreadable('a session as an older release kept it', ({ at, pointer }) => renameSync(pointer, join(at, 'p.1.9f3a-0')))
@@ -223,6 +233,20 @@ describe('fileStore, on a directory that is not as it should be', () => {
   unreadable('a file in the place of a session', ({ at }) => {
     rmSync(at, { recursive: true })
     writeFileSync(at, 'something else')
+  })
+
+  it('reads no content that is larger than the caller allows', async () => {
+    const store = open()
+    await saved(store, '{"a":1}')
+    assert.equal((await store.load(KEY, 7))?.text, '{"a":1}')
+    assert.throws(() => store.load(KEY, 6), {
+      code: 'ERR_SESSION_UNREADABLE',
+      message: /7 bytes, and 6 are read at most/,
+    })
+    // It could not be read without an error of another kind.
+    truncateSync(filesOf(store).content, 5 * 2 ** 30)
+    assert.throws(() => store.load(KEY, 6), { code: 'ERR_SESSION_UNREADABLE' })
+    assert.throws(() => store.load(KEY, Infinity), { code: 'ERR_SESSION_UNREADABLE' })
   })
 
   it('hands on a content that was cut or emptied: what a text means is not for the store to say', async () => {

@@ -1,3 +1,4 @@
+import { constants } from 'node:buffer'
 import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs'
 import { SessionError, unreadable } from '../../errors.ts'
 import type { Found } from '../../store.ts'
@@ -26,13 +27,13 @@ export const TRIES = 1_000
 /** So many equal looks in a row, and no rename can be under way. */
 const SAME_LOOKS = 10
 
-/** The record of this key; `undefined` if there is none. */
-export function load(root: string, key: Key): FileFound | undefined {
+/** The record of this key; `undefined` if there is none. `largest`: see `Store.load`. */
+export function load(root: string, key: Key, largest?: number): FileFound | undefined {
   const directory = directoryOf(root, key)
   for (let tries = 0; tries < TRIES; tries++) {
     const pointer = findPointer(directory)
     if (pointer === undefined || isOver(pointer)) return undefined
-    const text = readContent(`${directory}/${contentName(pointer.nonce)}`)
+    const text = readContent(`${directory}/${contentName(pointer.nonce)}`, largest)
     if (text !== undefined) return foundAt(pointer, text)
     // A content goes after its pointer. So the pointer has moved on meanwhile, or something else removed the content.
     if (existsSync(`${directory}/${pointer.name}`)) throw damaged('no content')
@@ -100,13 +101,18 @@ function filesOfSession(directory: string): string[] | undefined {
 }
 
 /** The text of a content; `undefined` if the content is not there (any more). */
-function readContent(path: string): string | undefined {
+function readContent(path: string, limit = Infinity): string | undefined {
+  const largest = Math.min(limit, constants.MAX_STRING_LENGTH)
   try {
+    const stats = statSync(path, { throwIfNoEntry: false })
+    if (stats === undefined) return undefined
+    // A pipe would be read for ever.
+    if (!stats.isFile()) throw damaged('something else than a file in the place of its content')
+    if (stats.size > largest) throw damaged(`a content of ${stats.size} bytes, and ${largest} are read at most`)
     return readFileSync(path, 'utf8')
   } catch (error) {
     const code = codeOf(error)
     if (code === 'ENOENT') return undefined
-    if (code === 'EISDIR') throw damaged('a directory in the place of its content')
     if (code === 'EACCES' || code === 'EPERM') throw damaged(`a content that this process may not read (${code})`)
     throw error
   }
