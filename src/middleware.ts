@@ -8,6 +8,7 @@ import { keyringOf, noKeys, type Keyring } from './http/keyring.ts'
 import { runInContext } from './http/koa.ts'
 import { SessionProperty } from './http/property.ts'
 import { RequestSession } from './http/request.ts'
+import { RequestsUnderWay } from './http/under-way.ts'
 import { storeStack } from './layers/stack.ts'
 import { checkOptions, type SessionOptions } from './options.ts'
 import { Lifecycle } from './session/lifecycle.ts'
@@ -26,7 +27,7 @@ import { operationsOf, type Sessions } from './sessions.ts'
  */
 export function session<Data extends object = SessionData>(options: SessionOptions = {}): Sessions<Data> {
   const checked = checkOptions(options)
-  const { skip, onStoreError } = checked
+  const { skip, passive, onStoreError } = checked
   const { name, cookieFor } = checked.cookie
 
   // The parts, each with one job.
@@ -36,7 +37,8 @@ export function session<Data extends object = SessionData>(options: SessionOptio
   const cookie = new SessionCookie(name, diagnostics, checked.cache?.max)
   const identity = { owner: middleware, property: checked.property, cookie: checked.cookie }
   const property = new SessionProperty(identity, diagnostics)
-  const services = { identity, lifecycle, cookie, diagnostics, onStoreError }
+  const underWay = new RequestsUnderWay()
+  const services = { identity, lifecycle, cookie, diagnostics, onStoreError, underWay }
 
   function useKeys(keyring: Keyring): void {
     stack.vault?.use(keyring.derive('encryption'))
@@ -55,7 +57,8 @@ export function session<Data extends object = SessionData>(options: SessionOptio
     if (!cookie.hasKeys) useKeys(keyringOf(ctx.app.keys ?? noKeys()))
 
     // From here on, ctx.session and getSession() find the session that the cookie names.
-    const request = new RequestSession(services, ctx, attributes, holderOf(ctx))
+    const circumstances = { attributes, isPassive: passive?.(ctx) ?? false, outer: holderOf(ctx) }
+    const request = new RequestSession(services, ctx, circumstances)
     property.enter(ctx, request)
     // Only a promise is awaited: a visitor without a cookie, or with a cached session, costs none.
     const loading = request.load()

@@ -11,7 +11,7 @@ import { Codec, type Serializer } from './record/codec.ts'
 import type { Store } from './store.ts'
 import { DEFAULT_STORE, storeFromUrl } from './stores/url.ts'
 import { TIMEOUT_RULE, doubtAbout, isTimeout, type Timeouts } from './record/timeouts.ts'
-import type { Milliseconds } from './units.ts'
+import { isPromise, type Milliseconds } from './units.ts'
 
 /** The options of `session()`. All are optional but the keys. They are checked once, when `session()` is called. */
 export interface SessionOptions {
@@ -28,8 +28,9 @@ export interface SessionOptions {
   /** The cache in this process; `false` for none. Default: see `CacheOptions`. */
   cache?: CacheOptions | false
   /**
-   * A session ends after this long without a request, in milliseconds. Default 30 minutes (OWASP: 15 to 30; ASVS 5.0
-   * 7.3.1). It has no effect above `absoluteTimeout`, so raise both.
+   * A session ends after this long without a request, in milliseconds. A request counts from its arrival until its
+   * response has left. Default 30 minutes (OWASP: 15 to 30; ASVS 5.0 7.3.1). It has no effect above `absoluteTimeout`, so
+   * raise both.
    */
   idleTimeout?: Milliseconds
   /**
@@ -60,6 +61,12 @@ export interface SessionOptions {
   /** Tells which requests have no session, such as those for assets. Default: none. */
   skip?: (ctx: Koa.Context) => boolean
   /**
+   * Tells which requests are no sign of a visitor who is there, such as those of a timer in an open tab, and streams of
+   * server-sent events. They read and write their session as others do, but do not extend its idle timeout, and do not
+   * keep it alive while they are under way. `session.expiresAt` tells them how much time is left. Default: none.
+   */
+  passive?: (ctx: Koa.Context) => boolean
+  /**
    * What a request gets that uses its session while the store cannot be read: `'throw'` (the default) answers 503,
    * `'anonymous'` gives an empty session that cannot be saved.
    */
@@ -85,6 +92,7 @@ export interface CheckedOptions extends Timeouts {
   readonly persistent: boolean
   readonly property: string
   readonly skip: ((ctx: Koa.Context) => boolean) | undefined
+  readonly passive: ((ctx: Koa.Context) => boolean) | undefined
   readonly onStoreError: 'throw' | 'anonymous'
   readonly maxRecordBytes: number
 }
@@ -105,6 +113,7 @@ export const OPTION_NAMES: readonly (keyof SessionOptions)[] = [
   'serializer',
   'property',
   'skip',
+  'passive',
   'onStoreError',
   'maxRecordBytes',
 ]
@@ -116,16 +125,9 @@ const checks = new Checks('koa-server-session')
 export function checkOptions(options: SessionOptions): CheckedOptions {
   refuseMisplaced(options)
   checks.names(options, OPTION_NAMES, { cures: OPTION_CURES })
-  const {
-    property = DEFAULT_PROPERTY,
-    skip,
-    onStoreError = 'throw',
-    maxRecordBytes = 65_536,
-    encrypt = false,
-  } = options
+  const { property = DEFAULT_PROPERTY, onStoreError = 'throw', maxRecordBytes = 65_536, encrypt = false } = options
   checkProperty(checks, property)
   checks.positive('maxRecordBytes', maxRecordBytes)
-  if (skip !== undefined) checks.callable('skip', skip)
   checks.oneOf('encrypt', encrypt, [true, false])
   checks.oneOf('onStoreError', onStoreError, ['throw', 'anonymous'])
   const cookie = checkCookieChoice(checks, options)
@@ -138,7 +140,8 @@ export function checkOptions(options: SessionOptions): CheckedOptions {
     encrypt,
     codec: new Codec(checkSerializer(options.serializer)),
     property,
-    skip,
+    skip: checkQuestion('skip', options.skip),
+    passive: checkQuestion('passive', options.passive),
     onStoreError,
     maxRecordBytes,
     // Last, because a store made from a URL has timers and connections, which nobody would close after an error.
@@ -161,6 +164,20 @@ function checkKeys(options: SessionOptions): Keyring | undefined {
   if (options.keys !== undefined) return keyringOf(options.keys)
   // Without the option, app.keys sign. An option that is there and undefined was meant to hold secrets.
   throw checks.refusal('keys is undefined. Is the environment variable set? To sign with app.keys, leave keys out.')
+}
+
+/** What is asked of the application about each request. The answer is checked when it comes. */
+function checkQuestion(
+  name: 'skip' | 'passive',
+  ask: ((ctx: Koa.Context) => boolean) | undefined,
+): ((ctx: Koa.Context) => boolean) | undefined {
+  if (ask === undefined) return undefined
+  checks.callable(name, ask)
+  return (ctx) => {
+    const answer: unknown = ask(ctx)
+    if (isPromise(answer)) throw checks.refusal(`${name} must answer at once, and returned a promise.`)
+    return Boolean(answer)
+  }
 }
 
 function checkTimeouts(options: SessionOptions): Timeouts {

@@ -29,7 +29,8 @@ export interface Sessions<Data extends object = SessionData> {
    * response to carry the new cookie. `runWithSession(session, fn)` hands it to `getSession()`.
    *
    * What keeps the session alive is use: `open` and `reload` extend the idle timeout as a request does, and so does
-   * whatever `update` and `save` store. A socket that is only open does not, whatever it sends: the session ends after the idle timeout, and `signal` tells.
+   * whatever `update` and `save` store. A socket that is only open does not, whatever it sends: the session ends after the
+   * idle timeout, and `signal` tells.
    *
    * Errors of an upgrade's socket are absorbed while `open` is under way, and only then: Node leaves that socket without
    * a listener, and an 'error' that nobody listens to ends the process. Add a listener of your own before you call `open`.

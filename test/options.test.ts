@@ -68,6 +68,7 @@ describe('options that are left out', () => {
       encrypt: false,
       property: 'session',
       skip: undefined,
+      passive: undefined,
       onStoreError: 'throw',
       maxRecordBytes: 65_536,
     })
@@ -84,6 +85,7 @@ describe('options that are left out', () => {
       'serializer',
       'property',
       'skip',
+      'passive',
       'onStoreError',
       'maxRecordBytes',
     ]
@@ -376,19 +378,32 @@ describe('property', () => {
   })
 })
 
-describe('skip, onStoreError and serializer', () => {
-  it('are a function, one of two words, and a pair of functions', () => {
+describe('skip, passive, onStoreError and serializer', () => {
+  it('are two functions, one of two words, and a pair of functions', () => {
     const serializer = { stringify: String, parse: String }
-    const skip = (): boolean => true
-    const options = check({ skip, onStoreError: 'anonymous', serializer })
-    assert.deepEqual(
-      [options.skip, options.onStoreError, options.codec.encode(1, 'a')],
-      [skip, 'anonymous', '{"~":"1"}'],
-    )
+    const [skip, passive] = ['/asset', '/poll'].map((path) => (ctx: Koa.Context) => ctx.path === path)
+    const options = check({ skip: skip!, passive: passive!, onStoreError: 'anonymous', serializer })
+    const at = (path: string): Koa.Context => ({ path }) as Koa.Context
+    assert.deepEqual([options.skip?.(at('/asset')), options.skip?.(at('/'))], [true, false])
+    assert.deepEqual([options.passive?.(at('/poll')), options.passive?.(at('/'))], [true, false])
+    assert.deepEqual([options.onStoreError, options.codec.encode(1, 'a')], ['anonymous', '{"~":"1"}'])
+  })
+
+  it('that answer by a promise are refused when they are asked, because a promise is never false', () => {
+    for (const name of ['skip', 'passive'] as const) {
+      const ask = (async () => false) as unknown as () => boolean
+      assert.throws(() => check({ [name]: ask })[name]?.({} as Koa.Context), {
+        code: 'ERR_SESSION_OPTION',
+        message: new RegExp(`: ${name} must answer at once, and returned a promise`),
+      })
+    }
   })
 
   it('of another kind are refused', () => {
-    for (const skip of [true, '/assets', null, {}]) assertRefused({ skip }, 'skip must be a function; it is')
+    for (const wrong of [true, '/assets', null, {}]) {
+      assertRefused({ skip: wrong }, 'skip must be a function; it is')
+      assertRefused({ passive: wrong }, 'passive must be a function; it is')
+    }
     for (const word of ['ignore', true, null])
       assertRefused({ onStoreError: word }, 'onStoreError must be one of throw, anonymous; it is')
     for (const serializer of [

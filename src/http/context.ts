@@ -20,6 +20,8 @@ export interface Holder {
   readonly outer?: Holder | undefined
   /** Called right before the head of the response leaves, whoever sends it. */
   completeHead?(): void
+  /** Called when the response has left, or its visitor has. */
+  close?(): void
 }
 
 const HOLDER = Symbol('koa-server-session.holder')

@@ -72,9 +72,18 @@ function bindEmit(ctx: Koa.Context, emitter: EventEmitter, isBound: (event: stri
   const bound = function (this: EventEmitter, event: string, ...args: unknown[]): boolean {
     // Most are emitted in place already.
     const isElsewhere = isBound(event) && storage.getStore() !== ctx
-    return isElsewhere ? storage.run(ctx, () => emit.call(this, event, ...args)) : emit.call(this, event, ...args)
+    const isHeard = isElsewhere
+      ? storage.run(ctx, () => emit.call(this, event, ...args))
+      : emit.call(this, event, ...args)
+    if ((event === 'finish' || event === 'close') && emitter === ctx.res) close(ctx)
+    return isHeard
   }
   emitter.emit = bound
+}
+
+/** Tells the sessions of this request that its response has left, or will not. */
+function close(ctx: Koa.Context): void {
+  for (let holder = holderOf(ctx); holder; holder = holder.outer) holder.close?.()
 }
 
 /**

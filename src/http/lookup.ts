@@ -1,5 +1,6 @@
 import type { SessionCookie, Verified } from './cookie.ts'
 import type { Identity } from './property.ts'
+import type { RequestsUnderWay } from './under-way.ts'
 import type { Diagnostics } from '../diagnostics.ts'
 import type { Absence, Lifecycle } from '../session/lifecycle.ts'
 import type { Found } from '../store.ts'
@@ -12,6 +13,7 @@ export interface Services {
   readonly cookie: SessionCookie
   readonly diagnostics: Diagnostics
   readonly onStoreError: 'throw' | 'anonymous'
+  readonly underWay: RequestsUnderWay
 }
 
 type Lookup = Pick<Services, 'lifecycle' | 'cookie' | 'diagnostics'>

@@ -34,7 +34,6 @@ export abstract class RequestHost implements SessionHost {
   /** Whether the visitor's cookie is not the one that the session needs. */
   protected mustSend = false
 
-  /** `attributes`: those of the cookie, for this request. */
   constructor(services: Services, ctx: Koa.Context, attributes: CheckedCookie) {
     this.owner = services.identity.owner
     this.services = services
@@ -113,7 +112,11 @@ export abstract class RequestHost implements SessionHost {
     const { cookie } = this.visit ?? {}
     if (cookie?.token === token) this.services.diagnostics.countResigned(cookie.keyIndex)
     this.response.send(token, endOfCookie(record))
+    this.keepAlive()
   }
+
+  /** The request has a session, which must live for as long as the request does. */
+  protected abstract keepAlive(): void
 
   async save(copy: WorkingCopy): Promise<void> {
     if (this.response.hasHeadLeft && !copy.found && copy.changes()) throw headersSent('save')

@@ -5,24 +5,41 @@ import { statusOf } from './koa.ts'
 import { lookUp, type Services, type Stranger, type Visit } from './lookup.ts'
 import { isRenewalDue } from './renewal.ts'
 import { RequestHost } from './request-host.ts'
+import type { LongRequest } from './under-way.ts'
 import { tooLateToSet } from '../errors.ts'
 import { recordOf } from '../record/format.ts'
+import { extensionDueAt, lastEndOf, longestPauseOf, TOUCH_AFTER } from '../record/record.ts'
 import type { CommitOutcome } from '../session/lifecycle.ts'
 import { replaceData, sessionOf } from '../session/object.ts'
 import type { Session } from '../session/types.ts'
 import type { WorkingCopy } from '../session/working-copy.ts'
-import { isPromise, settle, type Awaitable, type Key } from '../units.ts'
+import type { Found } from '../store.ts'
+import { isPromise, settle, type Awaitable, type Instant, type Key } from '../units.ts'
+
+/** What is special about one request. */
+export interface Circumstances {
+  /** The cookie's. */
+  readonly attributes: CheckedCookie
+  /** Whether the request is no use of the session: see the option `passive`. */
+  readonly isPassive: boolean
+  /** The session of the middleware around this one. */
+  readonly outer: Holder | undefined
+}
 
 /** One request's dealings with its session: from the cookies that came to the headers that leave. */
-export class RequestSession extends RequestHost implements Holder {
+export class RequestSession extends RequestHost implements Holder, LongRequest {
   readonly property: string
   readonly outer: Holder | undefined
   /** Sessions that `ctx.session = null` ended, until the end of the request. */
   #toDestroy: WorkingCopy[] | undefined
+  readonly isPassive: boolean
+  dueAt: Instant = Infinity
+  before: LongRequest | undefined
+  after: LongRequest | undefined
 
-  /** `attributes`: those of the cookie, for this request. */
-  constructor(services: Services, ctx: Koa.Context, attributes: CheckedCookie, outer: Holder | undefined) {
+  constructor(services: Services, ctx: Koa.Context, { attributes, isPassive, outer }: Circumstances) {
     super(services, ctx, attributes)
+    this.isPassive = isPassive
     this.property = services.identity.property
     this.outer = outer
   }
@@ -40,6 +57,7 @@ export class RequestSession extends RequestHost implements Holder {
     if (!visit || !('found' in visit)) return void (this.unreadable = visit?.unreadable)
     this.visit = visit
     const { cookie, found } = visit
+    this.keepAlive()
     if (cookie.keyIndex === 0) {
       this.mustSend = isRenewalDue(recordOf(found), found.expiresAt)
       return undefined
@@ -119,16 +137,40 @@ export class RequestSession extends RequestHost implements Holder {
 
   #finished(outcome: CommitOutcome): void {
     this.response.finish()
-    if (outcome === 'unchanged') this.#touch()
     if (outcome === 'gone') this.response.withdraw()
     else this.sendCookieIfDue()
+    this.lookAfter(Date.now())
   }
 
-  #touch(): void {
-    const found = this.copy ? this.copy.found : this.visit?.found
-    // Without a record there is nothing to extend, and asking for the key would make a token for nobody.
-    const key = found && this.copy?.isOpen !== false && this.id
-    if (key) this.services.lifecycle.touch(key, found)
+  protected keepAlive(): void {
+    const found = this.#living()
+    if (!found || this.isPassive) return
+    this.dueAt = Math.min(this.dueAt, extensionDueAt(recordOf(found), found.expiresAt))
+    this.services.underWay.add(this)
+    this.lookAfter(Date.now())
+  }
+
+  lookAfter(now: Instant): void {
+    const { lifecycle, underWay } = this.services
+    const found = this.#living()
+    const record = found && recordOf(found)
+    if (!found || !record || lastEndOf(record) <= now) return underWay.remove(this)
+    if (now >= this.dueAt) {
+      this.dueAt = now + longestPauseOf(record) * TOUCH_AFTER
+      lifecycle.touch(this.id as Key, found, (expiresAt) => this.#extended(found, expiresAt))
+    }
+    if (this.response.isOver) underWay.remove(this)
+  }
+
+  #living(): Found | undefined {
+    const { copy } = this
+    return copy ? (copy.isOpen ? copy.found : undefined) : this.visit?.found
+  }
+
+  #extended(before: Found, expiresAt: Instant): void {
+    const found = { ...before, expiresAt }
+    if (this.copy?.found === before) this.copy.extended(found)
+    else if (this.visit?.found === before) this.visit = { ...this.visit, found }
   }
 
   /**
@@ -151,10 +193,15 @@ export class RequestSession extends RequestHost implements Holder {
     }
     if (keepsChanges) return
     this.response.finish()
-    this.#touch()
+    this.lookAfter(Date.now())
   }
 
   completeHead(): void {
     this.response.completeHead()
+  }
+
+  close(): void {
+    this.response.close()
+    this.lookAfter(Date.now())
   }
 }

@@ -2,6 +2,7 @@ import type Koa from 'koa'
 import { forgetCookie, setCookie, type CheckedCookie } from './attributes.ts'
 import type { SessionCookie } from './cookie.ts'
 import { isSecureFor } from './secure.ts'
+import { isUpgrade } from './upgrade.ts'
 import type { Diagnostics } from '../diagnostics.ts'
 import { SessionError } from '../errors.ts'
 import type { Instant } from '../units.ts'
@@ -27,6 +28,7 @@ export class SessionResponse {
   #isUsed = false
   #isFinished = false
   #hasFailed = false
+  #isClosed = false
   /** Whether the handlers left a body that is read after the head. What a middleware above makes of a text does not count. */
   #isReadLate = false
   #saysSo = false
@@ -44,6 +46,20 @@ export class SessionResponse {
   /** The handlers are done. */
   get isFinished(): boolean {
     return this.#isFinished
+  }
+
+  /** Notes that the response has left, or will not. */
+  close(): void {
+    this.#isClosed = true
+  }
+
+  /** Whether the handlers are done and nothing more of the response will leave. */
+  get isOver(): boolean {
+    const { req, res } = this.#ctx
+    if (!this.#isFinished) return false
+    // Nobody tells the end of an upgrade, of a pipelined response whose turn never came, and of one without a socket.
+    const hasNowhereToGo = !res.socket && (res.writableEnded || !this.#isReadLate)
+    return this.#isClosed || hasNowhereToGo || req.socket?.destroyed || isUpgrade(req)
   }
 
   /** Why a session cannot be changed any more; `undefined` while it can. */

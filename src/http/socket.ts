@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { lookUp, type Services } from './lookup.ts'
+import { isUpgrade } from './upgrade.ts'
 import { SessionError, gone } from '../errors.ts'
 import type { Diagnostics } from '../diagnostics.ts'
 import type { Lifecycle } from '../session/lifecycle.ts'
@@ -41,11 +42,6 @@ function absorbErrors(request: IncomingMessage): () => void {
 /** Nobody is there to open a socket for. An ordinary request is another matter: its job may go on without the visitor. */
 function isAbandoned(request: IncomingMessage): boolean {
   return isUpgrade(request) && request.socket.destroyed
-}
-
-/** Whether Node has handed the socket over, in 'upgrade' or 'connect'; its types do not know the property. */
-function isUpgrade(request: IncomingMessage & { readonly upgrade?: boolean | null }): boolean {
-  return request.upgrade === true
 }
 
 function ignore(): void {}

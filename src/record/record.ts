@@ -50,17 +50,27 @@ export function longestPauseOf({ idleTimeout, persistent }: SessionRecord): Mill
 
 /** When the record ends, if its session was used just now. */
 export function endOf(record: SessionRecord, now: Instant): Instant {
+  return Math.min(Math.floor(now + longestPauseOf(record)), lastEndOf(record))
+}
+
+/** When the record ends, however often its session is used. */
+export function lastEndOf({ createdAt, absoluteTimeout }: SessionRecord): Instant {
   // Whole milliseconds, because stores and cookies take nothing else.
-  return Math.floor(Math.min(now + longestPauseOf(record), record.createdAt + record.absoluteTimeout))
+  return Math.floor(createdAt + absoluteTimeout)
 }
 
 /** A session is extended once this part of its idle timeout has passed, and not at every request. */
 export const TOUCH_AFTER: number = 1 / 10
 
-/** The end of a session that is used now, if that is later by enough to be worth a touch. */
+/** From when on an extension is worth a touch; `Infinity` if none can bring a later end. */
+export function extensionDueAt(record: SessionRecord, expiresAt: Instant): Instant {
+  const pause = longestPauseOf(record)
+  return expiresAt < lastEndOf(record) ? expiresAt - pause + pause * TOUCH_AFTER : Infinity
+}
+
+/** The end of a session that is used now, if an extension is due. */
 export function extendedEnd(record: SessionRecord, expiresAt: Instant, now: Instant): Instant | undefined {
-  const end = endOf(record, now)
-  return end - expiresAt < longestPauseOf(record) * TOUCH_AFTER ? undefined : end
+  return now < extensionDueAt(record, expiresAt) ? undefined : endOf(record, now)
 }
 
 /** When a session that ends then was used last, to within a tenth of its idle timeout. */

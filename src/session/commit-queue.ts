@@ -1,9 +1,9 @@
 import type { Diagnostics } from '../diagnostics.ts'
 import { SessionError } from '../errors.ts'
-import { endOf, type SessionRecord } from '../record/record.ts'
+import { endOf, lastEndOf, lastSeenAt, type SessionRecord } from '../record/record.ts'
 import { format, recordOf } from '../record/format.ts'
 import type { Found, Saved, Store } from '../store.ts'
-import { isLonger, type Awaitable, type Key, type Milliseconds } from '../units.ts'
+import { isLonger, type Awaitable, type Instant, type Key, type Milliseconds } from '../units.ts'
 import type { SubjectNotes } from './subject-notes.ts'
 
 /** How long a commit, or a regenerate, goes on losing races before it gives up. */
@@ -19,6 +19,10 @@ export interface Write {
   readonly initial: SessionRecord | undefined
   /** Whether `apply` must have seen the newest record even if it changes nothing, so that no save would tell. */
   readonly isExact?: boolean
+  /** Whether the write is no use of the session, and so leaves its idle timeout as it is. Then `mustRead` is set. */
+  readonly isPassive?: boolean
+  /** Of a passive write that carries a session on under a new key: when the session was used last. */
+  readonly lastSeen?: Instant | undefined
   /** The record with the change on it. Pure, because it runs again on a newer record if a race was lost. May throw. */
   apply(record: SessionRecord): SessionRecord
 }
@@ -113,7 +117,8 @@ export class CommitQueue {
     const startedAt = Date.now()
     for (;;) {
       const before = base ? recordOf(base) : members.find(({ write }) => write.initial)?.write.initial
-      if (!before) {
+      // A store may keep a record for longer than the session may live.
+      if (!before || lastEndOf(before) <= Date.now()) {
         for (const { resolve } of members) resolve(undefined)
         return undefined
       }
@@ -129,7 +134,7 @@ export class CommitQueue {
         for (const { resolve } of members) resolve({ found: base, record: before })
         return base
       }
-      const result: Saved = await this.#save(key, applied, base)
+      const result: Saved = await this.#save(key, applied, base, lastUse(members, before, base))
       if (result.saved) {
         result.saved.parsed = applied.record
         for (const { resolve } of members) resolve({ found: result.saved, record: applied.record })
@@ -152,8 +157,13 @@ export class CommitQueue {
     }
   }
 
-  #save(key: Key, { record, text = format(record) }: Applied, base: Found | undefined): Awaitable<Saved> {
-    const save = (): Awaitable<Saved> => this.#store.save(key, text, endOf(record, Date.now()), base)
+  #save(
+    key: Key,
+    { record, text = format(record) }: Applied,
+    base: Found | undefined,
+    usedAt: Instant,
+  ): Awaitable<Saved> {
+    const save = (): Awaitable<Saved> => this.#store.save(key, text, endOf(record, usedAt), base)
     return this.#notes.saving(key, record, base, save)
   }
 
@@ -197,6 +207,13 @@ export class CommitQueue {
       `The session would exceed ${this.#maxRecordBytes} bytes; nothing was stored. Keep less in it, or raise \`maxRecordBytes\`.`,
     )
   }
+}
+
+/** When the session was used last, if these writes go into this record. */
+function lastUse(members: PendingWrite[], before: SessionRecord, base: Found | undefined): Instant {
+  const passive = members.every(({ write }) => write.isPassive)
+  const known = base ? lastSeenAt(before, base.expiresAt) : members[0]?.write.lastSeen
+  return (passive ? known : undefined) ?? Date.now()
 }
 
 function newestOf(known: Found | undefined, group: PendingWrite[]): Found | undefined {

@@ -1,17 +1,18 @@
 import { CommitQueue, type Committed } from './commit-queue.ts'
 import type { Diagnostics } from '../diagnostics.ts'
 import { SessionError, ended, gone, isSessionError } from '../errors.ts'
-import { extendedEnd, merge, newRecord, type Changes, type SessionRecord, type Terms } from '../record/record.ts'
+import { merge, newRecord, type Changes, type SessionRecord, type Terms } from '../record/record.ts'
 import { format, recordOf } from '../record/format.ts'
+import { Extensions } from './extensions.ts'
 import { moveToNewToken } from './regenerate.ts'
 import { applyUpdate } from './object.ts'
-import { isSealedByOldKey } from '../layers/encrypted.ts'
 import type { StoreStack } from '../layers/stack.ts'
 import { WorkingCopy, type SessionHost } from './working-copy.ts'
 import type { Found, Store } from '../store.ts'
 import { Subjects } from './subjects.ts'
+import { reportIfTimedOut } from './timed-out.ts'
 import type { RegenerateOptions, Session } from './types.ts'
-import { isPromise, settle, type Awaitable, type Instant, type Key, type Milliseconds } from '../units.ts'
+import { settle, type Awaitable, type Instant, type Key, type Milliseconds } from '../units.ts'
 import type { Codec } from '../record/codec.ts'
 
 export interface LifecycleOptions {
@@ -42,7 +43,7 @@ export class Lifecycle {
   readonly #ends: StoreStack['ends']
   readonly #commits: CommitQueue
   readonly subjects: Subjects
-  readonly #touching = new Map<Key, Promise<void>>()
+  readonly #extensions: Extensions
 
   constructor({ front, source, ends }: Sources, options: LifecycleOptions, diagnostics: Diagnostics) {
     this.#store = front
@@ -50,6 +51,7 @@ export class Lifecycle {
     this.#diagnostics = diagnostics
     this.#ends = ends
     this.subjects = new Subjects(front, source)
+    this.#extensions = new Extensions(front, this.subjects.notes)
     this.#commits = new CommitQueue(front, source, this.subjects.notes, options.maxRecordBytes, diagnostics)
   }
 
@@ -159,13 +161,17 @@ export class Lifecycle {
   }
 
   #write(copy: WorkingCopy, apply: (record: SessionRecord) => SessionRecord, isExact = false): Promise<Committed> {
-    const { found, mustRead, key, record } = copy
+    const { found, key, record, host, lastSeen } = copy
     const initial = found ? undefined : record
-    return this.#commits.commit(key, { found, mustRead, initial, apply, isExact }).then(
+    const isPassive = host.isPassive === true
+    // The end that a passive write keeps must be the newest one: others may have extended the session meanwhile.
+    const mustRead = copy.mustRead || (isPassive && found !== undefined)
+    return this.#commits.commit(key, { found, mustRead, initial, apply, isExact, isPassive, lastSeen }).then(
       (committed) => {
         if (!committed) {
           copy.end()
           this.#diagnostics.report('conflict', { reason: 'gone' })
+          reportIfTimedOut(copy, this.#diagnostics)
         } else if (!found && copy.endSignal) this.#ends.watch(key, copy.endSignal)
         return committed
       },
@@ -190,43 +196,9 @@ export class Lifecycle {
     copy.reset({ found: newest, record: recordOf(newest) })
   }
 
-  /**
-   * Extends the idle timeout of a session that was used, where that is due. Fails nobody: a touch that did not succeed
-   * is reported, and the next request tries again.
-   */
-  touch(key: Key, found: Found): void {
-    if (endIfDue(found) === undefined || this.#touching.has(key)) return
-    const done = (): void => void this.#touching.delete(key)
-    // By the newest state, not by the one that this request began with: others may have extended it since, or a
-    // `remember` may have given it a shorter idle timeout. Most often the cache has it.
-    const extended = settle(
-      () =>
-        settle(
-          () => this.#store.load(key),
-          (newest) => this.#extend(key, newest),
-        ),
-      done,
-      done, // the guard has counted and reported the failure
-    )
-    if (isPromise(extended)) this.#touching.set(key, extended)
-  }
-
-  #extend(key: Key, newest: Found | undefined): Awaitable<unknown> {
-    const expiresAt = newest && endIfDue(newest)
-    if (!newest || expiresAt === undefined) return undefined
-    const record = recordOf(newest)
-    // A session that is only read would keep its old key in use for ever.
-    const extended = isSealedByOldKey(newest)
-      ? settle(
-          () => this.#store.save(key, newest.text, expiresAt, newest),
-          ({ gone: isGone }) => !isGone,
-        )
-      : this.#store.touch(key, expiresAt)
-    if (record.subject === undefined) return extended
-    return settle(
-      () => extended,
-      (isAlive) => isAlive && this.subjects.notes.renew(key, record),
-    )
+  /** See `Extensions.touch`. */
+  touch(key: Key, found: Found, extended?: (expiresAt: Instant) => void): void {
+    this.#extensions.touch(key, found, extended)
   }
 
   /**
@@ -294,11 +266,7 @@ export class Lifecycle {
   }
 
   /** Waits for touches under way. */
-  async settled(): Promise<void> {
-    await Promise.all(this.#touching.values())
+  settled(): Promise<void> {
+    return this.#extensions.settled()
   }
-}
-
-function endIfDue(found: Found): Instant | undefined {
-  return extendedEnd(recordOf(found), found.expiresAt, Date.now())
 }

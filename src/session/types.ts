@@ -38,7 +38,8 @@ export interface SessionMembers<Data extends object = SessionData> {
   readonly createdAt: Instant
   /**
    * When the session ends if it is not used again, in Unix milliseconds: the idle timeout after its last use, or the
-   * absolute timeout after its beginning if that comes first.
+   * absolute timeout after its beginning if that comes first. As this request knows it: other requests may have extended
+   * the session since.
    */
   readonly expiresAt: Instant
   /**

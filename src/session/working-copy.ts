@@ -3,12 +3,12 @@ import { SessionError, beingRegenerated, tooLateFor, type SessionErrorCode } fro
 import { Flash } from './flash.ts'
 import { Slots } from './slots.ts'
 import { keyOf, newToken } from './token.ts'
-import { merge, type Changes, type SessionRecord, type Terms } from '../record/record.ts'
+import { lastSeenAt, merge, type Changes, type SessionRecord, type Terms } from '../record/record.ts'
 import type { Operation } from './operation.ts'
 import type { Found } from '../store.ts'
 import type { Timeouts } from '../record/timeouts.ts'
 import type { RegenerateOptions, Session } from './types.ts'
-import type { Key } from '../units.ts'
+import type { Instant, Key } from '../units.ts'
 import type { Entry } from '../record/entry.ts'
 import type { Codec } from '../record/codec.ts'
 
@@ -20,6 +20,8 @@ export interface SessionHost {
   readonly keepsUnreadFlash?: boolean
   /** Whether the cookies of new sessions outlive the browser. Default: as the options say. */
   readonly persistent?: boolean
+  /** Whether a commit is no use of the session, and so does not extend it. Default: it is a use. */
+  readonly isPassive?: boolean
   save(copy: WorkingCopy): Promise<void>
   reload(copy: WorkingCopy): Promise<void>
   update<Result>(copy: WorkingCopy, change: (session: Session) => Result): Promise<Result>
@@ -77,6 +79,7 @@ export class WorkingCopy {
   #slots: Slots | undefined
   #flash: Flash | undefined
   #terms: Partial<Terms> | undefined
+  #lastSeen: Instant | undefined
 
   /** `stored` is absent if the session has no record yet. */
   constructor(record: SessionRecord, codec: Codec, host: SessionHost, stored?: Stored) {
@@ -119,6 +122,11 @@ export class WorkingCopy {
   /** The write under way that carries this request's changes or makes the record. Never rejects. */
   get writing(): Promise<void> | undefined {
     return this.#writing
+  }
+
+  /** When the session was used last, if this copy carries it on and is no use of it. */
+  get lastSeen(): Instant | undefined {
+    return this.#lastSeen
   }
 
   /** The signal of the session's end, once somebody has asked for it. */
@@ -270,6 +278,11 @@ export class WorkingCopy {
     if (changes.terms) this.#terms = termsLeft(this.#terms, changes.terms)
   }
 
+  /** The session ends later than this request knew. */
+  extended(found: Found): void {
+    this.#found = found
+  }
+
   /** These names were changed in the record: they are read anew, unless this request has changed them again since. */
   refresh(names: Iterable<string>): void {
     this.#slots?.refresh(names)
@@ -310,6 +323,7 @@ export class WorkingCopy {
         : []
     for (const name of names) next.write(name, this.read(name))
     if (keep !== true) return
+    if (this.host.isPassive && this.#found) next.#lastSeen = lastSeenAt(this.#record, this.#found.expiresAt)
     const { flashSeen } = this.#flash?.changes(true) ?? {}
     const { createdAt, flash } = merge(this.#record, { entries: NONE, ...(flashSeen && { flashSeen }) })
     next.#record = { ...next.#record, createdAt, flash }
