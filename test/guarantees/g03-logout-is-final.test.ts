@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { memoryStore } from '../../src/index.ts'
 import { Agent, currentSession, KEY, OLD_KEY, sessionOf, siteWith } from '../support/sites/http.ts'
-import { DEPLOYMENTS } from '../support/processes/deployments.ts'
+import { DEPLOYMENTS, deployedOnce } from '../support/processes/deployments.ts'
 import { recordingStore } from '../support/stores/recording-store.ts'
 import { keysOf } from '../support/stores/stores.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
@@ -17,12 +17,13 @@ const LATE_REQUESTS: Record<string, string> = {
   'a slow save': '/save?key=late&value=1',
 }
 
-describe('G3: a logout is final', () => {
-  for (const [place, start] of Object.entries(DEPLOYMENTS)) {
+for (const [place, start] of Object.entries(DEPLOYMENTS)) {
+  describe(`G3: a logout is final, ${place}`, () => {
+    const ports = deployedOnce(start)
+
     for (const [what, path] of Object.entries(LATE_REQUESTS)) {
-      it(`against ${what}, ${TRIALS} times: ${place}`, async (test) => {
-        const ports = await start(test)
-        const [here, there = here] = ports as [number, number?]
+      it(`against ${what}, ${TRIALS} times`, async () => {
+        const [here, there = here] = ports() as [number, number?]
         await Promise.all(
           Array.from({ length: TRIALS }, async (_, trial) => {
             const agent = new Agent(here)
@@ -33,7 +34,7 @@ describe('G3: a logout is final', () => {
             assert.equal((await agent.at(there).get('/logout')).status, 200)
             await agent.get(`/open?gate=${trial}`)
             assert.deepEqual((await late).cookies, [], 'the late response sets no cookie')
-            for (const port of ports) {
+            for (const port of ports()) {
               assert.deepEqual(
                 (await new Agent(port).get('/read', { cookie })).json()['result'],
                 {},
@@ -45,9 +46,8 @@ describe('G3: a logout is final', () => {
       })
     }
 
-    it(`a regenerate kills the old id also for a slow writer, ${TRIALS} times: ${place}`, async (test) => {
-      const ports = await start(test)
-      const [here, there = here] = ports as [number, number?]
+    it(`a regenerate kills the old id also for a slow writer, ${TRIALS} times`, async () => {
+      const [here, there = here] = ports() as [number, number?]
       await Promise.all(
         Array.from({ length: TRIALS }, async (_, trial) => {
           const agent = new Agent(here)
@@ -64,9 +64,8 @@ describe('G3: a logout is final', () => {
       )
     })
 
-    it(`of a regenerate and a logout at once, ${TRIALS} times, no session survives that nobody asked for: ${place}`, async (test) => {
-      const ports = await start(test)
-      const [here, there = here] = ports as [number, number?]
+    it(`of a regenerate and a logout at once, ${TRIALS} times, no session survives that nobody asked for`, async () => {
+      const [here, there = here] = ports() as [number, number?]
       await Promise.all(
         Array.from({ length: TRIALS }, async (_, trial) => {
           const agent = new Agent(here)
@@ -84,8 +83,8 @@ describe('G3: a logout is final', () => {
         }),
       )
     })
-  }
-})
+  })
+}
 
 describe('G3: destroy', () => {
   it('during the save that makes the record leaves none behind', async (test) => {

@@ -7,7 +7,7 @@ import { describe, it, type TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import type { Store } from '../../src/store.ts'
 import { storeFromUrl } from '../../src/stores/url.ts'
-import { DEPLOYMENTS } from '../support/processes/deployments.ts'
+import { DEPLOYMENTS, deployedOnce } from '../support/processes/deployments.ts'
 import { privateRedis } from '../support/servers/redis-server.ts'
 import { Agent } from '../support/sites/http.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
@@ -27,19 +27,20 @@ async function signedIn(port: number): Promise<Agent> {
 
 for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
   describe(`G17: what lives can be listed and revoked, ${name}`, () => {
-    it('wherever it began, and wherever it is asked for', async (test) => {
-      const ports = await deploy(test)
-      const [here = 0, there = here] = ports
+    const ports = deployedOnce(deploy)
+
+    it('wherever it began, and wherever it is asked for', async () => {
+      const [here = 0, there = here] = ports()
       const visitors = [await signedIn(here), await signedIn(there), await signedIn(here)]
-      for (const port of ports) assert.equal((await ask<string[]>(new Agent(port), '/devices?user=ada')).length, 3)
+      for (const port of ports()) assert.equal((await ask<string[]>(new Agent(port), '/devices?user=ada')).length, 3)
       assert.equal(await ask(new Agent(there), '/revoke-all?user=ada'), 3)
       for (const visitor of visitors) {
-        for (const port of ports) assert.deepEqual(await ask(visitor.at(port), '/devices?user=ada'), [])
+        for (const port of ports()) assert.deepEqual(await ask(visitor.at(port), '/devices?user=ada'), [])
       }
     })
 
-    it('also if it began while somebody looked all the time', async (test) => {
-      const [here = 0, there = here] = await deploy(test)
+    it('also if it began while somebody looked all the time', async () => {
+      const [here = 0, there = here] = ports()
       let isOver = false
       const looking = (async () => {
         const page = new Agent(there)
@@ -56,8 +57,8 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
       assert.deepEqual(await ask(new Agent(here), '/devices?user=ada'), [])
     })
 
-    it('also if it takes a new id all the time', async (test) => {
-      const [here = 0, there = here] = await deploy(test)
+    it('also if it takes a new id all the time', async () => {
+      const [here = 0, there = here] = ports()
       const thieves = await Promise.all(Array.from({ length: 5 }, () => signedIn(here)))
       let isOver = false
       const renewing = thieves.map(async (thief) => {

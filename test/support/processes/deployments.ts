@@ -1,13 +1,32 @@
-import type { TestContext } from 'node:test'
+import { after, before, type TestContext } from 'node:test'
 import { privateRedis } from '../servers/redis-server.ts'
 import { startHere } from '../sites/test-site.ts'
 import { temporaryDirectory } from '../temporary-directory.ts'
 import { startProcesses } from './site-processes.ts'
 
+/** Whatever ends what it has started: a test, or the tests of a `describe` together. */
+type Scope = Pick<TestContext, 'after'>
+
 /** The kinds of deployment that most guarantees are tried on: ports that share their sessions. */
-export const DEPLOYMENTS: Record<string, (test: TestContext) => Promise<number[]>> = {
+export const DEPLOYMENTS: Record<string, (test: Scope) => Promise<number[]>> = {
   'one process on memory': async (test) => [await startHere(test, { store: 'memory:' })],
   'one process on files': async (test) => [await startHere(test, { store: `file:${temporaryDirectory()}` })],
   'two processes on files': (test) => startProcesses(test, 2),
   'two processes on one Redis': async (test) => startProcesses(test, 2, { store: (await privateRedis(test)).url }),
+}
+
+/**
+ * One deployment for all tests of a `describe`, because processes and servers take longer to start than most tests to
+ * run. To be called in the `describe`; what it returns gives the ports, and is for the tests.
+ */
+export function deployedOnce(start: (scope: Scope) => Promise<number[]>): () => number[] {
+  const ends: (() => unknown)[] = []
+  let ports: number[] = []
+  before(async () => {
+    ports = await start({ after: (end) => void ends.push(end as () => unknown) })
+  })
+  after(async () => {
+    for (const end of ends.toReversed()) await end()
+  })
+  return () => ports
 }

@@ -11,7 +11,7 @@ import { temporaryDirectory } from '../temporary-directory.ts'
  * options name none. Resolves to their ports. The processes are killed when the test ends.
  */
 export async function startProcesses(
-  test: TestContext,
+  test: Pick<TestContext, 'after'>,
   count: number,
   options: SessionOptions = {},
   program = 'site-server',

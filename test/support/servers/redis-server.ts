@@ -82,7 +82,7 @@ export async function redisServer(options: RedisServerOptions = {}): Promise<Red
 }
 
 /** A Redis of this test alone, which ends with it. */
-export async function privateRedis(test: TestContext): Promise<RedisServer> {
+export async function privateRedis(test: Pick<TestContext, 'after'>): Promise<RedisServer> {
   const server = await redisServer()
   test.after(() => server.stop())
   return server

@@ -109,7 +109,7 @@ export interface Site {
 }
 
 /** Listens on a free loopback port; closed when the test ends, however it ends. */
-export async function serve(test: TestContext, app: Koa): Promise<Site> {
+export async function serve(test: Pick<TestContext, 'after'>, app: Koa): Promise<Site> {
   app.silent = true
   const server = createServer(app.callback()).listen(0, '127.0.0.1')
   await once(server, 'listening')

@@ -115,7 +115,7 @@ export function testSite(options: SessionOptions): { app: Koa; sessions: Session
 }
 
 /** The test site in this process; resolves to its port. */
-export async function startHere(test: TestContext, options: SessionOptions): Promise<number> {
+export async function startHere(test: Pick<TestContext, 'after'>, options: SessionOptions): Promise<number> {
   const { app, sessions } = testSite({ keys: [KEY], ...options })
   const { port } = await serve(test, app)
   test.after(() => sessions.close())
