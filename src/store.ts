@@ -21,10 +21,15 @@ export interface Store {
   /**
    * The record under this key; `undefined` if there is none (never was, deleted, or expired).
    *
+   * `known` is what the caller holds of this key from an earlier answer, whatever its age. A store that can tell cheaply
+   * that the record is still at that version may answer with `known` itself, or with `{ ...known, expiresAt }` if the end
+   * has moved, and so need not fetch the text again. The store looks all the same, because no answer may be older than
+   * the call. Nothing else follows from `known`; a store may leave it out.
+   *
    * The library refuses a record whose text has more than `largest` bytes as `ERR_SESSION_UNREADABLE`. A store that knows
    * the size before it has read the text may throw that itself, and so save the reading. Default: no limit.
    */
-  load(key: Key, largest?: number): Awaitable<Found | undefined>
+  load(key: Key, known?: Found, largest?: number): Awaitable<Found | undefined>
 
   /**
    * Writes `text` if the record is still the one that the caller knows, in one atomic step.

@@ -27,6 +27,10 @@ const TARGETS = {
   'a part of the Redis store': 'src/stores/redis/keys.ts',
   'the file store': 'src/stores/file.ts',
   'a part of the file store': 'src/stores/file/layout.ts',
+  'the PostgreSQL store': 'src/stores/postgres.ts',
+  'the core of the SQL stores': 'src/stores/sql/store.ts',
+  'a part of the PostgreSQL store': 'src/stores/sql/postgres/pool.ts',
+  'a part of the SQLite store': 'src/stores/sql/sqlite/handle.ts',
   options: 'src/options.ts',
   middleware: 'src/middleware.ts',
   sessions: 'src/sessions.ts',
@@ -51,7 +55,13 @@ const LAYERS: Target[] = ['layers', 'a part of a layer']
 const HTTP: Target[] = ['http', 'http/keyring']
 const REDIS: Target[] = ['the Redis store', 'a part of the Redis store']
 const FILES: Target[] = ['the file store', 'a part of the file store']
-const STORES: Target[] = [...REDIS, ...FILES, 'the store of a URL', 'what stores share']
+const SQL: Target[] = [
+  'the PostgreSQL store',
+  'the core of the SQL stores',
+  'a part of the PostgreSQL store',
+  'a part of the SQLite store',
+]
+const STORES: Target[] = [...REDIS, ...FILES, ...SQL, 'the store of a URL', 'what stores share']
 const MIDDLEWARE: Target[] = [...GROUND, 'record', ...LAYERS, 'session', ...HTTP, 'options', 'sessions']
 const COMMAND: Target[] = [
   ...GROUND,
@@ -79,6 +89,19 @@ const MAY: Record<string, Target[]> = {
   'src/stores/redis/link.ts': [...GROUND, 'what stores share', 'a part of the Redis store'],
   'src/stores/file/sweep.ts': [...GROUND, 'what stores share', 'a part of the file store'],
   'src/stores/memcached/driver.ts': [...GROUND, 'what stores share'],
+  'src/stores/postgres.ts': [
+    ...GROUND,
+    'what stores share',
+    'the core of the SQL stores',
+    'a part of the PostgreSQL store',
+  ],
+  'src/stores/sql/records.ts': [...GROUND, 'what stores share', 'the core of the SQL stores'],
+  'src/stores/sql/postgres/database.ts': [
+    ...GROUND,
+    'what stores share',
+    'the core of the SQL stores',
+    'a part of the PostgreSQL store',
+  ],
   'src/stores/url.ts': [...GROUND, ...STORES],
   'src/options.ts': [...GROUND, 'record', ...LAYERS, ...HTTP, 'the store of a URL'],
   'src/middleware.ts': MIDDLEWARE,

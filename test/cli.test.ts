@@ -86,7 +86,7 @@ describe('wrong usage', () => {
     const cases: [args: string[], sentence: RegExp][] = [
       [['lsit'], /"lsit" is not a command\. Did you mean list\?/],
       [['show', cookie], /secret.*public id/],
-      [['list', '-s', 'postgres://localhost'], /no store for "postgres:".* redis:/],
+      [['list', '-s', 'mongodb://localhost'], /no store for "mongodb:".* redis:/],
       [['list', '-s', 'memory:'], /inside the application, where no other program can look/],
       [['revoke'], /either ids, or --subject NAME, or --all/],
       [['revoke', newKey(), '--all'], /either ids, or --subject NAME, or --all/],

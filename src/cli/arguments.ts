@@ -17,6 +17,7 @@ const OPTIONS: Readonly<Record<keyof Values, Option>> = {
   all: { type: 'boolean' },
   yes: { type: 'boolean', short: 'y' },
   json: { type: 'boolean' },
+  print: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
   version: { type: 'boolean', short: 'v' },
 }
@@ -35,7 +36,7 @@ export interface CommandLine {
 export function parseCommandLine(args: string[], commands: Commands): CommandLine {
   if (args.some((arg, index) => COOKIE.test(arg) && !isSubject(args, index))) throw pastedCookie()
   const { tokens } = parseArgs({ args, options: OPTIONS, strict: false, allowPositionals: true, tokens: true })
-  const values: Values = { except: [], all: false, yes: false, json: false, help: false, version: false }
+  const values: Values = { except: [], all: false, yes: false, json: false, print: false, help: false, version: false }
   const given: (keyof Values)[] = []
   const operands: string[] = []
   for (const token of tokens) {

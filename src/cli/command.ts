@@ -21,6 +21,7 @@ export interface Values {
   all: boolean
   yes: boolean
   json: boolean
+  print: boolean
   help: boolean
   version: boolean
 }
@@ -34,7 +35,7 @@ export interface Call {
   /** Aborts on Ctrl-C, and when nobody reads the output any more. */
   readonly signal: AbortSignal
   /** Opens the store that was asked for. Throws if there is none, or if no other process can look into it. */
-  readonly openStore: () => OpenStore
+  readonly openStore: (how?: { readonly forMaking: boolean }) => OpenStore
 }
 
 export interface Command {

@@ -10,6 +10,7 @@ const HELP_ON_OPTIONS: Readonly<Record<keyof Values, readonly [form: string, hel
   count: ['--count N', 'how many secrets to make, one per line; default 1'],
   yes: ['-y, --yes', 'do not ask'],
   json: ['--json', 'output for programs'],
+  print: ['--print', 'only show the SQL'],
   help: ['-h, --help', 'this text'],
   version: ['-v, --version', 'the version of the package'],
 }
@@ -23,6 +24,7 @@ const EXIT_CODES = `Exit codes
 
 const STORES = `Stores
   file:./directory   redis://host   rediss://host   redis+sentinel://host:26379/name   redis+cluster://host
+  postgres://host/database   mysql://host/database   mariadb://host/database   sqlite:./sessions.db
   memcached://host can show and revoke by id only; memory: and null: live inside the application.
   If the URL has a password, use $SESSION_STORE instead of --store: other users of the machine can see arguments.
 

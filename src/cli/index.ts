@@ -38,7 +38,7 @@ async function main(args: string[], environment: NodeJS.ProcessEnv): Promise<Exi
         operands,
         terminal,
         signal: stopping.signal,
-        openStore: () => (store ??= openStore(values, environment)),
+        openStore: (how) => (store ??= openStore(values, environment, how?.forMaking)),
       }
       code = await command.definition.run(call)
     }

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { Diagnostics } from '../diagnostics.ts'
 import { isEncrypted } from '../layers/encrypted.ts'
 import { storeStack } from '../layers/stack.ts'
@@ -5,7 +6,8 @@ import { SessionError, isSessionError } from '../errors.ts'
 import { keyringOf } from '../http/keyring.ts'
 import type { Found, Store } from '../store.ts'
 import { isRoot } from '../stores/file/root.ts'
-import { DEFAULT_STORE, directoryOfUrl, storeFromUrl } from '../stores/url.ts'
+import { isSqlStore, type SqlStore } from '../stores/sql/store.ts'
+import { DEFAULT_STORE, databaseOfUrl, directoryOfUrl, storeFromUrl } from '../stores/url.ts'
 import { subjectNames } from '../session/subject-names.ts'
 import { Subjects } from '../session/subjects.ts'
 import type { Values } from './command.ts'
@@ -23,6 +25,8 @@ export interface OpenStore {
   readonly subjects: Subjects
   /** Whether `subjects` knows an application's index of its users; if not, all records have to be looked at. */
   readonly hasIndex: boolean
+  /** The store's tables; absent if it has none. */
+  readonly tables: Pick<SqlStore, 'migrate' | 'schema'> | undefined
   /** Closes the store. A prune under way stops. A second call does nothing. */
   close(): Promise<void>
 }
@@ -35,18 +39,21 @@ export interface StoredFound extends Found {
 }
 
 /**
- * Opens the store, and makes none. `cookie`: the application's `cookie.name`. Throws `ERR_SESSION_OPTION` if the URL is
- * wrong, or if there is a cookie's name and no key; and `ERR_SESSION_STORE_UNAVAILABLE` if there is no directory of
- * sessions at the URL.
+ * Opens the store, and makes none, unless it is `forMaking`. `cookie`: the application's `cookie.name`. Throws
+ * `ERR_SESSION_OPTION` if the URL is wrong, or if there is a cookie's name and no key; and
+ * `ERR_SESSION_STORE_UNAVAILABLE` if there is no directory, or no file of SQLite, at the URL.
  */
 export function openStore(
   { store: given, cookie }: Pick<Values, 'store' | 'cookie'>,
   { SESSION_STORE, SESSION_KEY, SESSION_KEY_OLD }: NodeJS.ProcessEnv,
+  forMaking = false,
 ): OpenStore {
   const url = given ?? SESSION_STORE ?? DEFAULT_STORE
   if (/^(?:memory|null)\b/i.test(url)) throw insideOnly(url)
   const directory = directoryOfUrl(url)
   if (directory !== undefined && !isRoot(directory)) throw noStoreThere(directory)
+  const database = databaseOfUrl(url)
+  if (database !== undefined && !forMaking && !existsSync(database)) throw noFileThere(database)
   const opened = storeFromUrl(url)
   const keyring = SESSION_KEY || SESSION_KEY_OLD ? keyringOf([SESSION_KEY, SESSION_KEY_OLD].filter(Boolean)) : undefined
   if (cookie !== undefined && !keyring)
@@ -89,6 +96,7 @@ export function openStore(
     name: directory === undefined ? withoutSecrets(url) : `file:${directory}`,
     store: readable,
     subjects,
+    tables: isSqlStore(opened) ? opened : undefined,
     hasIndex: cookie !== undefined && readable.subjects !== undefined,
     close: () => (closing ??= Promise.resolve(opened.close?.())),
   }
@@ -112,5 +120,13 @@ function noStoreThere(directory: string): SessionError {
     'ERR_SESSION_STORE_UNAVAILABLE',
     `There are no sessions in the directory ${directory}: it does not exist, or koa-server-session did not make it. ` +
       'The application makes it with the first session. Name another one with --store file:./directory or SESSION_STORE.',
+  )
+}
+
+function noFileThere(file: string): SessionError {
+  return new SessionError(
+    'ERR_SESSION_STORE_UNAVAILABLE',
+    `There is no file ${file}. The application makes it with the first session, and so does the command migrate. ` +
+      'Name another one with --store sqlite:./sessions.db or SESSION_STORE.',
   )
 }

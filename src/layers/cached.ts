@@ -162,10 +162,11 @@ export function cached(store: Store, options: Required<CacheOptions>, diagnostic
     if (shared && isShareable(shared)) return shared.answer
     const question = newQuestion(key)
     const startedAt = Date.now()
+    const known = entries.peek(key)?.found
     const answer = questions.ask(
       key,
       question,
-      () => store.load(key),
+      () => store.load(key, known),
       (found) => filled(key, found, question),
     )
     if (!isPromise(answer)) return answer

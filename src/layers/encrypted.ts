@@ -10,6 +10,11 @@ interface Sealed {
   readonly data: string
 }
 
+/**
+ * Stands for the text that this process has decrypted already, if the store answers that nothing has changed. It is the
+ * text of no encrypted record.
+ */
+const UNCHANGED = 'unchanged'
 const CIPHER = 'aes-256-gcm'
 /** NIST SP 800-38D: 96 bits, random for each text. */
 const NONCE_BYTES = 12
@@ -77,10 +82,13 @@ export function encrypted(store: Store, decrypted: number[] = []): EncryptedStor
       // Of a key that is listed twice, the newer place counts.
       keys = new Map(named.toReversed().map((sealing) => [sealing.name, sealing]))
     },
-    load: (key) =>
+    load: (key, known) =>
       settle(
-        () => store.load(key),
-        (found) => found && open(key, found),
+        () => store.load(key, known && { ...known, text: UNCHANGED }),
+        (found) => {
+          if (known && found?.text === UNCHANGED) return { ...known, expiresAt: found.expiresAt }
+          return found && open(key, found)
+        },
       ),
     save: (key, text, expiresAt, expected) =>
       settle(

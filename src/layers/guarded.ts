@@ -106,12 +106,12 @@ export function guarded(
         },
       } satisfies SubjectIndex,
     }),
-    load: (key) =>
+    load: (key, known) =>
       diagnostics.trace(
         'load',
         () => {
           stats.loads++
-          return ask(false, () => store.load(key, largest), allowed)
+          return ask(false, () => store.load(key, known, largest), allowed)
         },
         (found) => (found ? 'found' : 'missing'),
       ),

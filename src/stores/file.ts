@@ -87,7 +87,7 @@ export function fileStore(options: FileStoreOptions): Store {
   }
 
   return {
-    load: (key, largest) => inRoot(() => load(root, key, largest)),
+    load: (key, _known, largest) => inRoot(() => load(root, key, largest)),
     save: (key, text, expiresAt, expected) => inRoot(() => save(place, key, text, expiresAt, expected)),
     touch: (key, expiresAt) => inRoot(() => touch(place, key, expiresAt)),
     delete: (key, expected) => inRoot(() => remove(place, key, expected)),

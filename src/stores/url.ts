@@ -5,8 +5,12 @@ import type { Store } from '../store.ts'
 import { fileStore } from './file.ts'
 import { memcachedStore } from './memcached.ts'
 import { memoryStore } from './memory.ts'
+import { mysqlStore } from './mysql.ts'
 import { nullStore } from './null.ts'
+import { postgresStore } from './postgres.ts'
 import { redisStore } from './redis.ts'
+import { sqliteStore, type SqliteStoreOptions } from './sqlite.ts'
+import { numberIn } from './store-options.ts'
 
 /** Makes the store of a URL; a bare word arrives as a URL with nothing after its colon. */
 type Opener = (url: string) => Store
@@ -25,10 +29,16 @@ const OPENERS: ReadonlyMap<string, Opener> = new Map<string, Opener>([
   ['rediss+cluster', (url) => redisStore(url)],
   ['memcached', (url) => memcachedStore(url === 'memcached:' ? 'memcached://127.0.0.1:11211' : url)],
   ['memcached+unix', (url) => memcachedStore(url)],
+  ['postgres', (url) => postgresStore(url === 'postgres:' ? 'postgres://127.0.0.1' : url)],
+  ['postgresql', (url) => postgresStore(url)],
+  ['mysql', (url) => mysqlStore(url)],
+  ['mariadb', (url) => mysqlStore(url)],
+  ['sqlite', (url) => openSqlite(url)],
 ])
 
 const SCHEME = /^([a-z][a-z0-9+.-]{0,31}):/i
 const DEFAULT_DIRECTORY = '.sessions'
+const DEFAULT_DATABASE = 'sessions.db'
 /** Where sessions are if nobody says otherwise. */
 export const DEFAULT_STORE: string = `file:${DEFAULT_DIRECTORY}`
 
@@ -42,9 +52,13 @@ export const DEFAULT_STORE: string = `file:${DEFAULT_DIRECTORY}`
  * | `null:` | none: sessions last one request |
  * | `redis://host`, `rediss://…`, `redis+unix:///…`, `redis+sentinel://…`, `redis+cluster://…` | Redis; see `redisStore` |
  * | `memcached://host,host`, `memcached+unix:///…` | memcached; see `memcachedStore` |
+ * | `postgres://…`, `postgresql://…` | PostgreSQL; see `postgresStore` |
+ * | `mysql://…`, `mariadb://…` | MySQL or MariaDB; see `mysqlStore` |
+ * | `sqlite:./sessions.db`, `sqlite:///var/lib/app/sessions.db` | a file of SQLite; see `sqliteStore` |
  *
- * A bare word (`file`, `memory`, `null`, `redis`, `memcached`) is the store of that name with its usual settings; for
- * `file` that is the directory `.sessions`, for a server the one on this machine. A relative directory is relative to
+ * A bare word (`file`, `memory`, `null`, `redis`, `memcached`, `postgres`, `sqlite`) is the store of that name with its
+ * usual settings; for `file` that is the directory `.sessions`, for `sqlite` the file `sessions.db`, for a server the one
+ * on this machine. A relative directory is relative to
  * the working directory. What is written in a URL beyond these is refused with `ERR_SESSION_OPTION`, whose message
  * repeats nothing but the scheme: the rest may be secret.
  */
@@ -55,7 +69,7 @@ export function storeFromUrl(url: string): Store {
 
   // A drive of Windows is no scheme.
   if (/^(?:[./~\\]|[a-z]:[\\/])/i.test(url)) throw wrong('This looks like a path', FILE_FORM)
-  const scheme = SCHEME.exec(url)?.[1]?.toLowerCase()
+  const scheme = schemeOf(url)
   if (scheme === undefined) throw wrong('A store is named by a URL or one word', didYouMean(word))
   const open = OPENERS.get(scheme)
   if (open === undefined) throw wrong(`There is no store for "${scheme}:"`, didYouMean(scheme))
@@ -65,37 +79,86 @@ export function storeFromUrl(url: string): Store {
 /** Where the files are of a store that a URL or word names; `undefined` if it does not keep files. */
 export function directoryOfUrl(url: string): string | undefined {
   if (url.toLowerCase() === 'file') return DEFAULT_DIRECTORY
-  return SCHEME.exec(url)?.[1]?.toLowerCase() === 'file' ? filesOf(url).directory : undefined
+  return schemeOf(url) === 'file' ? filesOf(url).directory : undefined
+}
+
+/** Where the file is of a SQLite store that a URL or word names; `undefined` if it is another store. */
+export function databaseOfUrl(url: string): string | undefined {
+  if (url.toLowerCase() === 'sqlite') return DEFAULT_DATABASE
+  return schemeOf(url) === 'sqlite' ? databaseOf(url).path : undefined
+}
+
+function schemeOf(url: string): string | undefined {
+  return SCHEME.exec(url)?.[1]?.toLowerCase()
 }
 
 function filesOf(url: string): { directory: string; durable: boolean } {
-  const [address = '', query, ...more] = url.slice('file:'.length).split('?')
-  // In a URL these begin what a path does not have; a path that has them writes them as %3F and %23.
-  if (more.length > 0 || url.includes('#')) throw wrong('The file: URL is malformed', FILE_FORM)
-  let durable = false
-  if (query !== undefined) {
-    const parameters = [...new URLSearchParams(query)]
-    if (parameters.length !== 1 || parameters[0]![0] !== 'durable' || !/^(true|false)$/.test(parameters[0]![1])) {
-      throw wrong('The file: URL has a parameter that is not known, or a value that is not', FILE_FORM)
-    }
-    durable = parameters[0]![1] === 'true'
-  }
-  return { directory: pathOf(address) || DEFAULT_DIRECTORY, durable }
+  const { path, query } = partsOf(url, 'file', FILE_FORM, ['durable'])
+  return { directory: path || DEFAULT_DIRECTORY, durable: isDurable(query, 'file', FILE_FORM) }
 }
 
-function pathOf(address: string): string {
-  if (/^~(?:\/|$)/.test(address)) throw wrong('Only a shell knows what ~ means', FILE_FORM)
+function openSqlite(url: string): Store {
+  const { path, query, durable } = databaseOf(url)
+  const options: SqliteStoreOptions = {
+    durable,
+    ...optional('table', query.get('table')),
+    ...optional('deadline', numberIn(query, 'deadline')),
+    ...optional('pruneInterval', numberIn(query, 'pruneInterval')),
+  }
+  return sqliteStore(path, options)
+}
+
+function optional<Name extends string, Value>(name: Name, value: Value | undefined): { [key in Name]?: Value } {
+  return value === undefined ? {} : ({ [name]: value } as { [key in Name]: Value })
+}
+
+function databaseOf(url: string): { path: string; query: ReadonlyMap<string, string>; durable: boolean } {
+  const known = ['durable', 'table', 'deadline', 'pruneInterval']
+  const { path, query } = partsOf(url, 'sqlite', SQLITE_FORM, known)
+  return { path: path || DEFAULT_DATABASE, query, durable: isDurable(query, 'sqlite', SQLITE_FORM) }
+}
+
+function partsOf(
+  url: string,
+  scheme: string,
+  form: string,
+  known: readonly string[],
+): { path: string; query: ReadonlyMap<string, string> } {
+  const [address = '', search, ...more] = url.slice(scheme.length + 1).split('?')
+  // In a URL these begin what a path does not have; a path that has them writes them as %3F and %23.
+  if (more.length > 0 || url.includes('#')) throw wrong(`The ${scheme}: URL is malformed`, form)
+  const parameters = search === undefined ? [] : [...new URLSearchParams(search)]
+  const query = new Map(parameters)
+  const isKnown = parameters.every(([name]) => known.includes(name)) && query.size === parameters.length
+  if (!isKnown || (search !== undefined && parameters.length === 0)) throw unknownParameter(scheme, form)
+  return { path: pathOf(address, scheme, form), query }
+}
+
+function isDurable(query: ReadonlyMap<string, string>, scheme: string, form: string): boolean {
+  const text = query.get('durable') ?? 'false'
+  if (text !== 'true' && text !== 'false') throw unknownParameter(scheme, form)
+  return text === 'true'
+}
+
+function unknownParameter(scheme: string, form: string): SessionError {
+  return wrong(`The ${scheme}: URL has a parameter that is not known, or a value that is not`, form)
+}
+
+function pathOf(address: string, scheme: string, form: string): string {
+  if (/^~(?:\/|$)/.test(address)) throw wrong('Only a shell knows what ~ means', form)
   try {
     const path = address.startsWith('//') ? fileURLToPath(`file:${address}`) : decodeURIComponent(address)
     if (!path.includes('\0')) return path
   } catch {}
-  throw wrong('The file: URL is malformed', FILE_FORM)
+  throw wrong(`The ${scheme}: URL is malformed`, form)
 }
 
 function refuseMore(url: string): void {
   if (!url.endsWith(':')) throw wrong(`Nothing may follow "${url.slice(0, url.indexOf(':') + 1)}"`, knownSchemes())
 }
 
+const SQLITE_FORM =
+  'A file is written sqlite:./sessions.db or sqlite:///var/lib/app/sessions.db, with ?durable=true or ?table=name after it if wanted.'
 const FILE_FORM = 'A directory is written file:./directory or file:///directory, with ?durable=true after it if wanted.'
 
 function didYouMean(word: string): string {

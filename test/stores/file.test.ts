@@ -238,15 +238,15 @@ describe('fileStore, on a directory that is not as it should be', () => {
   it('reads no content that is larger than the caller allows', async () => {
     const store = open()
     await saved(store, '{"a":1}')
-    assert.equal((await store.load(KEY, 7))?.text, '{"a":1}')
-    assert.throws(() => store.load(KEY, 6), {
+    assert.equal((await store.load(KEY, undefined, 7))?.text, '{"a":1}')
+    assert.throws(() => store.load(KEY, undefined, 6), {
       code: 'ERR_SESSION_UNREADABLE',
       message: /7 bytes, and 6 are read at most/,
     })
     // It could not be read without an error of another kind.
     truncateSync(filesOf(store).content, 5 * 2 ** 30)
-    assert.throws(() => store.load(KEY, 6), { code: 'ERR_SESSION_UNREADABLE' })
-    assert.throws(() => store.load(KEY, Infinity), { code: 'ERR_SESSION_UNREADABLE' })
+    assert.throws(() => store.load(KEY, undefined, 6), { code: 'ERR_SESSION_UNREADABLE' })
+    assert.throws(() => store.load(KEY, undefined, Infinity), { code: 'ERR_SESSION_UNREADABLE' })
   })
 
   it('hands on a content that was cut or emptied: what a text means is not for the store to say', async () => {

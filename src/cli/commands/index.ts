@@ -1,5 +1,6 @@
 import type { Commands } from '../command.ts'
 import { list } from './list.ts'
+import { migrate } from './migrate.ts'
 import { prune } from './prune.ts'
 import { revoke } from './revoke.ts'
 import { secret } from './secret.ts'
@@ -7,4 +8,4 @@ import { show } from './show.ts'
 import { stats } from './stats.ts'
 
 /** What the command can do. */
-export const COMMANDS: Commands = { secret, list, show, revoke, prune, stats }
+export const COMMANDS: Commands = { secret, list, show, revoke, prune, stats, migrate }

@@ -1,10 +1,10 @@
 import { execFile } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { temporaryDirectory } from '../temporary-directory.ts'
 import { commandOf, type Requirement } from './requirement.ts'
-import { freePort, startServer } from './server-process.ts'
+import { freePort, startServer, until, type ServerProcess } from './server-process.ts'
 
 const run = promisify(execFile)
 
@@ -19,8 +19,18 @@ export const requires: Requirement = {
 
 /** A PostgreSQL cluster of its own on a free loopback port. It ends with the test process, however that ends. */
 export interface PostgresServer {
+  readonly port: number
   /** For `pg`, and for psql: no password is needed. */
   readonly url: string
+  /** Runs SQL as the superuser; resolves to the rows, with `|` between their columns. */
+  sql(text: string): Promise<string[]>
+  /** Stops all its processes where they stand (SIGSTOP): connections stay open, nothing is answered. */
+  freeze(): Promise<void>
+  thaw(): Promise<void>
+  /** Ends it and all its processes at once, without a word to its clients; resolves when the port is closed. */
+  kill(): Promise<void>
+  /** Starts it again on the same port, with what was committed. */
+  restart(): Promise<void>
   /** Ends it for good. */
   stop(): Promise<void>
 }
@@ -35,7 +45,8 @@ const SETTINGS = [
   'shared_buffers=16MB',
 ]
 
-export async function postgresServer(): Promise<PostgresServer> {
+/** `settings`: more of them, such as `max_connections=10`. */
+export async function postgresServer(...settings: readonly string[]): Promise<PostgresServer> {
   const bin = dirname(commandOf(requires))
   const port = await freePort()
   const directory = temporaryDirectory('postgres-server')
@@ -61,12 +72,40 @@ export async function postgresServer(): Promise<PostgresServer> {
   const [first, ...rest] = [...asUser, ...initdb]
   await run(first!, rest, { cwd: directory })
 
-  const settings = SETTINGS.flatMap((setting) => ['-c', setting])
-  const command = [...asUser, join(bin, 'postgres'), '-D', data, '-p', `${port}`, ...settings]
+  const all = [...SETTINGS, ...settings].flatMap((setting) => ['-c', setting])
+  const command = [...asUser, join(bin, 'postgres'), '-D', data, '-p', `${port}`, ...all]
   // Killed, it would leave its shared memory behind; told to quit at once, it does so too.
-  const running = await startServer({ command, directory, port, signal: 'QUIT' })
+  const start = (): Promise<ServerProcess> => startServer({ command, directory, port, signal: 'QUIT' })
+  let running = await start()
+  const url = `postgres://tests@127.0.0.1:${port}/postgres`
+  const signalAll = async (signal: 'SIGSTOP' | 'SIGCONT'): Promise<void> => {
+    const { stdout } = await run('pgrep', ['-P', `${running.pid}`])
+    const pids = [running.pid, ...stdout.trim().split('\n').map(Number)]
+    for (const pid of pids) process.kill(pid, signal)
+    await until(() => pids.every((pid) => isStopped(pid) === (signal === 'SIGSTOP')))
+  }
   return {
-    url: `postgres://tests@127.0.0.1:${port}/postgres`,
+    port,
+    url,
+    async sql(text) {
+      const { stdout } = await run(join(bin, 'psql'), ['-XAtq', '-v', 'ON_ERROR_STOP=1', '-c', text, url])
+      return stdout.split('\n').slice(0, -1)
+    },
+    freeze: () => signalAll('SIGSTOP'),
+    thaw: () => signalAll('SIGCONT'),
+    kill: () => running.kill(),
+    async restart() {
+      running = await start()
+    },
     stop: () => running.kill(),
+  }
+}
+
+/** Whether the process stands still; a process that has ended does not. */
+function isStopped(pid: number): boolean {
+  try {
+    return /\) T/.test(readFileSync(`/proc/${pid}/stat`, 'utf8'))
+  } catch {
+    return false
   }
 }

@@ -1,0 +1,20 @@
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import type { Checks } from '../../checks.ts'
+
+/**
+ * A database's package, loaded synchronously, so that its absence is an error where the store is made and not a failed
+ * request later. Throws `ERR_SESSION_OPTION` with `cure` if it is not installed.
+ */
+export function loadPackage(checks: Checks, name: string, cure: string): unknown {
+  // A linked package resolves from its real place, where the application's packages are out of sight.
+  for (const place of [import.meta.url, join(process.cwd(), 'index.js')]) {
+    try {
+      return createRequire(place)(name)
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code === 'MODULE_NOT_FOUND') continue
+      throw checks.refusal(`the package ${name} cannot be loaded; see the cause`, { cause })
+    }
+  }
+  throw checks.refusal(cure)
+}

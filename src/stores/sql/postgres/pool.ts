@@ -1,0 +1,107 @@
+import type { Milliseconds } from '../../../units.ts'
+import type { Row } from '../database.ts'
+import type { Fault } from '../faults.ts'
+import { grantsFor } from '../rights.ts'
+import type { Answer, Connection, Pool } from '../server.ts'
+
+/** What is used of a Pool of pg. */
+export interface PgPool {
+  connect(): Promise<PgClient>
+  end(): Promise<void>
+  readonly ended?: boolean
+  readonly ending?: boolean
+  on?(event: 'error', listener: () => void): unknown
+}
+
+interface PgClient {
+  query(query: { text: string; values: unknown[] }): Promise<{ rows: Row[]; rowCount: number | null }>
+  release(isOver?: boolean): void
+  on(event: 'error', listener: () => void): unknown
+  off(event: 'error', listener: () => void): unknown
+}
+
+/** The package pg, as far as this store uses it. */
+export interface PgDriver {
+  readonly Pool: new (options: object) => PgPool
+}
+
+/** By SQLSTATE: https://www.postgresql.org/docs/current/errcodes-appendix.html */
+const FAULTS: Readonly<Record<string, Fault>> = {
+  '40001': 'rolled back',
+  '40P01': 'rolled back',
+  '42P01': 'no table',
+  '42P07': 'shape',
+  '42809': 'shape',
+  '42703': 'shape',
+  '42804': 'shape',
+  '42883': 'shape',
+  '42P10': 'shape',
+  '3F000': 'schema',
+  '42501': 'rights',
+  '3D000': 'database',
+  '28000': 'login',
+  '28P01': 'login',
+  '53300': 'connections',
+  '25006': 'read-only',
+  '57014': 'slow',
+  '55P03': 'slow',
+  '53100': 'space',
+  '57P01': 'lost',
+  '57P02': 'lost',
+}
+
+export function postgresPool(pool: PgPool, table: string, isOurs: boolean): Pool {
+  return {
+    server: 'PostgreSQL',
+    faults: FAULTS,
+    codeOf(error) {
+      const { code, severity } = error as { code?: unknown; severity?: unknown }
+      return typeof code === 'string' && typeof severity === 'string' ? code : undefined
+    },
+    async connect() {
+      return connectionOver(await pool.connect())
+    },
+    isEnded: () => pool.ended === true || pool.ending === true,
+    async rightsMissing(run) {
+      const { rows } = await run('select quote_ident(current_user) as name', [])
+      return grantsFor('postgres', table, String(rows[0]?.['name']))
+    },
+    end: async () => {
+      if (isOurs) await pool.end()
+    },
+  }
+}
+
+function connectionOver(client: PgClient): Connection {
+  // A connection that is lost says so twice: to the statement that it runs, and by this event, which would end the
+  // process.
+  client.on('error', ignore)
+  return {
+    async run(text, values): Promise<Answer> {
+      const { rows, rowCount } = await client.query({ text, values: values as unknown[] })
+      return { rows, changes: rowCount ?? 0 }
+    },
+    release(isOver) {
+      if (!isOver) client.off('error', ignore)
+      client.release(isOver)
+    },
+  }
+}
+
+/** A pool of our own. */
+export function makePool({ Pool }: PgDriver, url: string, poolSize: number, deadline: Milliseconds): PgPool {
+  const pool = new Pool({
+    connectionString: url,
+    max: poolSize,
+    connectionTimeoutMillis: deadline,
+    // The server gives up too. What waits for a lock would otherwise be written whenever the lock is free.
+    statement_timeout: deadline,
+    keepAlive: true,
+    allowExitOnIdle: true,
+  })
+  // An idle connection that the server closes would end the process.
+  pool.on?.('error', ignore)
+  return pool
+}
+
+function ignore(): void {}
