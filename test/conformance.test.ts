@@ -122,6 +122,14 @@ describe('storeConformance', () => {
     return { subjects: { ...index, add } }
   })
 
+  sees('what the caller knows believed without a question', /what the caller knows/, (store) => ({
+    load: (key, known) => known ?? store.load(key),
+  }))
+
+  sees('what the caller knows believed while the record is there', /what the caller knows/, (store) => ({
+    load: async (key, known) => ((await store.load(key)) ? (known ?? store.load(key)) : undefined),
+  }))
+
   sees('a touch that creates', /touch creates nothing/, (store) => ({
     touch: async (key, expiresAt) => {
       if (!(await store.touch(key, expiresAt))) await store.save(key, '{}', expiresAt, undefined)

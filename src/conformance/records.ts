@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { conflict, found, intact, later, newKey, newKeys, same, saved, type Rule } from './support.ts'
+import { conflict, found, intact, later, newKey, newKeys, same, saved, sleep, type Rule } from './support.ts'
 
 /** What each method does when one call follows another. */
 export function recordRules(rule: Rule): void {
@@ -21,6 +21,32 @@ export function recordRules(rule: Rule): void {
     same(created, found('{"a":1}', created.version, expiresAt))
     same(await store.load(key), created)
     same(await peer.load(key), created)
+  })
+
+  rule('what the caller knows already changes no answer to a load', async (store, peer) => {
+    const [key, other] = newKeys(2)
+    const parsed = { some: 'value' }
+    const created = saved(await store.save(key, '1', later(), undefined))
+    const elsewhere = saved(await store.save(other, '"other"', later(), undefined))
+    const again = await store.load(key, { ...created, parsed })
+    same(again, created)
+    assert.ok(again?.parsed === undefined || again.parsed === parsed, 'what the library made of the text is its own')
+    same(await store.load(key, elsewhere), created)
+    const expiresAt = later(5)
+    assert.equal(await peer.touch(key, expiresAt), true)
+    same(await store.load(key, created), { ...created, expiresAt })
+    const updated = saved(await peer.save(key, '2', later(2), created))
+    same(await store.load(key, created), updated)
+    same(await peer.load(key, updated), updated)
+    const answers = await Promise.all([created, updated, undefined].map(async (known) => store.load(key, known)))
+    for (const answer of answers) same(answer, updated)
+    assert.equal(await peer.delete(key), true)
+    assert.equal(await store.load(key, updated), undefined)
+    // Another life of the key, whose versions are its own.
+    await sleep(2)
+    const anew = saved(await peer.save(key, '3', later(), undefined))
+    same(await store.load(key, created), anew)
+    same(await store.load(key, updated), anew)
   })
 
   rule('a create finds a live record in its way, and returns it', async (store, peer) => {
