@@ -1,5 +1,13 @@
 import { types } from 'node:util'
-import { PatternBudget, isArrayPrototype, isObjectPrototype, kindOf, temporalClass } from './kinds.ts'
+import {
+  MAX_HASHED_NUMBERS,
+  NumberBudget,
+  PatternBudget,
+  isArrayPrototype,
+  isObjectPrototype,
+  kindOf,
+  temporalClass,
+} from './kinds.ts'
 import { escapeName, needsEscape } from './names.ts'
 import { IN_MAP, IN_SET, Path } from './path.ts'
 
@@ -170,8 +178,10 @@ class Flattener {
       case 'Date':
         return `["Date","${isoText(value as Date)}"]`
       case 'Map':
+        this.#refuseCrowd(value as Map<unknown, unknown>, 'a Map with')
         return `["Map"${this.#membersText([...(value as Map<unknown, unknown>)].flat(), IN_MAP)}]`
       case 'Set':
+        this.#refuseCrowd(value as Set<unknown>, 'a Set of')
         return `["Set"${this.#membersText([...(value as Set<unknown>)], IN_SET)}]`
       case 'RegExp':
         return this.#patternText(value as RegExp)
@@ -188,6 +198,13 @@ class Flattener {
       case 'Text':
         return `["${name}",${stringText((value as URL | URLSearchParams).toString())}]`
     }
+  }
+
+  #refuseCrowd(collection: Map<unknown, unknown> | Set<unknown>, what: string): void {
+    if (collection.size <= MAX_HASHED_NUMBERS) return
+    const numbers = new NumberBudget()
+    for (const key of collection.keys())
+      if (!numbers.take(key)) throw this.#unstorable(`it is ${what} more than ${MAX_HASHED_NUMBERS} numbers`)
   }
 
   #membersText(members: unknown[], where: typeof IN_MAP | typeof IN_SET): string {

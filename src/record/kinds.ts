@@ -125,3 +125,19 @@ export class PatternBudget {
     return this.#left >= 0
   }
 }
+
+/**
+ * V8 hashes numbers without a secret, so anybody can find many that share a bucket of a Map or a Set, and then each one
+ * is compared with all before it. Ten thousand of them take a tenth of a second.
+ */
+export const MAX_HASHED_NUMBERS = 10_000
+
+/** Counts the numbers that go into one Map or Set. */
+export class NumberBudget {
+  #left = MAX_HASHED_NUMBERS
+
+  /** Whether this key may be added too. One that is added again counts again, because it is looked for again. */
+  take(key: unknown): boolean {
+    return (typeof key !== 'number' && typeof key !== 'bigint') || --this.#left >= 0
+  }
+}

@@ -8,9 +8,12 @@ export type Tree = Record<string, unknown> | unknown[]
 const MAX_PLAIN_DEPTH = 32
 
 /**
- * Characters, items and properties up to which a value may be plain. JSON writes what is referred to twice twice, so a
- * few hundred bytes of references could become a text without end; beyond this size it is flattened, each object once.
+ * JSON writes what is referred to twice twice, so two hundred characters of references can become a text without end. Up
+ * to so many characters, items and properties nobody looks for that. A larger value is plain only if no object stands in
+ * it twice; otherwise it is flattened, each object once.
  */
+const MAX_UNWATCHED_SIZE = 1 << 13
+/** The same for texts that stand in a value again and again. */
 const MAX_PLAIN_SIZE = 1 << 20
 
 /** Objects with more names are hash tables to V8, and parsing their text is cheaper than copying them. */
@@ -21,6 +24,8 @@ const { getOwnPropertyDescriptor, getOwnPropertyNames, getOwnPropertySymbols, ge
 const NOTHING: { toJSON?: unknown } & unknown[] = []
 
 let sizeLeft = 0
+/** The objects of a large value that were met so far. */
+let met: Set<object> | undefined
 
 /**
  * Whether JSON gives back exactly this value. Two things are not looked for, because that would cost more than writing
@@ -29,8 +34,16 @@ let sizeLeft = 0
 export function isPlain(value: unknown): boolean {
   // Somebody may have given all objects a toJSON, which would speak for them.
   if (NOTHING.toJSON !== undefined) return false
+  sizeLeft = MAX_UNWATCHED_SIZE
+  if (isLeaf(value) || isPlainTree(value, 0)) return true
+  if (sizeLeft >= 0) return false
   sizeLeft = MAX_PLAIN_SIZE
-  return isLeaf(value) || isPlainTree(value, 0)
+  met = new Set()
+  try {
+    return isLeaf(value) || isPlainTree(value, 0)
+  } finally {
+    met = undefined
+  }
 }
 
 function isLeaf(value: unknown): boolean {
@@ -48,6 +61,10 @@ function isLeaf(value: unknown): boolean {
 
 function isPlainTree(value: unknown, depth: number): boolean {
   if (typeof value !== 'object' || value === null || depth === MAX_PLAIN_DEPTH) return false
+  if (met) {
+    if (met.has(value)) return false
+    met.add(value)
+  }
   return Array.isArray(value) ? isPlainArray(value, depth) : isPlainObject(value, depth)
 }
 

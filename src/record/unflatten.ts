@@ -1,5 +1,5 @@
 import { HOLE, INFINITE, NEGATIVE_INFINITE, NEGATIVE_ZERO, NOT_A_NUMBER, SPARSE, UNDEFINED } from './flatten.ts'
-import { PatternBudget, TEMPORAL, VIEWS, temporalClass } from './kinds.ts'
+import { NumberBudget, PatternBudget, TEMPORAL, VIEWS, temporalClass } from './kinds.ts'
 import { unescapeName, unmarkedName } from './names.ts'
 import { IN_MAP, IN_SET, Path } from './path.ts'
 
@@ -17,6 +17,8 @@ const SPECIAL = new Map<unknown, unknown>([
 const NOT_MADE = Symbol('not made')
 const MAX_LENGTH = 2 ** 32 - 1
 const WHOLE_NUMBER = /^-?\d+$/
+/** What a URL says of itself has no other characters, and a host with other ones takes long to translate. */
+const URL_TEXT = /^[\x20-\x7e]*$/
 
 /**
  * The value that `flatten` wrote, of its parsed text. Throws `Misread` for any other text, whoever wrote it. What is made
@@ -131,7 +133,8 @@ class Unflattener {
     const map = new Map<unknown, unknown>()
     this.#made[position] = map
     this.#path.enter(IN_MAP)
-    for (const [key, value] of pairsOf(parts)) map.set(this.at(key), this.at(value))
+    const numbers = new NumberBudget()
+    for (const [key, value] of pairsOf(parts)) map.set(this.#readKey(key, numbers), this.at(value))
     this.#path.leave()
     return map
   }
@@ -140,9 +143,16 @@ class Unflattener {
     const set = new Set<unknown>()
     this.#made[position] = set
     this.#path.enter(IN_SET)
-    for (const reference of parts) set.add(this.at(reference))
+    const numbers = new NumberBudget()
+    for (const reference of parts) set.add(this.#readKey(reference, numbers))
     this.#path.leave()
     return set
+  }
+
+  #readKey(reference: unknown, numbers: NumberBudget): unknown {
+    const key = this.at(reference)
+    if (!numbers.take(key)) throw this.misread('there are too many numbers')
+    return key
   }
 
   /** What has no parts that could refer to it. */
@@ -163,7 +173,7 @@ class Unflattener {
       case 'Buffer':
         return Buffer.from(this.#wrappedText(first), 'base64')
       case 'URL':
-        return new URL(this.#text(first))
+        return this.#readUrl(this.#text(first))
       case 'URLSearchParams':
         return new URLSearchParams(this.#text(first))
       default:
@@ -196,6 +206,11 @@ class Unflattener {
   #readPattern(source: string, flags: string): RegExp {
     if (!this.#patterns.take(source, flags)) throw this.misread('it is a RegExp that takes too long to compile')
     return new RegExp(source, flags)
+  }
+
+  #readUrl(text: string): URL {
+    if (!URL_TEXT.test(text)) throw this.misread()
+    return new URL(text)
   }
 
   #readBoxed(reference: unknown): unknown {

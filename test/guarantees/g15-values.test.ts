@@ -44,6 +44,21 @@ const VALUES: Record<string, unknown> = {
   'looks coded': { '~': [['Date', 'x']] },
   'a key named __proto__': JSON.parse('{"__proto__":{"polluted":true},"a":1}'),
   'the same object twice': [shared, shared],
+  'the same object very often': Array<object>(500).fill({ text: 'x'.repeat(50) }),
+  'URL search parameters': new URLSearchParams('a=1&a=2&b=ü'),
+  'a URL of many scripts': new URL('https://ünï.例え.test/é?ø=日#本'),
+  'an ArrayBuffer': new Uint8Array([9, 8]).buffer,
+  'a DataView': new DataView(new Uint8Array([1, 2, 3]).buffer),
+  'big integers': new BigInt64Array([-1n, 2n ** 62n]),
+  'an empty Buffer': Buffer.alloc(0),
+  'a boxed text': Object('text'),
+  'an object without a prototype': Object.assign(Object.create(null) as object, { a: 1, toString: 2 }),
+  'an object without a prototype, inside': { a: [Object.assign(Object.create(null) as object, { b: new Date(0) })] },
+  'a long array with one item': Object.assign([], { 100_000: 'x' }),
+  'names that JSON escapes': { '"': 1, '\\': 2, '\n': { '\u0000': 3, '\ud800': 4 }, '%0022': 5, '~"': 6 },
+  'names that JSON escapes, beside a Date': { '"': [new Date(1)], '\n': { '\\': new Date(2) } },
+  'a Map of Maps': new Map<unknown, unknown>([[1n, new Map([[NaN, new Set([-0, undefined])]])]]),
+  'a large plain value': Array.from({ length: 500 }, (_, n) => ({ n, text: 'x'.repeat(50), tags: ['a', 'b'] })),
   cycle: cyclic(),
   'many keys': Object.fromEntries(Array.from({ length: 200 }, (_, index) => [`k${index}`, index])),
 }
@@ -90,6 +105,19 @@ describe("G15: what you put is what you get, through HTTP, files and two process
       [[() => {}], 'session.value[0] '],
       [new WeakMap(), 'session.value '],
       [Promise.resolve(), 'session.value '],
+      [new Error('e'), 'session.value '],
+      [{ bag: new (class Bag extends Map {})() }, 'session.value.bag '],
+      [{ list: Object.assign([1], { total: 1 }) }, 'session.value.list.total '],
+      [[new Date(), Object.assign(new Date(), { zone: 'UTC' })], 'session.value[1].zone '],
+      [{ ids: Object.assign(new Set([1]), { total: 1 }) }, 'session.value.ids.total '],
+      [Object.assign(Buffer.from('ab'), { note: 1 }), 'session.value.note '],
+      [{ cart: Object.defineProperty({}, 'total', { get: () => 1, enumerable: true }) }, 'session.value.cart.total '],
+      [{ cart: Object.defineProperty({}, 'total', { value: 1 }) }, 'session.value.cart.total '],
+      [{ [Symbol('s')]: 1 }, 'session.value '],
+      [Object.assign(/a/g, { lastIndex: 1 }), 'session.value '],
+      [new Uint8Array(new SharedArrayBuffer(4)), 'session.value '],
+      [new Set(Array.from({ length: 10_001 }, (_, n) => n)), 'session.value '],
+      [nested(1001), 'session.value[0][0][0][0]… is nested too deeply'],
     ]
     let next: unknown
     const errors: (Error & { code?: string })[] = []
@@ -110,6 +138,12 @@ describe("G15: what you put is what you get, through HTTP, files and two process
     }
   })
 })
+
+function nested(levels: number): unknown[] {
+  let value: unknown[] = []
+  for (let level = 1; level < levels; level++) value = [value]
+  return value
+}
 
 function assertIsCycle(value: unknown): void {
   const node = value as { name: string; self: unknown; list: unknown[] }

@@ -1,12 +1,10 @@
-import { inspect } from 'node:util'
 import type { SessionRecord } from '../../record/record.ts'
 import { lookAt } from '../../record/scan.ts'
 import type { Milliseconds } from '../../units.ts'
-import { Codec } from '../../record/codec.ts'
-import type { Entry } from '../../record/entry.ts'
 import { assertId } from '../usage.ts'
 import { DONE, FAILED, NOT_FOUND, type Call, type Command } from '../command.ts'
 import { duration, instant, size } from '../format.ts'
+import { pretty } from '../pretty.ts'
 import { lineOf, type SessionLine } from '../sessions.ts'
 import type { StoredFound } from '../store.ts'
 
@@ -81,19 +79,6 @@ async function print(
       for (const line of more) await terminal.line(`  ${line}`)
     }
   }
-}
-
-const CODEC = new Codec()
-
-/** The value as JavaScript writes it, or its text if only the application's own serializer can read it. */
-function pretty(name: string, entry: Entry): string {
-  let value: unknown
-  try {
-    value = entry.read(CODEC, name)
-  } catch {
-    value = entry.text
-  }
-  return inspect(value, { depth: Infinity, maxArrayLength: Infinity, maxStringLength: Infinity })
 }
 
 function lengthOf(length: Milliseconds | undefined): string | undefined {

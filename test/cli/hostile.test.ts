@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { describe, it } from 'node:test'
+import { fileStore } from '../../src/index.ts'
+import { command } from '../support/processes/command.ts'
+import { HOSTILE } from '../support/records/hostile.ts'
+import { later, newKey, savedOf } from '../support/stores/records.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
+
+/** A program that goes on for ever runs out of this, and fails. */
+const nodeOptions = ['--max-old-space-size=400']
+
+describe('koa-server-session show, of values that somebody else put into the store', () => {
+  it('prints no more than in proportion to what is stored, by whatever they refer to twice', async () => {
+    const directory = join(temporaryDirectory(), 'sessions')
+    const store = fileStore({ directory, pruneInterval: 0 })
+    const lines = Object.entries(HOSTILE).map(([name, text]) => `\n${JSON.stringify(name)}:${text}`)
+    const text = `{"format":1,"createdAt":${Date.now()},"idleTimeout":600000,"absoluteTimeout":600000,"data":{${lines.join()}\n}}`
+    const id = newKey()
+    savedOf(await store.save(id, text, later(), undefined))
+    const shown = await command(['show', id, '-s', `file:${directory}`], { nodeOptions })
+    assert.deepEqual([shown.code, shown.err], [0, ''])
+    for (const name of Object.keys(HOSTILE)) assert.ok(shown.out.includes(`\n  ${name}: `), name)
+    assert.ok(shown.out.length < 20 * text.length, `${shown.out.length} characters for ${text.length}`)
+    const json = await command(['show', id, '--json', '-s', `file:${directory}`], { nodeOptions })
+    assert.deepEqual([json.code, json.err], [0, ''])
+    assert.ok(json.out.length < 2 * text.length)
+  })
+
+  it('shows as a value what is written twice and stays short, and as its text what does not', async () => {
+    const directory = join(temporaryDirectory(), 'sessions')
+    const store = fileStore({ directory, pruneInterval: 0 })
+    const values = {
+      pair: '{"~":[[1,1],{"when":2},["Date",""]]}',
+      round: '{"~":[{"self":0,"when":1},["Date",""]]}',
+      endless: HOSTILE['references that fan out to an object'],
+    }
+    const data = Object.entries(values).map(([name, text]) => `"${name}":${text}`)
+    const text = `{"format":1,"createdAt":${Date.now()},"idleTimeout":600000,"absoluteTimeout":600000,"data":{${data.join()}}}`
+    const id = newKey()
+    savedOf(await store.save(id, text, later(), undefined))
+    const { out } = await command(['show', id, '-s', `file:${directory}`], { nodeOptions })
+    assert.match(out, /pair: \[ \{ when: Invalid Date \}, \{ when: Invalid Date \} \]/)
+    assert.match(out, /round: <ref \*1> \{ self: \[Circular \*1\], when: Invalid Date \}/)
+    assert.match(out, /endless: '\{"~":\[\{"a":1,"b":1\},/)
+  })
+})
