@@ -150,7 +150,10 @@ export interface Listener {
 
 /** A running subscription. */
 export interface Watch {
-  /** The link over which changes of this key are heard. A store with one server always gives the same object. */
+  /**
+   * The link over which changes of this key are heard at present. A store with one server always gives the same object.
+   * With several servers a key may come under another link; the one that it leaves then begins a new generation.
+   */
   linkOf(key: Key): Link
   /** Ends the subscription. */
   close(): Promise<void>

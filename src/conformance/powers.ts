@@ -95,8 +95,8 @@ export function powerRules(rule: Rule, granularity: Milliseconds, closesAfterwar
     })
     try {
       const key = newKey()
-      const link: Link = watch.linkOf(key)
-      await until(() => link.vouches(), 'the link vouches')
+      let link: Link = watch.linkOf(key)
+      await until(() => (link = watch.linkOf(key)).vouches(), 'the link of a key vouches')
       const { generation } = link
       const created = saved(await peer.save(key, '1', later(), undefined))
       const updated = saved(await peer.save(key, '2', later(), created))

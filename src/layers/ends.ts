@@ -232,7 +232,10 @@ export class EndWatcher {
   /** Whether what other processes do to this session is certainly told. */
   #isTold(key: Key): boolean {
     const link = this.#watch?.linkOf(key)
-    return link !== undefined && link.vouches() && this.#links.get(link) === link.generation
+    if (!link) return false
+    // A key may have come under another link than when it began. From the next run on, that one is looked at too.
+    if (!this.#links.has(link)) this.#links.set(link, undefined)
+    return link.vouches() && this.#links.get(link) === link.generation
   }
 
   /** Ends the timer and the subscription. A signal that has not been aborted never is. */

@@ -5,9 +5,8 @@ import { keptInstant, notOurs, parseValue, thirteenDigits } from './envelope.ts'
 import { checks, parseAddress } from './redis/address.ts'
 import { answerOf } from './redis/answers.ts'
 import { makerFromAddress, makerFromClient, type Maker } from './redis/client.ts'
-import { Connection } from './redis/connection.ts'
 import { keysUnder } from './redis/keys.ts'
-import { RedisLink } from './redis/link.ts'
+import { placeOf } from './redis/place.ts'
 import { rightsFor } from './redis/rights.ts'
 import { DELETE, SAVE, TOUCH } from './redis/scripts.ts'
 import { redisSubjects } from './redis/subjects.ts'
@@ -34,8 +33,7 @@ export interface RedisStoreOptions {
   readonly coherence?: {
     /**
      * The longest time, in milliseconds, for which this process may serve a cached record that another process has
-     * changed or deleted. Default 1000. With `0` nothing is cached, and every load asks the server; on a Cluster it is
-     * always so.
+     * changed or deleted. Default 1000. With `0` nothing is cached, and every load asks the server.
      */
     readonly bound?: Milliseconds
   }
@@ -68,12 +66,16 @@ const LEAST_BOUND: Milliseconds = 30
 export function redisStore(urlOrClient: string | RedisClient, options: RedisStoreOptions = {}): Store {
   const { maker, prefix, bound, deadline } = checked(urlOrClient, options)
   const rights = rightsFor(prefix, maker.kind)
-  const connection: Connection = new Connection(maker.make(), { deadline, rights })
   const channel = `${prefix}changes`
   const epochKey = `${prefix}epoch`
-  // On a Cluster every message goes to every server, and nobody there listens.
-  const heardOn = maker.kind === 'cluster' ? undefined : channel
-  const writer = new Writer({ connection, prefix, channel: heardOn, epochKey, rights })
+  const listeners = new Set<Listener>()
+  const listener: Listener = {
+    saved: (key, version) => listeners.forEach((one) => one.saved(key, version)),
+    deleted: (key) => listeners.forEach((one) => one.deleted(key)),
+  }
+  const place = placeOf(maker, { deadline, bound, prefix, channel, epochKey, rights, listener })
+  const { connection } = place
+  const writer = new Writer({ place, prefix, channel, epochKey, rights })
 
   const store: Store = {
     deadline,
@@ -81,7 +83,7 @@ export function redisStore(urlOrClient: string | RedisClient, options: RedisStor
     async load(key: Key): Promise<Found | undefined> {
       let value: string | null
       try {
-        value = await connection.run((client) => client.get(prefix + key))
+        value = await place.ask(prefix + key, (client) => client.get(prefix + key))
       } catch (error) {
         throw answerOf(error)?.startsWith('WRONGTYPE') ? notOurs(error) : error
       }
@@ -118,48 +120,22 @@ export function redisStore(urlOrClient: string | RedisClient, options: RedisStor
     },
 
     async close(): Promise<void> {
-      const stopped = link?.stop()
-      link = undefined
       listeners.clear()
       // Not one after the other: a server that hangs would not let go of the subscription.
-      await Promise.all([stopped, connection.close()])
+      await Promise.all([place.cease(), connection.close()])
     },
   }
-
-  const listeners = new Set<Listener>()
-  let link: RedisLink | undefined
-  if (maker.kind === 'cluster' || bound === 0) return store
-
-  function startLink(maker: Maker & { kind: 'single' }): RedisLink {
-    const started = new RedisLink({
-      bound,
-      channel,
-      epochKey,
-      rights,
-      data: connection as Connection<ReturnType<typeof maker.make>>,
-      second: () => new Connection(maker.make(), { deadline, rights }),
-      listener: {
-        saved: (key, version) => listeners.forEach((listener) => listener.saved(key, version)),
-        deleted: (key) => listeners.forEach((listener) => listener.deleted(key)),
-      },
-    })
-    started.start()
-    return started
-  }
+  if (bound === 0) return store
 
   return {
     ...store,
-    watch(listener: Listener): Watch {
-      listeners.add(listener)
-      const watched = (link ??= startLink(maker))
+    watch(one: Listener): Watch {
+      if (listeners.size === 0) place.listen()
+      listeners.add(one)
       return {
-        // The seam for a Cluster, where every master is a link of its own.
-        linkOf: () => watched,
+        linkOf: (key) => place.linkOf(prefix + key),
         async close() {
-          listeners.delete(listener)
-          if (listeners.size > 0 || link !== watched) return
-          link = undefined
-          await watched.stop()
+          if (listeners.delete(one) && listeners.size === 0) await place.cease()
         },
       }
     },

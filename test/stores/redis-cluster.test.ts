@@ -50,17 +50,11 @@ describe('redisStore on a Cluster', () => {
     assert.ok((await Promise.all(keys.map(async (key) => store.delete(key)))).every(Boolean))
   })
 
-  it('offers no watch and publishes nothing', async () => {
-    assert.equal('watch' in store, false)
-    const key = newKey()
-    const owner = await cluster.masterOf(`session:${key}`)
-    await owner.cli('CONFIG', 'RESETSTAT')
-    const first = savedOf(await store.save(key, '1', later(), undefined))
-    savedOf(await store.save(key, '2', later(), first))
-    await store.delete(key)
-    const statistics = await owner.cli('INFO', 'commandstats')
-    assert.match(statistics, /cmdstat_evalsha|cmdstat_eval:/)
-    assert.doesNotMatch(statistics, /publish/)
+  it('offers a watch, and none with a bound of 0', async () => {
+    assert.equal(typeof store.watch, 'function')
+    const without = redisStore(cluster.url, { coherence: { bound: 0 } })
+    assert.equal('watch' in without, false)
+    await without.close!()
   })
 
   it('takes a Cluster client of the application’s, and uses a copy of it', async () => {

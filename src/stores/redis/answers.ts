@@ -11,6 +11,16 @@ export function answerOf(error: unknown): string | undefined {
   return error.name === 'ReplyError' ? error.message : answerOf(error.cause)
 }
 
+/** Whether the server, which therefore did nothing, is not or not now the one to be asked for the key. */
+export function isElsewhere(error: unknown): boolean {
+  return /^(?:MOVED|ASK|TRYAGAIN|CLUSTERDOWN|MASTERDOWN|READONLY|LOADING)\b/.test(answerOf(error) ?? '')
+}
+
+/** Whether the server does not let this user do it. */
+export function isForbidden(answer: string): boolean {
+  return /^NOPERM|user executing the script|ACL failure/.test(answer)
+}
+
 /**
  * The error as the store throws it: with the words of the server, and without the arguments of the command that it
  * refused. `rights`: what the server must allow this user.
@@ -19,8 +29,7 @@ export function explained(error: unknown, rights: string): Error {
   const bare = withoutArguments(error)
   if (!(bare instanceof Error)) return new SessionError('ERR_SESSION_STORE_UNAVAILABLE', 'Redis failed')
   if (bare.name !== 'ReplyError') return bare
-  const isForbidden = /^NOPERM|user executing the script|ACL failure/.test(bare.message)
-  const sentence = `Redis answered "${bare.message}"${isForbidden ? `; its user needs the rights ${rights}` : ''}`
+  const sentence = `Redis answered "${bare.message}"${isForbidden(bare.message) ? `; its user needs the rights ${rights}` : ''}`
   return new SessionError('ERR_SESSION_STORE_UNAVAILABLE', sentence, { cause: bare })
 }
 

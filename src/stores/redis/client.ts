@@ -63,6 +63,15 @@ export function makerFromClient(client: unknown, deadline: Milliseconds): Maker 
   return { kind: 'cluster', keyPrefix, make: () => cluster.duplicate([], options) }
 }
 
+/** A client like this one, which a Cluster has for one of its servers, with the settings of this store. */
+export function likeNode(node: Redis, deadline: Milliseconds): Redis {
+  return node.duplicate({
+    ...ours(node.options, deadline),
+    // A server that is no longer the master says so by a redirection.
+    reconnectOnError: null,
+  })
+}
+
 function ours(given: RedisOptions, deadline: Milliseconds) {
   return {
     ...common(given, deadline),

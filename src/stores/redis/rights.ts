@@ -3,8 +3,8 @@ const COMMANDS =
   'get getrange set setrange del exists pexpire time eval evalsha publish subscribe unsubscribe zadd zrem zrange ' +
   'zrangebyscore zscore zscan scan ping select hello info'
 
-/** What ioredis asks of a Cluster besides. */
-const COMMANDS_OF_CLUSTER = 'cluster|slots readonly'
+/** What ioredis, the scripts and the links ask of a Cluster besides. */
+const COMMANDS_OF_CLUSTER = 'cluster|slots cluster|nodes cluster|myid pubsub|numsub readonly'
 
 /** The rights that a user of the server needs, as `ACL SETUSER` takes them. */
 export function rightsFor(prefix: string, kind: 'single' | 'cluster'): string {

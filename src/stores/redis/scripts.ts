@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { Cluster, Redis } from 'ioredis'
+import type { Milliseconds } from '../../units.ts'
 
 /** A Lua script, and the name under which a server keeps it. */
 export interface Script {
@@ -14,6 +15,8 @@ export interface Script {
 export interface WritingScript {
   /** KEYS: the record. ARGV: now, the channel or '' for none, the session's key, … Answers {'unheard'} if it may not publish. */
   readonly publishing: Script
+  /** The same on a Cluster, where each server has a channel of its own: `<channel>:<the server's id>`. */
+  readonly publishingHere: Script
   /** KEYS: the record, the epoch. ARGV: now, '', the session's key, … */
   readonly forgetting: Script
 }
@@ -48,6 +51,21 @@ const PUBLISH = `
 local function tell(message)
   if ARGV[2] == '' then return nil end
   local reply = redis.pcall('PUBLISH', ARGV[2], message .. ' ' .. ARGV[3])
+  if type(reply) == 'table' and reply.err then return {'unheard'} end
+end
+`
+
+// A message on a Cluster is sent to every server, whoever listens there, and everybody who wants to hear of this server
+// listens at this server. So without a listener here there is nobody to be told.
+const PUBLISH_HERE = `
+local function tell(message)
+  if ARGV[2] == '' then return nil end
+  local id = redis.pcall('CLUSTER', 'MYID')
+  if type(id) == 'table' then return {'unheard'} end
+  local channel = ARGV[2] .. ':' .. id
+  local listeners = redis.pcall('PUBSUB', 'NUMSUB', channel)
+  if listeners[2] == 0 then return nil end
+  local reply = redis.pcall('PUBLISH', channel, message .. ' ' .. ARGV[3])
   if type(reply) == 'table' and reply.err then return {'unheard'} end
 end
 `
@@ -123,11 +141,11 @@ redis.call('DEL', KEYS[1])
 return (forced or held and held.live) and 1 or 0
 `)
 
-/**
- * The heartbeat. KEYS: the epoch key. ARGV: an epoch to begin with, how long to keep it, a channel or '', a message.
- * Answers the epoch. It writes, so that a replica fails it.
- */
-export const BEAT: Script = plain(`
+/** How long an epoch is kept: each heartbeat renews it, so it only has to outlive a pause between two processes. */
+export const EPOCH_KEPT: Milliseconds = 24 * 60 * 60 * 1000
+
+// Writes, so that a replica fails it, and on a Cluster also a server that has lost sight of most of the others.
+const EPOCH = `
 local epoch = redis.call('GET', KEYS[1])
 if epoch then
   redis.call('PEXPIRE', KEYS[1], ARGV[2])
@@ -135,8 +153,30 @@ else
   epoch = ARGV[1]
   redis.call('SET', KEYS[1], epoch, 'PX', ARGV[2])
 end
+`
+
+/**
+ * The heartbeat. KEYS: the epoch key. ARGV: an epoch to begin with, how long to keep it, a channel or '', a message.
+ * Answers the epoch.
+ */
+export const BEAT: Script = plain(`${EPOCH}
 if ARGV[3] ~= '' then redis.call('PUBLISH', ARGV[3], ARGV[4] .. ' ' .. epoch) end
 return epoch
+`)
+
+// What a server of a Cluster says of itself: its line of CLUSTER NODES.
+const SELF = `
+local self = string.match(redis.call('CLUSTER', 'NODES'), '[^\\n]*myself[^\\n]*')
+`
+
+/** The heartbeat on a Cluster. KEYS and ARGV as above, without a channel. Answers what the server says of itself, and the epoch. */
+export const BEAT_HERE: Script = plain(`${SELF}${EPOCH}
+return {self, epoch}
+`)
+
+/** What the server says of itself that has the key. KEYS: any key. */
+export const WHO_HAS: Script = plain(`${SELF}
+return self
 `)
 
 /** Runs a script in one round trip; a server that has lost it is sent the whole text once. */
@@ -154,7 +194,11 @@ export function runScript(
 }
 
 function writing(lua: string): WritingScript {
-  return { publishing: plain(COMMON + PUBLISH + lua), forgetting: plain(COMMON + FORGET + lua) }
+  return {
+    publishing: plain(COMMON + PUBLISH + lua),
+    publishingHere: plain(COMMON + PUBLISH_HERE + lua),
+    forgetting: plain(COMMON + FORGET + lua),
+  }
 }
 
 /** A script that reads no records. */

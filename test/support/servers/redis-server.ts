@@ -132,6 +132,8 @@ export interface ClusterSetup {
   readonly url: string
   /** The node that owns the key's slot now, as another node sees it. */
   masterOf(key: string): Promise<RedisServer>
+  /** The nodes that act as masters now. */
+  masters(): Promise<RedisServer[]>
   stop(): Promise<void>
 }
 
@@ -175,6 +177,10 @@ export async function clusterSetup(): Promise<ClusterSetup> {
         if (found) return found
       }
       throw new Error('no master owns the slot')
+    },
+    async masters() {
+      const roles = await Promise.all(nodes.map((node) => node.cli('ROLE').catch(() => '')))
+      return nodes.filter((_, index) => roles[index]!.startsWith('master'))
     },
     async stop() {
       await Promise.all(nodes.map((node) => node.stop()))

@@ -1,0 +1,56 @@
+import type { ClusterSetup, RedisServer } from './redis-server.ts'
+
+/** A slot that moves from one master of a Cluster to another, step by step. */
+export interface SlotMove {
+  readonly slot: string
+  readonly source: RedisServer
+  readonly target: RedisServer
+  /** From now on both servers call the slot one that is on the move. */
+  open(): Promise<void>
+  /** Takes all keys of the slot along; to the target, or back. */
+  carry(to?: RedisServer): Promise<void>
+  /** The slot is the target's, as all masters are told. */
+  close(): Promise<void>
+  /** The slot stays where it was. */
+  abandon(): Promise<void>
+}
+
+/** Prepares to move the slot of a name to another master. */
+export async function slotMove(cluster: ClusterSetup, name: string, target?: RedisServer): Promise<SlotMove> {
+  const source = await cluster.masterOf(name)
+  const masters = await cluster.masters()
+  const to = target ?? masters.find((master) => master !== source)!
+  const slot = await source.cli('CLUSTER', 'KEYSLOT', name)
+  const [sourceId, targetId] = [await source.cli('CLUSTER', 'MYID'), await to.cli('CLUSTER', 'MYID')]
+  return {
+    slot,
+    source,
+    target: to,
+    async open() {
+      await to.cli('CLUSTER', 'SETSLOT', slot, 'IMPORTING', sourceId)
+      await source.cli('CLUSTER', 'SETSLOT', slot, 'MIGRATING', targetId)
+    },
+    async carry(destination = to) {
+      const origin = destination === to ? source : to
+      const keys = (await origin.cli('CLUSTER', 'GETKEYSINSLOT', slot, '1000')).split('\n').filter(Boolean)
+      if (keys.length === 0) return
+      const { port } = destination
+      await origin.cli('MIGRATE', '127.0.0.1', String(port), '', '0', '5000', 'REPLACE', 'KEYS', ...keys)
+    },
+    async close() {
+      for (const server of [to, source, ...masters.filter((other) => other !== to && other !== source)])
+        await server.cli('CLUSTER', 'SETSLOT', slot, 'NODE', targetId)
+    },
+    async abandon() {
+      for (const server of [source, to]) await server.cli('CLUSTER', 'SETSLOT', slot, 'STABLE')
+    },
+  }
+}
+
+/** Moves the slot of a name, with all that is in it. */
+export async function moveSlot(cluster: ClusterSetup, name: string, target?: RedisServer): Promise<void> {
+  const move = await slotMove(cluster, name, target)
+  await move.open()
+  await move.carry()
+  await move.close()
+}
