@@ -1,13 +1,23 @@
 import assert from 'node:assert/strict'
-import { describe, it, type TestContext } from 'node:test'
+import { after, describe, it, type TestContext } from 'node:test'
 import { campaign, type CampaignOptions, type Report } from './checker/campaign.ts'
 import type { MutantName } from './checker/mutants.ts'
 import { PLAYS, type PlayName } from './checker/plays.ts'
 import { describe as describeReport, explain } from './checker/report.ts'
 import { perform } from './checker/stage.ts'
 import type { Verdict } from './checker/verify.ts'
+import { clusterSetup, type ClusterSetup } from './support/servers/redis-server.ts'
 
 const SEED = 20_261_122
+
+/** One for all plays that need it: it takes seconds to start. */
+let cluster: ClusterSetup | undefined
+after(() => cluster?.stop())
+
+async function clusterFor(play: PlayName): Promise<ClusterSetup | undefined> {
+  if (PLAYS[play].protocol !== 'cluster') return undefined
+  return (cluster ??= await clusterSetup())
+}
 
 /** Whether there was something to be found. */
 function saysSomething({ figures }: Verdict): boolean {
@@ -47,6 +57,10 @@ describe(
 describe('the checker notices in a play that the library is broken', { concurrency: false }, () => {
   const directed: Record<MutantName, PlayName> = {
     noLease: 'cut off',
+    sharedLease: 'apart',
+    stickyOwner: 'half moved',
+    keptGeneration: 'there and back',
+    keptEpoch: 'emptied',
     noToken: 'overtaken',
     noPublish: 'told',
     blindOverwrite: 'at once',
@@ -56,7 +70,7 @@ describe('the checker notices in a play that the library is broken', { concurren
   }
   for (const [mutant, play] of Object.entries(directed) as [MutantName, PlayName][]) {
     it(`${mutant}, in "${play}"`, async () => {
-      const { violations } = await perform(PLAYS[play], mutant)
+      const { violations } = await perform(PLAYS[play], mutant, await clusterFor(play))
       assert.ok(violations.length > 0)
     })
   }
@@ -98,11 +112,16 @@ describe('the library as it is passes the plays', { concurrency: false }, () => 
     ['overtaken', 'an answer that the news of a destroy overtook is not kept'],
     ['replica', 'a server that has become a replica logs nobody out'],
     ['joined', 'a read that joins a slow one gets nothing that is older than the bound'],
+    ['told by a master', 'what another node has written on a Cluster is not served once the news has come'],
+    ['apart', 'what cannot be heard of one master is not vouched for by another one'],
+    ['half moved', 'a session whose slot is on the move is not served from the cache'],
+    ['there and back', 'what was cached before a slot was away is not served when it is back'],
+    ['emptied', 'what the servers have forgotten is not served'],
     ['forgotten', 'what a failover lost is not taken for what was written after it'],
   ]
   for (const [play, sentence] of plays) {
     it(sentence, async () => {
-      const { violations } = await perform(PLAYS[play])
+      const { violations } = await perform(PLAYS[play], undefined, await clusterFor(play))
       assert.equal(violations.length, 0, violations.map(explain).join('\n'))
     })
   }

@@ -1,11 +1,15 @@
-import { createHash } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import type { Found, Link, Saved, Store } from '../../src/store.ts'
-import { DELETE, SAVE, type Script } from '../../src/stores/redis/scripts.ts'
+import { BEAT_HERE, DELETE, SAVE, type Script } from '../../src/stores/redis/scripts.ts'
 import type { Key } from '../../src/units.ts'
 
 /** Ways to break the library, each of which the checker must notice. */
 export const MUTANTS = {
   noLease: 'the cache is believed however long nothing was heard',
+  sharedLease: 'the cache is believed while any master of the Cluster is heard',
+  stickyOwner: 'a key is believed to be with the master that had it first',
+  keptGeneration: 'what was cached before something changed is believed again',
+  keptEpoch: 'a server that has forgotten everything is believed to know it all',
   noToken: 'an answer is kept although its key was written while it was under way',
   noPublish: 'the scripts tell nobody what they write',
   blindOverwrite: 'a save does not care which version it replaces',
@@ -28,10 +32,26 @@ export function mutate(store: Store, mutant: MutantName | undefined): Store {
         },
         vouches: () => true,
       }))
+    case 'sharedLease':
+      return withLinks(store, (link, all) => ({
+        get generation() {
+          return link.generation
+        },
+        vouches: () => all().some((other) => other.vouches()),
+      }))
+    case 'stickyOwner':
+      return withStickyLinks(store)
+    case 'keptGeneration':
+      return withLinks(store, (link) => ({ generation: 0, vouches: () => link.vouches() }))
+    case 'keptEpoch':
+      rewrite(BEAT_HERE, "redis.call('GET', KEYS[1])", "'always'")
+      return store
     case 'noToken':
       return deafWhileLoading(store)
     case 'noPublish':
-      for (const { publishing } of [SAVE, DELETE]) rewrite(publishing, "if ARGV[2] == '' then", 'if true then')
+      for (const { publishing, publishingHere } of [SAVE, DELETE]) {
+        for (const script of [publishing, publishingHere]) rewrite(script, "if ARGV[2] == '' then", 'if true then')
+      }
       return store
     case 'blindOverwrite':
       return { ...store, save: (...args) => overwrite(store, ...args) }
@@ -55,20 +75,44 @@ export function mutate(store: Store, mutant: MutantName | undefined): Store {
   }
 }
 
-function withLinks(store: Store, wrap: (link: Link) => Link): Store {
+/** Keys that lie on all masters of a Cluster. */
+const EVERYWHERE: readonly Key[] = Array.from({ length: 64 }, () => randomBytes(32).toString('hex'))
+
+/** `wrap` is also given a way to all links that there are. */
+function withLinks(store: Store, wrap: (link: Link, all: () => Link[]) => Link): Store {
   const wrapped = new WeakMap<Link, Link>()
   return {
     ...store,
     watch(listener) {
       const watch = store.watch!(listener)
+      const all = (): Link[] => EVERYWHERE.map((key) => watch.linkOf(key))
       return {
         linkOf(key) {
           const link = watch.linkOf(key)
           const known = wrapped.get(link)
           if (known) return known
-          const made = wrap(link)
+          const made = wrap(link, all)
           wrapped.set(link, made)
           return made
+        },
+        close: () => watch.close(),
+      }
+    },
+  }
+}
+
+/** Each key keeps the link that vouched for it first. */
+function withStickyLinks(store: Store): Store {
+  return {
+    ...store,
+    watch(listener) {
+      const watch = store.watch!(listener)
+      const first = new Map<Key, Link>()
+      return {
+        linkOf(key) {
+          const link = first.get(key) ?? watch.linkOf(key)
+          if (link.vouches()) first.set(key, link)
+          return link
         },
         close: () => watch.close(),
       }

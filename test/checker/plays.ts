@@ -1,4 +1,5 @@
 import { until } from '../support/servers/server-process.ts'
+import { moveSlot, slotMove } from '../support/servers/slot-move.ts'
 import { droppedBy, open, PREFIX, readsOf, type Play } from './stage.ts'
 
 /** A bound after which nothing of a play still happens: no heartbeat comes between its steps. */
@@ -14,6 +15,11 @@ export type PlayName =
   | 'joined'
   | 'forgotten'
   | 'on files'
+  | 'told by a master'
+  | 'apart'
+  | 'half moved'
+  | 'there and back'
+  | 'emptied'
 
 /**
  * Schedules that chance finds too seldom. Each shows one mistake for certain, because each step waits until the one
@@ -129,6 +135,85 @@ export const PLAYS: Readonly<Record<PlayName, Play>> = {
       const second = open(a, session)
       cable.heal()
       await Promise.all([first, second])
+    },
+  },
+  /** B writes on each master, and A hears of it. */
+  'told by a master': {
+    protocol: 'cluster',
+    bound: NEVER,
+    oldest: 0,
+    async perform({ a, b, session }) {
+      for (let n = 0; n < 5; n++) {
+        await b.node.set(await open(b, session), 'a')
+        // Over the same link as the messages, and in order.
+        await a.store.load(session)
+        await a.node.read(session)
+      }
+    },
+  },
+  /** A hears nothing of the session's master any more, but of the others. */
+  apart: {
+    protocol: 'cluster',
+    bound: 2000,
+    async perform({ a, b, session, cluster, proxies, now: moment }) {
+      const state = await open(b, session)
+      proxies.proxyOf(await cluster.masterOf(PREFIX + session)).blackHole()
+      await b.node.set(state, 'a')
+      const written = moment()
+      await until(() => moment() - written > 2000)
+      const reading = a.node.read(session)
+      proxies.heal()
+      await reading
+    },
+  },
+  /** The session is on another master, its slot is not yet, and A hears nothing of where it is. */
+  'half moved': {
+    protocol: 'cluster',
+    bound: 500,
+    async perform({ a, b, session, cluster, proxies, now: moment }) {
+      const left = a.link(session)
+      const { generation } = left
+      const move = await slotMove(cluster, PREFIX + session)
+      proxies.proxyOf(move.target).hangListeners()
+      await move.open()
+      await move.carry()
+      await until(() => left.generation > generation && left.vouches())
+      await a.node.read(session)
+      await b.node.set(await open(b, session), 'a')
+      const written = moment()
+      await until(() => moment() - written > 500 && left.vouches())
+      await a.node.read(session)
+      await move.close()
+    },
+  },
+  /** The session was written while it was on another master, of which A hears nothing, and is back. */
+  'there and back': {
+    protocol: 'cluster',
+    bound: 500,
+    async perform({ a, b, session, cluster, proxies, now: moment }) {
+      const left = a.link(session)
+      const source = await cluster.masterOf(PREFIX + session)
+      const move = await slotMove(cluster, PREFIX + session)
+      proxies.proxyOf(move.target).hangListeners()
+      await move.open()
+      await move.carry()
+      await move.close()
+      await b.node.set(await open(b, session), 'a')
+      const written = moment()
+      await moveSlot(cluster, PREFIX + session, source)
+      await until(() => moment() - written > 500 && a.link(session) === left && left.vouches())
+      await a.node.read(session)
+    },
+  },
+  /** All servers forget everything. */
+  emptied: {
+    protocol: 'cluster',
+    bound: 500,
+    async perform({ a, session, flush, now: moment }) {
+      await flush()
+      const flushed = moment()
+      await until(() => moment() - flushed > 500 && a.link(session).vouches())
+      await a.node.read(session)
     },
   },
   /** The server forgets a version (a failover), and the next one has another content. Nobody may take it for the first. */

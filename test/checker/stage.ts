@@ -4,10 +4,11 @@ import { join } from 'node:path'
 import type { WorkingCopy } from '../../src/session/working-copy.ts'
 import type { Link, Listener, Store, Watch } from '../../src/store.ts'
 import type { Key, Milliseconds } from '../../src/units.ts'
-import { redisServer, type RedisServer } from '../support/servers/redis-server.ts'
+import { clusterProxies, type ClusterProxies } from '../support/proxies/cluster-proxies.ts'
+import { redisServer, type ClusterSetup, type RedisServer } from '../support/servers/redis-server.ts'
 import { until } from '../support/servers/server-process.ts'
 import type { Doubt } from './environments/environment.ts'
-import { HistoryWriter, now, readHistory } from './history.ts'
+import { HistoryWriter, now, readHistory, record } from './history.ts'
 import { mutate, restoreScripts, type MutantName } from './mutants.ts'
 import { CheckedNode } from './node.ts'
 import { FaultyCable } from './proxy.ts'
@@ -26,7 +27,7 @@ export interface Player {
   readonly store: Store
   /** Messages of saves and deletes that have come, whatever the node made of them. */
   readonly heard: () => number
-  readonly link: () => Link
+  readonly link: (key?: Key) => Link
 }
 
 /** What is on every stage: two players, and a session that both have read. */
@@ -44,6 +45,23 @@ interface RedisStage extends Stage {
   readonly now: () => Milliseconds
 }
 
+/** On a Cluster, player A is behind a cable to each node, and player B beside them. */
+interface ClusterStage extends Stage {
+  readonly cluster: ClusterSetup
+  readonly proxies: ClusterProxies
+  readonly now: () => Milliseconds
+  /** Empties all servers. */
+  readonly flush: () => Promise<void>
+}
+
+export interface ClusterPlay {
+  readonly protocol: 'cluster'
+  readonly bound: Milliseconds
+  /** How old a read may be. Default: the bound; 0 if the play waits until the news of every write has come. */
+  readonly oldest?: Milliseconds
+  readonly perform: (stage: ClusterStage) => Promise<void>
+}
+
 export interface FilePlay {
   readonly protocol: 'file'
   readonly perform: (stage: Stage) => Promise<void>
@@ -58,10 +76,10 @@ export interface RedisPlay {
   readonly perform: (stage: RedisStage) => Promise<void>
 }
 
-export type Play = RedisPlay | FilePlay
+export type Play = RedisPlay | ClusterPlay | FilePlay
 
-/** Performs it on the library, or on a broken one, and judges what was seen. */
-export async function perform(play: Play, mutant?: MutantName): Promise<Verdict> {
+/** Performs it on the library, or on a broken one, and judges what was seen. `cluster`: for a play that needs one. */
+export async function perform(play: Play, mutant?: MutantName, cluster?: ClusterSetup): Promise<Verdict> {
   const directory = mkdtempSync(join(tmpdir(), 'session-play-'))
   const history = join(directory, 'history')
   mkdirSync(history)
@@ -92,7 +110,24 @@ export async function perform(play: Play, mutant?: MutantName): Promise<Verdict>
       await play.perform(await bothAt({ A: place, B: place }))
       return verify(readHistory(history), { bound: 0, doubts: [] })
     }
-    const { protocol, bound, oldest = bound } = play
+    const { bound, oldest = bound } = play
+    if (play.protocol === 'cluster') {
+      if (!cluster) throw new Error('this play needs a Cluster')
+      const proxies = await clusterProxies(cluster)
+      cleaning.push(() => proxies.close())
+      const url = `${cluster.url}?prefix=${PREFIX}`
+      const flush = async (): Promise<void> => {
+        const begun = now(origin)
+        for (const master of await cluster.masters()) await master.cli('FLUSHALL')
+        const flushed = { process: 'play', number: 1, kind: 'flush', session: '', outcome: 'done' } as const
+        record(history, { ...flushed, begun, ended: now(origin) })
+      }
+      const stage = await bothAt({ A: { url, bound, natMap: proxies.natMap }, B: { url, bound } })
+      await play.perform({ ...stage, cluster, proxies, now: () => now(origin), flush })
+      proxies.heal()
+      return verify(readHistory(history), { bound: oldest, doubts: [] })
+    }
+    const { protocol } = play
     const server = await redisServer()
     cleaning.push(() => server.stop())
     const cable = new FaultyCable(server.port, new Random(1))
@@ -116,7 +151,7 @@ function listeningIn(store: Store): { overheard: Store } & Pick<Player, 'heard' 
   let watch: Watch | undefined
   return {
     heard: () => messages,
-    link: () => watch!.linkOf(''),
+    link: (key = '') => watch!.linkOf(key),
     overheard: {
       ...store,
       ...(store.watch && {

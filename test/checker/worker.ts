@@ -1,3 +1,4 @@
+import { Cluster } from 'ioredis'
 import { fileStore } from '../../src/stores/file.ts'
 import { redisStore } from '../../src/stores/redis.ts'
 import type { Store } from '../../src/store.ts'
@@ -14,6 +15,8 @@ export interface StorePlace {
   /** The coherence bound, where there is one. */
   readonly bound: Milliseconds
   readonly deadline: Milliseconds
+  /** On a Cluster: how each node is reached, by the address that it announces. */
+  readonly natMap?: Readonly<Record<string, { readonly host: string; readonly port: number }>>
 }
 
 /** What a worker is told when it starts. */
@@ -43,9 +46,12 @@ const NAMES = ['a', 'b', 'c', 'd', 'nested1', 'nested2']
 const VISITORS = 3
 const MINUTE: Milliseconds = 60_000
 
-export function openStore({ url, bound, deadline }: StorePlace): Store {
+export function openStore({ url, bound, deadline, natMap }: StorePlace): Store {
   if (url.startsWith('file:')) return fileStore({ directory: url.slice('file:'.length), pruneInterval: 0 })
-  return redisStore(url, { coherence: { bound }, deadline })
+  const options = { coherence: { bound }, deadline }
+  if (!natMap) return redisStore(url, options)
+  const client = new Cluster(Object.values(natMap), { natMap, lazyConnect: true })
+  return redisStore(client, { ...options, prefix: new URLSearchParams(url.split('?')[1]).get('prefix')! })
 }
 
 async function main({ name, seed, origin, directory, lanes, place, mutant }: WorkerSettings): Promise<void> {

@@ -4,7 +4,7 @@ const COMMANDS =
   'zrangebyscore zscore zscan scan ping select hello info'
 
 /** What ioredis, the scripts and the links ask of a Cluster besides. */
-const COMMANDS_OF_CLUSTER = 'cluster|slots cluster|nodes cluster|myid pubsub|numsub readonly'
+const COMMANDS_OF_CLUSTER = 'cluster|slots cluster|info cluster|nodes cluster|myid pubsub|numsub readonly'
 
 /** The rights that a user of the server needs, as `ACL SETUSER` takes them. */
 export function rightsFor(prefix: string, kind: 'single' | 'cluster'): string {

@@ -1,5 +1,7 @@
 import { clusterSetup, type RedisServer } from '../../support/servers/redis-server.ts'
 import { until } from '../../support/servers/server-process.ts'
+import { slotMove } from '../../support/servers/slot-move.ts'
+import { FaultyCable } from '../proxy.ts'
 import { LONGEST_FAILOVER, REPLICATION_LAG, follows, isMaster, unreachable } from './replication.ts'
 import { sleep, type Doubt, type Environment, type Fault, type Surroundings } from './environment.ts'
 
@@ -15,13 +17,23 @@ interface Known {
 }
 
 /**
- * Three masters with a replica each. Nothing is cached there, so the bound is 0: except around a failover, where Redis
- * may take back acknowledged writes, or answer from a master that has not heard of its successor. Those are doubts.
+ * Three masters with a replica each, and a faulty cable from each worker to each of them. Around a failover Redis may
+ * take back acknowledged writes, or answer from a master that has not heard of its successor. Those are doubts.
  */
-export async function clusterEnvironment({ random, now, live }: Surroundings): Promise<Environment> {
+export async function clusterEnvironment(surroundings: Surroundings): Promise<Environment> {
+  const { bound, random, now, live, workers } = surroundings
   const setup = await clusterSetup()
   const doubts: Doubt[] = []
-  const place = { url: `${setup.url}?prefix=${PREFIX}`, bound: 1000, deadline: 1000 }
+  const direct = { url: `${setup.url}?prefix=${PREFIX}`, bound, deadline: 1000 }
+  const cables = Array.from({ length: workers }, () => setup.nodes.map(({ port }) => new FaultyCable(port, random)))
+  const natMaps = await Promise.all(
+    cables.map(async (ofWorker) => {
+      const ports = await Promise.all(ofWorker.map((cable) => cable.open()))
+      return Object.fromEntries(
+        setup.nodes.map(({ port }, index) => [`127.0.0.1:${port}`, { host: '127.0.0.1', port: ports[index]! }]),
+      )
+    }),
+  )
 
   async function view(node: RedisServer): Promise<Known[]> {
     const lines = (await node.cli('CLUSTER', 'NODES')).split('\n').map((line) => line.split(' '))
@@ -72,6 +84,17 @@ export async function clusterEnvironment({ random, now, live }: Surroundings): P
     scene: 'servers',
     run,
   })
+  const onCables = (name: string, weight: number, run: (cable: FaultyCable) => unknown): Fault[] =>
+    cables.map((ofWorker, index) => ({
+      name,
+      weight: weight / workers,
+      scene: `cables ${index}`,
+      async run() {
+        const cable = random.oneOf(ofWorker)!
+        await run(cable)
+        cable.heal()
+      },
+    }))
   const failover = async (
     down: (master: RedisServer) => unknown,
     up: (master: RedisServer) => unknown,
@@ -105,6 +128,44 @@ export async function clusterEnvironment({ random, now, live }: Surroundings): P
       const session = random.oneOf(live())
       if (session) await move(PREFIX + session)
     }),
+    onServers('slot of a session in use moved and moved back', 2, async () => {
+      const session = random.oneOf(live())
+      if (!session) return
+      const source = await setup.masterOf(PREFIX + session)
+      await move(PREFIX + session)
+      await sleep(random.between(0, 500))
+      await move(PREFIX + session, source)
+    }),
+    onServers('slot of a session in use half moved, and left where it was', 1, async () => {
+      const session = random.oneOf(live())
+      if (!session) return
+      const half = await slotMove(setup, PREFIX + session)
+      await half.open()
+      await half.carry()
+      // Longer than any lease lasts: what is shorter than that, nobody can notice.
+      await sleep(bound + random.between(100, 600))
+      await half.carry(half.source)
+      await half.abandon()
+    }),
+    onServers('FLUSHALL', 0.3, async () => {
+      await well()
+      const flushed = surroundings.flushing()
+      for (const master of await setup.masters()) await master.cli('FLUSHALL')
+      flushed()
+    }),
+    ...onCables('black hole, one master', 2, async (cable) => {
+      cable.blackHole()
+      await sleep(random.between(100, bound * 5))
+    }),
+    ...onCables('black hole, one connection', 3, async (cable) => {
+      cable.blackHoleOne()
+      await sleep(random.between(100, bound * 5))
+    }),
+    ...onCables('delayed replies', 1, async (cable) => {
+      cable.delay(random.chance(0.6) ? 25 : 600)
+      await sleep(random.between(200, 1500))
+    }),
+    ...onCables('connection cut', 1, (cable) => cable.cutOne()),
     onServers('CLUSTER FAILOVER', 1, async () => {
       const chosen = await pair()
       if (!chosen) return
@@ -127,34 +188,35 @@ export async function clusterEnvironment({ random, now, live }: Surroundings): P
   ]
 
   /** Moves the slot, and leaves it in between for a while: the key on its new server, the slot not. */
-  async function move(key: string): Promise<void> {
-    const source = await setup.masterOf(key)
-    const slot = await source.cli('CLUSTER', 'KEYSLOT', key)
-    const known = await view(source)
-    const from = known.find(({ port }) => port === source.port)!
-    const to = random.oneOf(known.filter((other) => isActing(other) && other !== from))!
-    const target = serverOf(to)
-    await target.cli('CLUSTER', 'SETSLOT', slot, 'IMPORTING', from.id)
-    await source.cli('CLUSTER', 'SETSLOT', slot, 'MIGRATING', to.id)
+  async function move(key: string, target?: RedisServer): Promise<void> {
+    const step = await slotMove(setup, key, target ?? random.oneOf(await otherMasters(key)))
+    await step.open()
     await sleep(random.between(0, 300))
-    const keys = (await source.cli('CLUSTER', 'GETKEYSINSLOT', slot, '100')).split('\n').filter(Boolean)
-    if (keys.length > 0) await source.cli('MIGRATE', '127.0.0.1', String(to.port), '', '0', '2000', 'KEYS', ...keys)
+    await step.carry()
     await sleep(random.between(0, 1000))
-    await target.cli('CLUSTER', 'SETSLOT', slot, 'NODE', to.id)
-    for (const master of known.filter((other) => isActing(other) && other !== to)) {
-      await serverOf(master).cli('CLUSTER', 'SETSLOT', slot, 'NODE', to.id)
-    }
+    await step.close()
+  }
+
+  async function otherMasters(key: string): Promise<RedisServer[]> {
+    const owner = await setup.masterOf(key)
+    return (await setup.masters()).filter((master) => master !== owner)
   }
 
   await well()
   return {
     kind: 'cluster',
-    bound: 0,
+    bound,
     faults,
     doubts,
-    direct: place,
-    placeFor: async () => place,
-    calm: well,
-    stop: () => setup.stop(),
+    direct,
+    placeFor: async (worker) => ({ ...direct, natMap: natMaps[worker]! }),
+    async calm() {
+      for (const cable of cables.flat()) cable.heal()
+      await well()
+    },
+    async stop() {
+      await Promise.all(cables.flat().map((cable) => cable.close()))
+      await setup.stop()
+    },
   }
 }

@@ -7,6 +7,8 @@ export interface TcpProxy {
   blackHole(): void
   /** The same, but only for the connections that there are. New ones work. */
   hang(): void
+  /** The same, but only for the connections over which somebody has subscribed to a channel. */
+  hangListeners(): void
   /** From now on the server's answers do not get through; what is asked of it does. */
   swallowAnswers(): void
   /** Things get through again, what was held back first. */
@@ -21,6 +23,7 @@ export interface TcpProxy {
 export async function tcpProxy(targetPort: number): Promise<TcpProxy> {
   const sockets = new Set<Socket>()
   const toServers = new Set<Socket>()
+  const listening = new Set<Socket>()
   let isBlack = false
   let connections = 0
 
@@ -32,6 +35,7 @@ export async function tcpProxy(targetPort: number): Promise<TcpProxy> {
     from.on('close', () => {
       sockets.delete(from)
       toServers.delete(from)
+      listening.delete(from)
       to.destroy()
     })
     if (isBlack) from.pause()
@@ -41,6 +45,9 @@ export async function tcpProxy(targetPort: number): Promise<TcpProxy> {
     connections++
     const far = connect(targetPort, '127.0.0.1')
     toServers.add(far)
+    near.on('data', (chunk) => {
+      if (chunk.includes('subscribe')) for (const socket of [near, far]) listening.add(socket)
+    })
     carry(near, far)
     carry(far, near)
   })
@@ -53,6 +60,9 @@ export async function tcpProxy(targetPort: number): Promise<TcpProxy> {
     },
     hang() {
       for (const socket of sockets) socket.pause()
+    },
+    hangListeners() {
+      for (const socket of listening) socket.pause()
     },
     swallowAnswers() {
       for (const socket of toServers) socket.pause()
