@@ -20,6 +20,8 @@ export const requires: Requirement = {
 /** A PostgreSQL cluster of its own on a free loopback port. It ends with the test process, however that ends. */
 export interface PostgresServer {
   readonly port: number
+  /** Where the data is, for a test that makes a standby of it. */
+  readonly data: string
   /** For `pg`, and for psql: no password is needed. */
   readonly url: string
   /** Runs SQL as the superuser; resolves to the rows, with `|` between their columns. */
@@ -86,6 +88,7 @@ export async function postgresServer(...settings: readonly string[]): Promise<Po
   }
   return {
     port,
+    data,
     url,
     async sql(text) {
       const { stdout } = await run(join(bin, 'psql'), ['-XAtq', '-v', 'ON_ERROR_STOP=1', '-c', text, url])
