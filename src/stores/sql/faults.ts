@@ -12,6 +12,7 @@ export type Fault =
   | 'database'
   | 'login'
   | 'connections'
+  | 'starting'
   | 'read-only'
   | 'slow'
   | 'space'
@@ -28,6 +29,7 @@ const MEANINGS: Readonly<Record<Exclude<Fault, 'rights'>, string>> = {
   database: 'there is no database of this name; correct the URL, or create the database',
   login: 'the user or the password is wrong, or this user may not use this database',
   connections: 'the server has no connection left; raise its limit, or lower poolSize',
+  starting: 'the server is starting or ending',
   'read-only': 'the server takes no writes: it is a standby, or is set to read-only; give the address of the primary',
   slow: 'the statement took too long, or waited too long for a lock',
   space: 'the disk of the server is full',

@@ -37,12 +37,11 @@ export interface PostgresServer {
   stop(): Promise<void>
 }
 
-/** Nothing here has to outlive the machine, and little runs at once. */
+/** What was committed has to outlive the server, and not the machine; and little runs at once. */
 const SETTINGS = [
   'listen_addresses=127.0.0.1',
   'unix_socket_directories=',
   'fsync=off',
-  'synchronous_commit=off',
   'full_page_writes=off',
   'shared_buffers=16MB',
 ]
@@ -77,7 +76,18 @@ export async function postgresServer(...settings: readonly string[]): Promise<Po
   const all = [...SETTINGS, ...settings].flatMap((setting) => ['-c', setting])
   const command = [...asUser, join(bin, 'postgres'), '-D', data, '-p', `${port}`, ...all]
   // Killed, it would leave its shared memory behind; told to quit at once, it does so too.
-  const start = (): Promise<ServerProcess> => startServer({ command, directory, port, signal: 'QUIT' })
+  const start = async (): Promise<ServerProcess> => {
+    const started = await startServer({ command, directory, port, signal: 'QUIT' })
+    // It listens before it answers.
+    const isReady = [join(bin, 'pg_isready'), ['-q', '-h', '127.0.0.1', '-p', `${port}`]] as const
+    await until(() =>
+      run(...isReady).then(
+        () => true,
+        () => false,
+      ),
+    )
+    return started
+  }
   let running = await start()
   const url = `postgres://tests@127.0.0.1:${port}/postgres`
   const signalAll = async (signal: 'SIGSTOP' | 'SIGCONT'): Promise<void> => {

@@ -42,6 +42,7 @@ const FAULTS: Readonly<Record<string, Fault>> = {
   '28000': 'login',
   '28P01': 'login',
   '53300': 'connections',
+  '57P03': 'starting',
   '25006': 'read-only',
   '57014': 'slow',
   '55P03': 'slow',
