@@ -111,6 +111,14 @@ export function headersSent(method: string): SessionError {
   )
 }
 
+/** The error for a new token that no response can carry. `why`: what there is instead of a response. */
+export function withoutResponse(why: string): SessionError {
+  return new SessionError(
+    'ERR_SESSION_HEADERS_SENT',
+    `session.regenerate needs a new cookie, and ${why}, which can carry none. Let the client do it by a request over HTTP.`,
+  )
+}
+
 /** The error for a write that comes while the session moves to a new token: it would belong to neither session. */
 export function beingRegenerated(name: string): SessionError {
   return new SessionError(

@@ -3,6 +3,7 @@ import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type Koa from 'koa'
 import { holderOf, storage } from './context.ts'
+import { isSessionError } from '../errors.ts'
 
 /*
  * The methods of Koa's and Node's objects that are replaced, so that whatever runs after the last middleware runs in the
@@ -26,9 +27,29 @@ function install(app: Koa & { [INSTALLED]?: true; handleRequest?: HandleRequest 
   if (app[INSTALLED] || typeof app.handleRequest !== 'function') return
   app[INSTALLED] = true
   const { handleRequest } = app
+  answerAllTheSame(app)
   app.handleRequest = function (this: Koa, ctx: Koa.Context, handler: unknown): unknown {
     bindEvents(ctx)
     return storage.run(ctx, () => handleRequest.call(this, ctx, handler))
+  }
+}
+
+/**
+ * An error handler of the application's own may use the session. If the session refuses (nothing can be set any more once
+ * it was saved for this request), Koa's own handler answers, so that the visitor does not wait for ever.
+ */
+function answerAllTheSame(app: Koa): void {
+  const { context } = app
+  if (!Object.hasOwn(context, 'onerror')) return
+  const { onerror } = context
+  const { onerror: ofKoa } = Object.getPrototypeOf(context) as Koa.Context
+  context.onerror = async function (this: Koa.Context, error: Error): Promise<void> {
+    try {
+      await onerror.call(this, error)
+    } catch (failure) {
+      if (!isSessionError(failure) || this.headerSent) throw failure
+      ofKoa.call(this, failure)
+    }
   }
 }
 

@@ -5,7 +5,8 @@ import type { RegenerateOptions, Session } from '../session/types.ts'
 import type { SessionHost, WorkingCopy } from '../session/working-copy.ts'
 
 /**
- * The host of a session that must not reach the browser, because its cookie could take the place of the visitor's own.
+ * The host of a session that must not reach the browser, because its cookie could take the place of the visitor's own, or
+ * that cannot, because an upgrade is answered without a cookie.
  * The session is empty and new. Handlers read and write it as they like, and nothing of it is stored. Only
  * `regenerate()` makes a session of it that has a record and a cookie: this is how a handler says that a visitor has
  * signed in with this very request.
@@ -14,12 +15,14 @@ export class PassingHost implements SessionHost {
   readonly owner: object
   readonly #request: SessionHost
   readonly #diagnostics: Diagnostics
+  readonly #warn: (() => void) | undefined
 
-  /** `request`: the host of the session that `regenerate` makes. */
-  constructor(request: SessionHost & { readonly owner: object }, diagnostics: Diagnostics) {
+  /** `request`: the host of the session that `regenerate` makes. `warn`: what else to do if something was to be stored. */
+  constructor(request: SessionHost & { readonly owner: object }, diagnostics: Diagnostics, warn?: () => void) {
     this.owner = request.owner
     this.#request = request
     this.#diagnostics = diagnostics
+    this.#warn = warn
   }
 
   /** Stores nothing, and reports that something was to be stored. */
@@ -57,6 +60,8 @@ export class PassingHost implements SessionHost {
 
   /** What happens at the end of the request to all that was written. */
   drop(copy: WorkingCopy): void {
-    if (copy.phase === 'open' && copy.changes()) this.#diagnostics.report('error', { reason: 'not kept' })
+    if (copy.phase !== 'open' || !copy.changes()) return
+    this.#diagnostics.report('error', { reason: 'not kept' })
+    this.#warn?.()
   }
 }

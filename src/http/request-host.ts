@@ -5,7 +5,8 @@ import type { Services, Visit } from './lookup.ts'
 import { PassingHost } from './passing.ts'
 import { endOfCookie } from './renewal.ts'
 import { SessionResponse } from './response.ts'
-import { gone, headersSent } from '../errors.ts'
+import { isUpgrade } from './upgrade.ts'
+import { gone, headersSent, withoutResponse } from '../errors.ts'
 import { recordOf } from '../record/format.ts'
 import type { SessionRecord } from '../record/record.ts'
 import type { CommitOutcome } from '../session/lifecycle.ts'
@@ -13,6 +14,11 @@ import { Operations, reportForgotten, type Operation } from '../session/operatio
 import type { RegenerateOptions, Session } from '../session/types.ts'
 import type { SessionHost, WorkingCopy } from '../session/working-copy.ts'
 import { isPromise, type Awaitable, type Key } from '../units.ts'
+
+const NO_RESPONSE =
+  'A visitor without a session opened a WebSocket, and the handler wrote to the session. It was not stored, because the ' +
+  'answer to an upgrade carries no cookie, so nobody could ever come back to it. Let visitors begin their session with a ' +
+  'page, and refuse sockets without one.'
 
 /** What handlers can do with the session of a request: the host of the request's working copies. */
 export abstract class RequestHost implements SessionHost {
@@ -59,6 +65,11 @@ export abstract class RequestHost implements SessionHost {
 
   protected startNew(): WorkingCopy {
     const { lifecycle, diagnostics } = this.services
+    const { req } = this.ctx
+    if (isUpgrade(req))
+      return lifecycle.create(
+        new PassingHost(this, diagnostics, () => diagnostics.warn('SESSION_UPGRADE', NO_RESPONSE)),
+      )
     return lifecycle.create(this.mayHaveAnother ? new PassingHost(this, diagnostics) : this)
   }
 
@@ -139,13 +150,14 @@ export abstract class RequestHost implements SessionHost {
     if (this.failure) throw this.failure
     const { found } = copy
     const result = await this.services.lifecycle.update(copy, change)
-    if (!found) this.mustSend = true
+    if (!found && copy.found) this.mustSend = true
     this.sendCookieIfDue()
     return result
   }
 
   async regenerate(copy: WorkingCopy, options: RegenerateOptions): Promise<void> {
     if (this.response.hasHeadLeft) throw headersSent('regenerate')
+    if (isUpgrade(this.ctx.req)) throw withoutResponse('this is an upgrade')
     if (this.failure) throw this.failure
     // What cannot be read is left alone, unless its own visitor signs out, or in anew.
     if (this.unreadable?.length) await this.services.lifecycle.removeUnreadable(this.unreadable)

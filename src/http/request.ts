@@ -102,12 +102,17 @@ export class RequestSession extends RequestHost implements Holder, LongRequest {
   finish(): Awaitable<void> {
     if (this.operations?.areLeft) return this.operations.settle().then(() => this.finish())
     if (this.#toDestroy) return this.#end().then(() => this.finish())
-    const outcome = this.copy ? this.commit(this.copy) : 'unchanged'
+    const outcome = this.copy && !this.#isForNobody(this.copy) ? this.commit(this.copy) : 'unchanged'
     if (outcome === 'unchanged' && this.mustSend) return this.#confirm().then((confirmed) => this.#finished(confirmed))
     return settle(
       () => outcome,
       (settled) => this.#finished(settled),
     )
+  }
+
+  /** Whether this is a new session, and the visitor has gone before there was a response to carry its cookie. */
+  #isForNobody(copy: WorkingCopy): boolean {
+    return !copy.found && this.response.isAbandoned
   }
 
   /**
@@ -159,7 +164,14 @@ export class RequestSession extends RequestHost implements Holder, LongRequest {
       this.dueAt = now + longestPauseOf(record) * TOUCH_AFTER
       lifecycle.touch(this.id as Key, found, (expiresAt) => this.#extended(found, expiresAt))
     }
-    if (this.response.isOver) underWay.remove(this)
+    if (this.response.isOver) this.#leave()
+  }
+
+  #leave(): void {
+    this.services.underWay.remove(this)
+    const { copy } = this
+    // A stranger who has gone without the cookie: nobody will ever name this session.
+    if (copy && !this.visit && this.response.isAbandoned) void this.services.lifecycle.destroy(copy).catch(() => {})
   }
 
   #living(): Found | undefined {
@@ -174,26 +186,28 @@ export class RequestSession extends RequestHost implements Holder, LongRequest {
   }
 
   /**
-   * After an error of the handlers. A client's error (4xx) commits like an answer; after any other one, what was not
-   * committed is dropped. What was done already (a save, a regenerate, a destroy) keeps its cookie either way, and a
-   * session that was to end has ended: nobody stays signed in because something else went wrong.
+   * After an error of the handlers. A client's error (4xx) commits like an answer, and if that fails, so does the request:
+   * rejects with what it failed with. After any other error, what was not committed is dropped, and the error that came
+   * first is the one that counts. What was done already (a save, a regenerate, a destroy) keeps its cookie either way, and
+   * a session that was to end has ended: nobody stays signed in because something else went wrong.
    */
   async fail(error: unknown): Promise<void> {
     this.response.fail()
     const keepsChanges = statusOf(error) < 500
-    // The visitor gets the error that came first.
     const report = (failure: unknown): void =>
       this.services.diagnostics.report('error', { reason: 'commit after an error', error: failure })
     try {
+      if (keepsChanges) return await this.finish()
       await this.operations?.settle().catch(report)
-      if (!keepsChanges && this.copy?.isOpen) this.copy.reset()
-      await (keepsChanges ? this.finish() : this.#end())
+      if (this.copy?.isOpen) this.copy.reset()
+      await this.#end()
     } catch (failure) {
       report(failure)
+      if (keepsChanges) throw failure
+    } finally {
+      this.response.finish()
+      this.lookAfter(Date.now())
     }
-    if (keepsChanges) return
-    this.response.finish()
-    this.lookAfter(Date.now())
   }
 
   completeHead(): void {

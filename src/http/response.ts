@@ -29,6 +29,7 @@ export class SessionResponse {
   #isFinished = false
   #hasFailed = false
   #isClosed = false
+  #hasCarried = false
   /** Whether the handlers left a body that is read after the head. What a middleware above makes of a text does not count. */
   #isReadLate = false
   #saysSo = false
@@ -55,11 +56,21 @@ export class SessionResponse {
 
   /** Whether the handlers are done and nothing more of the response will leave. */
   get isOver(): boolean {
-    const { req, res } = this.#ctx
     if (!this.#isFinished) return false
+    const { req, res } = this.#ctx
     // Nobody tells the end of an upgrade, of a pipelined response whose turn never came, and of one without a socket.
     const hasNowhereToGo = !res.socket && (res.writableEnded || !this.#isReadLate)
-    return this.#isClosed || hasNowhereToGo || req.socket?.destroyed || isUpgrade(req)
+    return this.#isClosed || hasNowhereToGo || this.#isCut || isUpgrade(req)
+  }
+
+  /** Whether the visitor went away before the head of the response could leave. */
+  get isAbandoned(): boolean {
+    return !this.#hasCarried && (this.#isCut || (this.#isClosed && !this.hasHeadLeft))
+  }
+
+  get #isCut(): boolean {
+    const { req, res } = this.#ctx
+    return (res.socket ?? req.socket)?.destroyed === true
   }
 
   /** Why a session cannot be changed any more; `undefined` while it can. */
@@ -94,7 +105,10 @@ export class SessionResponse {
     const { res, respond } = this.#ctx
     this.#saysSo = this.#isUsed || !this.#isFinished || this.#isReadLate || respond === false
     if (this.#saysSo) varyByCookie(res)
-    if (this.#header !== undefined) this.#completeCookie(this.#header)
+    if (this.#header !== undefined) {
+      this.#completeCookie(this.#header)
+      this.#hasCarried = !this.#isCut
+    }
     if (this.#saysSo && !this.#hasFailed && !res.hasHeader('Cache-Control')) {
       // Some shared caches ignore Vary.
       res.setHeader('Cache-Control', 'private')

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { lookUp, type Services } from './lookup.ts'
 import { isUpgrade } from './upgrade.ts'
-import { SessionError, gone } from '../errors.ts'
+import { gone, withoutResponse } from '../errors.ts'
 import type { Diagnostics } from '../diagnostics.ts'
 import type { Lifecycle } from '../session/lifecycle.ts'
 import { sessionOf } from '../session/object.ts'
@@ -82,11 +82,7 @@ class SocketHost implements SessionHost {
   }
 
   async regenerate(): Promise<void> {
-    throw new SessionError(
-      'ERR_SESSION_HEADERS_SENT',
-      'session.regenerate needs a new cookie, and a session from sessions.open has no response to send it with. ' +
-        'Let the client do it by a request over HTTP.',
-    )
+    throw withoutResponse('this is a session from sessions.open')
   }
 
   async destroy(copy: WorkingCopy): Promise<void> {

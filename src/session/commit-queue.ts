@@ -17,7 +17,10 @@ export interface Write {
   readonly mustRead: boolean
   /** The record to begin with if there is none yet; `undefined` if there must be one. */
   readonly initial: SessionRecord | undefined
-  /** Whether `apply` must have seen the newest record even if it changes nothing, so that no save would tell. */
+  /**
+   * Whether `apply` must have seen the newest record even if it changes nothing, so that no save would tell. If there is no
+   * record and it changes nothing, none is made.
+   */
   readonly isExact?: boolean
   /** Whether the write is no use of the session, and so leaves its idle timeout as it is. Then `mustRead` is set. */
   readonly isPassive?: boolean
@@ -28,7 +31,13 @@ export interface Write {
 }
 
 /** How a write ended: with the record as it now stands, or with `undefined` if the session was ended meanwhile. */
-export type Committed = { readonly found: Found; readonly record: SessionRecord } | undefined
+export type Committed = Stored | undefined
+
+/** `found` is absent if there was no record, and none was needed. */
+interface Stored {
+  readonly found: Found | undefined
+  readonly record: SessionRecord
+}
 
 interface PendingWrite {
   readonly write: Write
@@ -133,6 +142,10 @@ export class CommitQueue {
         }
         for (const { resolve } of members) resolve({ found: base, record: before })
         return base
+      }
+      if (!base && applied.record === before && members.every(({ write }) => write.isExact)) {
+        for (const { resolve } of members) resolve({ found: undefined, record: before })
+        return undefined
       }
       const result: Saved = await this.#save(key, applied, base, lastUse(members, before, base))
       if (result.saved) {

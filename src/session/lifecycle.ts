@@ -172,7 +172,7 @@ export class Lifecycle {
           copy.end()
           this.#diagnostics.report('conflict', { reason: 'gone' })
           reportIfTimedOut(copy, this.#diagnostics)
-        } else if (!found && copy.endSignal) this.#ends.watch(key, copy.endSignal)
+        } else if (!found && committed.found && copy.endSignal) this.#ends.watch(key, copy.endSignal)
         return committed
       },
       (error: unknown) => {

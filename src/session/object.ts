@@ -47,11 +47,12 @@ export function applyUpdate<Result>(
   return { record: changes ? merge(record, changes) : record, result, names: changes?.entries.keys() ?? [] }
 }
 
-function refuseAtOnce(): never {
-  throw new SessionError('ERR_SESSION_OPTION', 'session.update: the function may only read and set data.')
-}
-async function refuse(): Promise<never> {
-  return refuseAtOnce()
+function refuse(): never {
+  throw new SessionError(
+    'ERR_SESSION_OPTION',
+    'session.update: the function may only read and set data. What it sets is stored by update itself, so no save() is ' +
+      'needed; call regenerate(), destroy() and the like before or after `await session.update(…)`.',
+  )
 }
 const NOT_IN_UPDATE: SessionHost = {
   save: refuse,
@@ -59,7 +60,9 @@ const NOT_IN_UPDATE: SessionHost = {
   update: refuse,
   regenerate: refuse,
   destroy: refuse,
-  signalOf: refuseAtOnce,
+  signalOf: refuse,
+  // At once, because nobody can await anything there.
+  begun: refuse,
   sealedBy: () => undefined,
 }
 

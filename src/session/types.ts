@@ -76,14 +76,15 @@ export interface SessionMembers<Data extends object = SessionData> {
 
   /**
    * An exact read-modify-write. `change` runs on the newest state, and runs again if another writer was faster. So it
-   * must be synchronous and free of side effects. Commits at once, including what this request has changed before, and
-   * resolves to what `change` returned.
+   * must be synchronous and free of side effects, and calls no other method that talks to the store. Commits at once,
+   * including what this request has changed before, and resolves to what `change` returned. If nothing has changed, a
+   * visitor without a session stays without one.
    *
    * ```ts
    * const views = await ctx.session.update((session) => (session.views = (session.views ?? 0) + 1))
    * ```
    *
-   * Rejects with what `change` throws, with `ERR_SESSION_OPTION` if it returns a promise, and with the codes of `save`.
+   * Rejects with what `change` throws, with `ERR_SESSION_OPTION` if it returns a promise or calls such a method, and with the codes of `save`.
    */
   update<Result>(change: (session: Session<Data>) => Result): Promise<Result>
 

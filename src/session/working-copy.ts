@@ -266,8 +266,12 @@ export class WorkingCopy {
     return { entries: entries ?? NONE, ...flash, ...(this.#terms && { terms: this.#terms }) }
   }
 
-  /** The store now holds `record`, these changes included. What was changed since they were taken is still to come. */
-  committed(found: Found, record: SessionRecord, changes?: Changes): void {
+  /**
+   * The store now holds `record`, these changes included. What was changed since they were taken is still to come. Without
+   * `found`, there is no record, because there was nothing to store.
+   */
+  committed(found: Found | undefined, record: SessionRecord, changes?: Changes): void {
+    if (!found) return
     this.#found = found
     this.#record = record
     this.#mustRead = false

@@ -145,7 +145,7 @@ describe('one writer', () => {
     t.mock.timers.enable({ apis: ['Date'], now: initial.createdAt + 1000 })
     const store = recordingStore()
     assert.equal(
-      (await committing(store).commits.commit(KEY, setting('a', 1)))?.found.expiresAt,
+      (await committing(store).commits.commit(KEY, setting('a', 1)))?.found?.expiresAt,
       initial.createdAt + 61_000,
     )
   })
