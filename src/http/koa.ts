@@ -43,13 +43,17 @@ function answerAllTheSame(app: Koa): void {
   if (!Object.hasOwn(context, 'onerror')) return
   const { onerror } = context
   const { onerror: ofKoa } = Object.getPrototypeOf(context) as Koa.Context
-  context.onerror = async function (this: Koa.Context, error: Error): Promise<void> {
+  const answer = async (ctx: Koa.Context, error: Error): Promise<void> => {
     try {
-      await onerror.call(this, error)
+      // Koa's types know no handler that promises something; many applications have one.
+      await (onerror.call(ctx, error) as unknown)
     } catch (failure) {
-      if (!isSessionError(failure) || this.headerSent) throw failure
-      ofKoa.call(this, failure)
+      if (!isSessionError(failure) || ctx.headerSent) throw failure
+      ofKoa.call(ctx, failure)
     }
+  }
+  context.onerror = function (this: Koa.Context, error: Error): void {
+    return answer(this, error) as unknown as void
   }
 }
 

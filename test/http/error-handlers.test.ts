@@ -98,7 +98,7 @@ describe('an error handler of the application’s own', () => {
         (app) => {
           app.context.onerror = function (this: Koa.Context, error: Error | null) {
             return error ? onerror.call(this, error) : undefined
-          } as Koa.Context['onerror']
+          }
         },
       )
       app.on('error', (error: Error) => logged.push(error.message))
@@ -118,9 +118,9 @@ describe('an error handler of the application’s own', () => {
       {},
       (ctx) => ctx.throw(400),
       (app) => {
-        app.context.onerror = (() => {
+        app.context.onerror = () => {
           throw new RangeError('its own')
-        }) as Koa.Context['onerror']
+        }
       },
     )
     const ctx = app.createContext(...ownRequest())
