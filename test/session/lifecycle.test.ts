@@ -36,7 +36,7 @@ describe('a new session', () => {
     ['a value', (session) => (session['a'] = 0)],
     ['a flash', (session) => session.flash('note', 1)],
     ['remember', (session) => session.remember({})],
-    ['update', (session) => session.update(() => {})],
+    ['update', (session) => session.update((fresh) => void Object.assign(fresh, { a: 1 }))],
   ]
   for (const [what, use] of reasons) {
     it(`is stored for ${what}`, async () => {
