@@ -52,8 +52,6 @@ function ignore(): void {}
  */
 class SocketHost implements SessionHost {
   readonly owner: object
-  /** A socket that saves something must not take away what the next page is to show. */
-  readonly keepsUnreadFlash = true
   readonly #lifecycle: Lifecycle
   readonly #diagnostics: Diagnostics
 

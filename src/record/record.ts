@@ -6,7 +6,7 @@ import type { Entry } from './entry.ts'
 export interface SessionRecord extends Terms {
   readonly createdAt: Instant
   readonly entries: ReadonlyMap<string, Entry>
-  /** What `flash` left for the next request. */
+  /** What `flash` left for the request that asks for it. */
   readonly flash: ReadonlyMap<string, Entry>
 }
 
@@ -26,7 +26,7 @@ export interface Changes {
   /** By name: the new entry, or `undefined` where the name was deleted. */
   readonly entries: ReadonlyMap<string, Entry | undefined>
   readonly flash?: ReadonlyMap<string, Entry>
-  /** Flash values that this request was shown: removed, unless they have been set anew since. */
+  /** Flash values that this request has asked for: removed, unless they have been set anew since. */
   readonly flashSeen?: ReadonlyMap<string, Entry>
   readonly terms?: Partial<Terms>
 }

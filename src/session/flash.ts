@@ -7,20 +7,16 @@ type Notices = SessionRecord['flash']
 /** What one request reads and leaves by `session.flash`. */
 export class Flash {
   readonly #codec: Codec
-  readonly #keepsUnread: boolean
   /** What an earlier request left. It is shown until this request ends, whatever is committed meanwhile. */
   readonly #received: Notices
-  /** What the next commit drops from the record. */
-  readonly #toDrop: Map<string, Entry>
+  /** What this request has asked for, and what the next commit therefore drops from the record. */
+  readonly #toDrop = new Map<string, Entry>()
   /** What this request leaves for the next one. */
   readonly #left: Map<string, unknown>
 
-  /** `keepsUnread`: see `SessionHost.keepsUnreadFlash`. */
-  constructor(received: Notices, codec: Codec, keepsUnread: boolean, left?: ReadonlyMap<string, unknown>) {
+  constructor(received: Notices, codec: Codec, left?: ReadonlyMap<string, unknown>) {
     this.#codec = codec
-    this.#keepsUnread = keepsUnread
     this.#received = received
-    this.#toDrop = new Map(keepsUnread || left ? [] : received)
     this.#left = new Map(left)
   }
 
@@ -32,13 +28,13 @@ export class Flash {
   read(key: string, stored: Notices): unknown {
     const entry = this.#received.get(key)
     // Not once more after a commit has dropped it, because the same notice may have been left anew since.
-    if (entry && this.#keepsUnread && stored.get(key)?.text === entry.text) this.#toDrop.set(key, entry)
+    if (entry && stored.get(key)?.text === entry.text) this.#toDrop.set(key, entry)
     return entry?.read(this.#codec, `flash.${key}`)
   }
 
   /** What a commit has to do; `undefined` if nothing. Throws `ERR_SESSION_VALUE` if a value cannot be serialized. */
-  changes(andSeen: boolean): Pick<Changes, 'flash' | 'flashSeen'> | undefined {
-    const isSeen = andSeen && this.#toDrop.size > 0
+  changes(): Pick<Changes, 'flash' | 'flashSeen'> | undefined {
+    const isSeen = this.#toDrop.size > 0
     if (this.#left.size === 0 && !isSeen) return undefined
     return {
       ...(this.#left.size > 0 && { flash: new Map([...this.#left].map((left) => this.#encoded(...left))) }),
@@ -54,9 +50,9 @@ export class Flash {
     for (const [key, { text }] of flashSeen ?? []) if (this.#toDrop.get(key)?.text === text) this.#toDrop.delete(key)
   }
 
-  /** The same for the session that carries this one on, whose record is without what was received. */
+  /** The same for the session that carries this one on, whose record is without what was asked for. */
   handedOver(): Flash {
-    return new Flash(this.#received, this.#codec, this.#keepsUnread, this.#left)
+    return new Flash(this.#received, this.#codec, this.#left)
   }
 
   #encoded(key: string, value: unknown): [string, Entry] {

@@ -43,7 +43,7 @@ export function applyUpdate<Result>(
       'session.update: the function returned a promise. It runs again when another writer was faster, so it must be synchronous.',
     )
   }
-  const changes = draft.changes({ andFlashSeen: false })
+  const changes = draft.changes()
   return { record: changes ? merge(record, changes) : record, result, names: changes?.entries.keys() ?? [] }
 }
 

@@ -146,12 +146,13 @@ export interface SessionMembers<Data extends object = SessionData> {
   identify(subject: string, label?: string): void
 
   /**
-   * With a value: leaves it for the next request that uses this session. Without one: what an earlier request has left
-   * under this key, or `undefined`.
+   * With a value: leaves it for the next request that asks for this key, however many other requests come before. Without
+   * one: what an earlier request has left under this key, or `undefined`. Whoever asks takes it: it is gone after this
+   * request, unless the handlers throw an error that is not the client's.
    *
    * ```ts
    * ctx.session.flash('notice', 'Saved.') // in this request
-   * const notice = ctx.session.flash('notice') // in the next one
+   * const notice = ctx.session.flash('notice') // in a later one, once
    * ```
    *
    * Throws `ERR_SESSION_OPTION` if the key is not a string. A value that cannot be serialized makes the commit reject

@@ -16,8 +16,6 @@ import type { Codec } from '../record/codec.ts'
 export interface SessionHost {
   /** The middleware whose session it is, for its `get()`. */
   readonly owner?: object
-  /** Whether a commit leaves flash values that nobody has read here, for whoever does. Default: it drops them all. */
-  readonly keepsUnreadFlash?: boolean
   /** Whether the cookies of new sessions outlive the browser. Default: as the options say. */
   readonly persistent?: boolean
   /** Whether a commit is no use of the session, and so does not extend it. Default: it is a use. */
@@ -252,16 +250,16 @@ export class WorkingCopy {
   }
 
   #newFlash(received: SessionRecord['flash']): Flash {
-    return new Flash(received, this.codec, this.host.keepsUnreadFlash === true)
+    return new Flash(received, this.codec)
   }
 
   /**
    * What this request did, or `undefined` if nothing. Compares only names that were set, deleted or read as objects.
    * Throws `ERR_SESSION_VALUE` if a value has no text.
    */
-  changes({ andFlashSeen = true }: { andFlashSeen?: boolean } = {}): Changes | undefined {
+  changes(): Changes | undefined {
     const entries = this.#slots?.changes()
-    const flash = this.#flash?.changes(andFlashSeen)
+    const flash = this.#flash?.changes()
     if (!entries && !flash && !this.#terms && !this.#mustBeStored) return undefined
     return { entries: entries ?? NONE, ...flash, ...(this.#terms && { terms: this.#terms }) }
   }
@@ -328,7 +326,7 @@ export class WorkingCopy {
     for (const name of names) next.write(name, this.read(name))
     if (keep !== true) return
     if (this.host.isPassive && this.#found) next.#lastSeen = lastSeenAt(this.#record, this.#found.expiresAt)
-    const { flashSeen } = this.#flash?.changes(true) ?? {}
+    const { flashSeen } = this.#flash?.changes() ?? {}
     const { createdAt, flash } = merge(this.#record, { entries: NONE, ...(flashSeen && { flashSeen }) })
     next.#record = { ...next.#record, createdAt, flash }
     next.#flash = this.#flash?.handedOver()
