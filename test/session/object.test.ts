@@ -7,6 +7,7 @@ import { applyUpdate, replaceData, sessionOf } from '../../src/session/object.ts
 import { WorkingCopy } from '../../src/session/working-copy.ts'
 import { Codec } from '../../src/record/codec.ts'
 import { assertHides, discreet } from '../support/secrecy.ts'
+import type { Session } from '../../src/session/types.ts'
 import { visits, type AnySession } from '../support/visit.ts'
 
 const SECRET = 'the-value-nobody-may-read'
