@@ -26,6 +26,7 @@ import {
   type SituationName,
   type StoreName,
 } from './support/cost-limits.ts'
+import { LASTING } from './support/sites/http.ts'
 import type { CostOfRequests } from './support/programs/cost-of-requests.ts'
 import { temporaryDirectory } from './support/temporary-directory.ts'
 
@@ -64,8 +65,11 @@ function allocationsOf(kind: StoreName | 'als', attempt = 0): Promise<Record<str
   return known
 }
 
+const survivors = new Map<string, Promise<Record<string, number>>>()
 function survivorsOf(kind: StoreName | 'als'): Promise<Record<string, number>> {
-  return inChild<Record<string, number>>('survivors-of-requests', kind, SURVIVAL_FLAGS)
+  const known = survivors.get(kind) ?? inChild<Record<string, number>>('survivors-of-requests', kind, SURVIVAL_FLAGS)
+  survivors.set(kind, known)
+  return known
 }
 
 /** Of a second process as well, if the first one is over the limit: what varies is what the compiler adds. */
@@ -189,7 +193,7 @@ function collectGarbage(): void {
 
 async function inChild<Answer>(name: string, kind: string, flags: readonly string[] = []): Promise<Answer> {
   const script = fileURLToPath(new URL(`./support/programs/${name}.js`, import.meta.url))
-  const { stdout } = await run(process.execPath, [...flags, script, kind, join(directory, name)], { timeout: 280_000 })
+  const { stdout } = await run(process.execPath, [...flags, script, kind, join(directory, name)])
   return JSON.parse(stdout) as Answer
 }
 
@@ -230,7 +234,7 @@ async function siteWith(options: SessionOptions): Promise<Site> {
     else if (ctx.path === '/destroy') await getSession().destroy()
     ctx.body = 'ok'
   })
-  const server: Server = createServer(app.callback()).listen(0, '127.0.0.1')
+  const server: Server = createServer(LASTING, app.callback()).listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
   let cookie = ''

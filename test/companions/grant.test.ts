@@ -9,7 +9,7 @@ import grantModule from 'grant'
 import type Koa from 'koa'
 import { getSession, memoryStore, type SessionOptions } from '../../src/index.ts'
 import { companionSite, type CompanionSite } from '../support/sites/companion-site.ts'
-import { currentSession, sessionOf } from '../support/sites/http.ts'
+import { LASTING, currentSession, sessionOf } from '../support/sites/http.ts'
 import { keysOf } from '../support/stores/stores.ts'
 import type { Page, Visitor } from '../support/clients/visitor.ts'
 
@@ -21,7 +21,7 @@ const CLIENT_SECRET = 'what the site and the provider share'
 /** A provider of identities that signs in everybody who comes as the same user: OAuth 2, with the code of RFC 6749. */
 async function provider(test: TestContext): Promise<string> {
   const codes = new Map<string, string>()
-  const server = createServer(async (req, res) => {
+  const server = createServer(LASTING, async (req, res) => {
     const { pathname, searchParams } = new URL(req.url ?? '', 'http://provider')
     if (pathname === '/authorize') {
       const code = randomBytes(8).toString('hex')

@@ -227,12 +227,14 @@ describe('once the headers have left', () => {
         ctx.status = 200
         ctx.body = events
         ctx.flushHeaders()
-        setTimeout(async () => {
+        const send = async (): Promise<void> => {
           assert.equal(currentSession()['user'], 'alice')
           assert.throws(() => (currentSession()['user'] = 'bob'), { code: 'ERR_SESSION_COMMITTED', message: /update/ })
           events.write(`data: ${await session.update((fresh) => (fresh['seen'] = Number(fresh['seen'] ?? 0) + 1))}\n\n`)
           events.end('data: done\n\n')
-        }, 5)
+        }
+        // A failure ends the response too: nobody would wait for its end for ever.
+        setTimeout(() => send().catch((error: Error) => events.destroy(error)), 5)
       },
     })
     assert.equal((await browser.get('/events')).text, 'data: 1\n\ndata: done\n\n')
@@ -241,19 +243,19 @@ describe('once the headers have left', () => {
   })
 
   it('update() works after the response, and reads what others wrote', async (test) => {
-    const finished = Promise.withResolvers ? Promise.withResolvers<unknown>() : undefined
     let done: (value: unknown) => void = () => {}
-    const result = finished?.promise ?? new Promise((resolve) => (done = resolve))
+    const result = new Promise((resolve) => (done = resolve))
     const { browser } = await site(test, {
       '/job': (ctx, session) => {
-        ctx.res.once('finish', async () => {
+        const job = async (): Promise<unknown> => {
           await browser.get('/write')
-          const seen = await session.update((fresh) => {
+          return session.update((fresh) => {
             fresh['job'] = 'done'
             return { ...fresh }
           })
-          ;(finished?.resolve ?? done)(seen)
-        })
+        }
+        // Handed on as the promise that it is, so that its failure ends the test.
+        ctx.res.once('finish', () => done(job()))
       },
       '/write': (_, session) => (session['other'] = 1),
     })

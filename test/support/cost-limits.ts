@@ -70,8 +70,12 @@ export const ALLOCATION_FLAGS: readonly string[] = [
  */
 export const MOST_SURVIVORS = 800
 
-/** Small young generations, so that there are many of them, and no compiler, because it may leave out what survives. */
+/**
+ * Small young generations, so that there are many of them, and no compiler, because it may leave out what survives. No
+ * full collection that V8 begins because time has passed: on a busy machine there would always be one.
+ */
 export const SURVIVAL_FLAGS: readonly string[] = [
+  '--no-memory-reducer',
   '--expose-gc',
   '--single-threaded',
   '--no-opt',

@@ -8,7 +8,7 @@ import Koa from 'koa'
 import { Server } from 'socket.io'
 import { WebSocketServer, type WebSocket } from 'ws'
 import { runWithSession, session, type Session, type SessionError, type SessionOptions } from '../../../src/index.ts'
-import { currentSession, sessionOf } from '../sites/http.ts'
+import { LASTING, currentSession, sessionOf } from '../sites/http.ts'
 
 const sessions = session(JSON.parse(process.argv[2] as string) as SessionOptions)
 const app = new Koa()
@@ -21,7 +21,7 @@ app.use(async (ctx) => {
   if (ctx.path === '/out') await ctx.session.destroy()
   ctx.body = ctx.path === '/stats' ? sessions.stats() : { ...ctx.session }
 })
-const server = createServer(app.callback())
+const server = createServer(LASTING, app.callback())
 
 /** Far from any socket, as the services of an application are. */
 async function answer(message: string): Promise<object> {

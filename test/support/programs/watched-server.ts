@@ -4,6 +4,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { inspect } from 'node:util'
 import type { SessionOptions } from '../../../src/index.ts'
+import { LASTING } from '../sites/http.ts'
 import { testSite } from '../sites/test-site.ts'
 
 const UNTIMED = ['conflict', 'invalidate', 'error', 'suspicious']
@@ -28,6 +29,6 @@ function print(what: string, value: unknown): void {
 
 const { app } = testSite(JSON.parse(process.argv[2] as string) as SessionOptions)
 app.on('error', (error) => print('app error', error))
-const server = createServer(app.callback())
+const server = createServer(LASTING, app.callback())
 server.listen(0, '127.0.0.1', () => process.send?.((server.address() as AddressInfo).port))
 process.on('disconnect', () => process.exit())

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { request } from 'node:http'
 import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
+import { LASTING } from '../sites/http.ts'
 import { selfSigned } from './self-signed.ts'
 
 /** What stands before a site in production: speaks https with the visitors, and http with the site. */
@@ -11,7 +12,7 @@ export interface HttpsProxy {
 }
 
 export async function httpsProxy(target: string): Promise<HttpsProxy> {
-  const server = createServer(await selfSigned('localhost'), (req, res) => {
+  const server = createServer({ ...LASTING, ...(await selfSigned('localhost')) }, (req, res) => {
     const headers = { ...req.headers, 'x-forwarded-proto': 'https', 'x-forwarded-host': req.headers.host }
     const onward = request(new URL(req.url ?? '/', target), { method: req.method, headers, agent: false }, (answer) => {
       res.writeHead(answer.statusCode ?? 502, answer.rawHeaders)

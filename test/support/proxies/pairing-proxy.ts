@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { createServer, request, type ClientRequest } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { LASTING } from '../sites/http.ts'
 
 /** Lets no form through to the site before two of them are being handled there at the same time. */
 export interface PairingProxy {
@@ -10,7 +11,7 @@ export interface PairingProxy {
 
 export async function pairingProxy(target: string): Promise<PairingProxy> {
   let waiting: (() => void) | undefined
-  const server = createServer((req, res) => {
+  const server = createServer(LASTING, (req, res) => {
     const isForm = req.method === 'POST'
     const headers = { ...req.headers, ...(isForm && { expect: '100-continue' }) }
     const onward = request(new URL(req.url ?? '/', target), { method: req.method, headers, agent: false }, (answer) => {

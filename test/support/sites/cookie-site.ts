@@ -3,7 +3,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import Koa from 'koa'
 import { session, type CookieOptions } from '../../../src/index.ts'
-import { sessionOf } from './http.ts'
+import { LASTING, sessionOf } from './http.ts'
 import { httpsProxy } from '../proxies/https-proxy.ts'
 
 /**
@@ -44,7 +44,7 @@ export async function cookieSite(cookie: CookieOptions): Promise<CookieSite> {
     visitor['views'] = Number(visitor['views'] ?? 0) + 1
     ctx.body = `<!doctype html><title>Shop</title><h1>${String(visitor['views'])}</h1><a href="/">Again</a>`
   })
-  const server = createServer(app.callback()).listen(0, '127.0.0.1')
+  const server = createServer(LASTING, app.callback()).listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
   const proxy = await httpsProxy(`http://127.0.0.1:${port}`)

@@ -108,10 +108,16 @@ export interface Site {
   agent(): Agent
 }
 
+/**
+ * How servers of tests are made: none closes a connection by itself. If a machine is so busy that a client says nothing
+ * for five seconds, Node's default, a server would close the connection just when the client uses it again.
+ */
+export const LASTING = { keepAliveTimeout: 0 } as const
+
 /** Listens on a free loopback port; closed when the test ends, however it ends. */
 export async function serve(test: Pick<TestContext, 'after'>, app: Koa): Promise<Site> {
   app.silent = true
-  const server = createServer(app.callback()).listen(0, '127.0.0.1')
+  const server = createServer(LASTING, app.callback()).listen(0, '127.0.0.1')
   await once(server, 'listening')
   test.after(() => {
     server.close()
