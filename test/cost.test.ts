@@ -81,7 +81,7 @@ async function allocated(store: StoreName, name: SituationName, limit: number): 
 }
 
 describe('what a request calls of the file system and of crypto', () => {
-  it('is counted: a login hashes, signs and draws an id, and on files writes', async () => {
+  it('is counted: a login hashes, signs and draws a token, and on files writes', async () => {
     const { callsOfLogin } = await costsOf('file')
     for (const name of ['hash', 'createHmac', 'randomFillSync', 'renameSync']) assert.ok(callsOfLogin[name], name)
   })

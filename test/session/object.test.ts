@@ -221,7 +221,7 @@ describe('the members of a session', () => {
 })
 
 describe('what is printed of a session', () => {
-  it('is its data, and never the secret of its id', async () => {
+  it('is its data, and never its token', async () => {
     const { session, copy } = visits().stranger()
     Object.assign(session, { user: 'ann', cart: { items: [1] }, inspect: 1 })
     for (const options of [
