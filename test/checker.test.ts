@@ -70,8 +70,12 @@ describe('the checker notices in a play that the library is broken', { concurren
   }
   for (const [mutant, play] of Object.entries(directed) as [MutantName, PlayName][]) {
     it(`${mutant}, in "${play}"`, async () => {
-      const { violations } = await perform(PLAYS[play], mutant, await clusterFor(play))
-      assert.ok(violations.length > 0)
+      // On a busy machine a lease may lapse in the middle of a play, and then nothing old is served by anybody.
+      for (let tries = 0; tries < 5; tries++) {
+        const { violations } = await perform(PLAYS[play], mutant, await clusterFor(play))
+        if (violations.length > 0) return
+      }
+      assert.fail('five times nothing was noticed')
     })
   }
 })

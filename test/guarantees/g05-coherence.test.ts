@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import { describe, it, type TestContext } from 'node:test'
+import { after, before, describe, it, type TestContext } from 'node:test'
 import { startProcesses } from '../support/processes/site-processes.ts'
 import { startHere } from '../support/sites/test-site.ts'
 import { Agent } from '../support/sites/http.ts'
-import { privateRedis, type RedisServer } from '../support/servers/redis-server.ts'
+import { clusterSetup, privateRedis, type ClusterSetup, type RedisServer } from '../support/servers/redis-server.ts'
 import { until } from '../support/servers/server-process.ts'
+import { slotMove } from '../support/servers/slot-move.ts'
 import { tcpProxy, type TcpProxy } from '../support/proxies/tcp-proxy.ts'
 
 describe('G5: with files, every process sees at once', () => {
@@ -137,6 +138,87 @@ for (const [protocol, query] of [
     })
   })
 }
+
+describe(`G5: on a Redis Cluster, a write is seen everywhere within ${BOUND} ms`, () => {
+  let cluster: ClusterSetup
+  before(async () => {
+    cluster = await clusterSetup()
+  })
+  after(() => cluster.stop())
+
+  /** Two processes with a cache each, and a visitor of both; the name of the record of the session. */
+  async function onCluster(test: TestContext): Promise<{ here: Agent; there: Agent; name: string }> {
+    for (const master of await cluster.masters()) await master.cli('FLUSHALL')
+    const [one, other] = (await startProcesses(test, 2, { store: `${cluster.url}?bound=${BOUND}` })) as [number, number]
+    const here = new Agent(one)
+    await here.get('/write?key=n&value=0')
+    const names = await Promise.all((await cluster.masters()).map((master) => master.cli('KEYS', 'session:*')))
+    const name = names.join('\n').match(/^session:[0-9a-f]{64}$/m)![0]
+    return { here, there: here.at(other), name }
+  }
+
+  /** Writes the next value, and reads at the other process until it is there. */
+  async function seenInTime(here: Agent, there: Agent, value: number): Promise<void> {
+    assert.equal((await here.get(`/write?key=n&value=${value}`)).status, 200)
+    const written = performance.now()
+    for (;;) {
+      const asked = performance.now()
+      if ((await valueAt(there)) === String(value)) return
+      assert.ok(asked - written <= BOUND, `served ${asked - written} ms after it was overwritten`)
+    }
+  }
+
+  it('also where a warm cache held the old one', async (test) => {
+    const { here, there } = await onCluster(test)
+    for (let n = 1; n <= 50; n++) {
+      await warm(there)
+      await seenInTime(here, there, n)
+    }
+  })
+
+  it('also while the slot of the session moves, and when it has come back', async (test) => {
+    const { here, there, name } = await onCluster(test)
+    let value = 0
+    const source = await cluster.masterOf(name)
+    await warm(there)
+    for (const target of [undefined, source]) {
+      const move = await slotMove(cluster, name, target)
+      for (const step of [move.open, move.carry, move.close]) {
+        await step()
+        for (let n = 0; n < 5; n++) await seenInTime(here, there, ++value)
+      }
+      await warm(there)
+    }
+    await seenInTime(here, there, ++value)
+  })
+
+  it('and so is a logout, also after a replica has taken over from a master that was killed', async (test) => {
+    const { here, there, name } = await onCluster(test)
+    const struck = await cluster.masterOf(name)
+    await until(async () => {
+      const held = await Promise.all(cluster.nodes.map((node) => node.cli('KEYS', name)))
+      return held.filter(Boolean).length === 2
+    })
+    await warm(there)
+    await struck.kill()
+    try {
+      await until(async () => (await cluster.masters()).filter((master) => master !== struck).length === 3)
+      await until(async () => (await valueAt(here)) === '0')
+      await warm(there)
+      const cookie = here.cookieHeader
+      assert.equal((await here.get('/logout')).status, 200)
+      const ended = performance.now()
+      for (;;) {
+        const asked = performance.now()
+        const { text } = await there.get('/read', { cookie })
+        if (text.includes('"result":{}')) break
+        assert.ok(asked - ended <= BOUND, `served ${asked - ended} ms after the logout`)
+      }
+    } finally {
+      await struck.restart()
+    }
+  })
+})
 
 describe('G5: with Redis and a bound of 0', () => {
   it('every hit is validated at the server, so that a write is seen at once', async (test) => {

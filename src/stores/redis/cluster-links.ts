@@ -77,12 +77,15 @@ export class ClusterLinks {
   /**
    * Asks the server that has the record. Over its link while that vouches, because only what comes in order with the
    * messages may be cached; else by way of ioredis, which follows redirections. An answer that came that way is never
-   * served from the cache: a link that does not vouch begins a new generation before it does.
+   * served from the cache, because the link begins a new generation before it vouches again.
    */
   run<T>(name: string, operation: (client: Redis | Cluster) => Promise<T>): Promise<T> {
     const { cluster } = this.#settings
     const link = this.#owners[slotOf(name)]
-    if (!link?.vouches()) return cluster.run(operation)
+    if (!link?.vouches()) {
+      link?.lapse()
+      return cluster.run(operation)
+    }
     return link.data.run(operation).catch((error: unknown) => {
       if (!isElsewhere(error)) throw error
       link.doubt()

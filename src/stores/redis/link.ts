@@ -122,6 +122,11 @@ export abstract class RedisLink<Answer> implements Link {
   /** From here on nothing may be served until a new lease, and nothing that was cached before. */
   protected void(): void {
     this.expire()
+    this.lapse()
+  }
+
+  /** Until the next heartbeat, which then begins a new generation, nothing may be served, whatever the clocks say. */
+  lapse(): void {
     this.#lease = NEVER
   }
 

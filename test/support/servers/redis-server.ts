@@ -167,11 +167,11 @@ export async function clusterSetup(): Promise<ClusterSetup> {
     async masterOf(key) {
       for (const node of nodes) {
         // A frozen or dead node does not answer; the next one will.
-        const slot = Number(await node.cli('CLUSTER', 'KEYSLOT', key))
-        const owner = (await node.cli('CLUSTER', 'NODES'))
+        const slot = Number(await node.cli('CLUSTER', 'KEYSLOT', key).catch(() => NaN))
+        const owner = (await node.cli('CLUSTER', 'NODES').catch(() => ''))
           .split('\n')
           .map((line) => line.split(' '))
-          .find((parts) => parts[2]!.includes('master') && !parts[2]!.includes('fail') && owns(parts.slice(8), slot))
+          .find((parts) => parts[2]?.includes('master') && !parts[2].includes('fail') && owns(parts.slice(8), slot))
         const port = Number(/:(\d+)@/.exec(owner?.[1] ?? '')?.[1])
         const found = nodes.find((candidate) => candidate.port === port)
         if (found) return found
