@@ -208,11 +208,12 @@ export const PLAYS: Readonly<Record<PlayName, Play>> = {
   /** All servers forget everything. */
   emptied: {
     protocol: 'cluster',
-    bound: 500,
+    // So long that no lease lapses by itself meanwhile: what it vouched for would then be forgotten for that alone.
+    bound: 4000,
     async perform({ a, session, flush, now: moment }) {
       await flush()
       const flushed = moment()
-      await until(() => moment() - flushed > 500 && a.link(session).vouches())
+      await until(() => moment() - flushed > 4000 && a.link(session).vouches())
       await a.node.read(session)
     },
   },
