@@ -34,6 +34,7 @@ export interface OpenStore {
 /** A record, and its length in bytes in the store. */
 export interface StoredFound extends Found {
   readonly bytes: number
+  readonly isEncrypted: boolean
   /** Why the record is still encrypted; absent if it is not. */
   readonly whyEncrypted?: string
 }
@@ -64,13 +65,19 @@ export function openStore(
 
   function decrypted(key: Key, found: Found): StoredFound {
     const bytes = Buffer.byteLength(found.text)
-    if (!isEncrypted(found.text)) return { ...found, bytes }
-    if (!vault) return { ...found, bytes, whyEncrypted: 'set SESSION_KEY to the application’s secret to read it' }
+    if (!isEncrypted(found.text)) return { ...found, bytes, isEncrypted: false }
+    if (!vault)
+      return {
+        ...found,
+        bytes,
+        isEncrypted: true,
+        whyEncrypted: 'set SESSION_KEY to the application’s secret to read it',
+      }
     try {
-      return { ...vault.open(key, found), bytes }
+      return { ...vault.open(key, found), bytes, isEncrypted: true }
     } catch (error) {
       if (!isSessionError(error)) throw error
-      return { ...found, bytes, whyEncrypted: error.message }
+      return { ...found, bytes, isEncrypted: true, whyEncrypted: error.message }
     }
   }
 
@@ -80,6 +87,14 @@ export function openStore(
       const found = await stored.load(key)
       return found && decrypted(key, found)
     },
+    // What was encrypted stays so, and what was not as well: the application may not encrypt, although it has a key.
+    save: (key, text, expiresAt, expected) =>
+      ((expected as StoredFound | undefined)?.isEncrypted && vault ? vault : stored).save(
+        key,
+        text,
+        expiresAt,
+        expected,
+      ),
     delete: async (key, expected) => {
       const deleted = await stored.delete(key, expected)
       return typeof deleted === 'object' ? decrypted(key, deleted) : deleted

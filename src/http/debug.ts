@@ -61,8 +61,8 @@ function arrivalOf(ctx: Koa.ParameterizedContext, owner: object, cookie: Session
     if (failure) return `no session, because ${why}${wordsOf(failure.message)}`
   }
   const { cookie: header } = ctx.req.headers
-  if (holder instanceof RequestSession && holder.mayHaveAnother)
-    return 'no session, because another site began the request, and the browser may have withheld the cookie'
+  const whyPassing = holder instanceof RequestSession ? holder.whyPassing : undefined
+  if (whyPassing) return `no session, because ${WHY_PASSING[whyPassing]}`
   if (!cookie.isIn(header)) return 'no session, because the request has no such cookie'
   return cookie.read(header).length === 0
     ? 'no session, because the cookie has not the form that this library gives it'
@@ -75,6 +75,11 @@ const WHY_NONE: readonly [reason: string, why: string][] = [
   ['unknown id', 'the store has no live record for the cookie (it expired, was ended, or lies in another store)'],
   ['signature', 'none of the keys signed the cookie'],
 ]
+
+const WHY_PASSING = {
+  withheld: 'another site began the request, and the browser may have withheld the cookie',
+  replaced: 'the id in the cookie was replaced a moment ago',
+}
 
 /** Other errors may quote what is somebody's data. */
 function wordsOf({ error }: DiagnosticMessage): string {

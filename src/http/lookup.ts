@@ -2,7 +2,9 @@ import type { SessionCookie, Verified } from './cookie.ts'
 import type { Identity } from './property.ts'
 import type { RequestsUnderWay } from './under-way.ts'
 import type { Diagnostics } from '../diagnostics.ts'
-import type { Absence, Lifecycle } from '../session/lifecycle.ts'
+import { recordOf } from '../record/format.ts'
+import type { Absence, Stranger } from '../session/absence.ts'
+import type { Lifecycle } from '../session/lifecycle.ts'
 import type { Found } from '../store.ts'
 import { settle, type Awaitable, type Key } from '../units.ts'
 
@@ -16,18 +18,14 @@ export interface Services {
   readonly underWay: RequestsUnderWay
 }
 
+export type { Stranger }
+
 type Lookup = Pick<Services, 'lifecycle' | 'cookie' | 'diagnostics'>
 
 /** A live session, and the cookie that named it. */
 export interface Visit {
   readonly cookie: Verified
   readonly found: Found
-}
-
-/** A visitor whose cookies name no live session. */
-export interface Stranger {
-  /** The records that these cookies name and that cannot be read. */
-  readonly unreadable: readonly Key[]
 }
 
 /**
@@ -40,25 +38,34 @@ export function lookUp(services: Lookup, header: string | undefined): Awaitable<
   if (!cookie) return undefined
   return settle(
     () => services.lifecycle.load(cookie.key),
-    (found) => (typeof found === 'object' ? { cookie, found } : lookFurther(services, candidates, found)),
+    (found) => (isHeld(found) ? { cookie, found } : lookFurther(services, candidates, found)),
   )
 }
 
-/** `absence`: of the first cookie's session. */
+/** Whether this is a session whose cookie has come back before, as nearly all are. */
+function isHeld(found: Found | Absence): found is Found {
+  return typeof found === 'object' && recordOf(found).unheld === undefined
+}
+
+/** `first`: what the first cookie names. */
 async function lookFurther(
   { lifecycle, diagnostics }: Lookup,
   candidates: readonly Verified[],
-  absence: Absence,
+  first: Found | Absence,
 ): Promise<Visit | Stranger> {
   const unreadable: Key[] = []
+  let replaced: Key | undefined
   for (const cookie of candidates) {
-    const found = cookie === candidates[0] ? absence : await lifecycle.load(cookie.key)
+    let found = cookie === candidates[0] ? first : await lifecycle.load(cookie.key)
+    // From here on, no sign-in with the id before it can take its place.
+    if (typeof found === 'object' && !isHeld(found)) found = await lifecycle.hold(cookie.key, found)
     if (typeof found === 'object') return { cookie, found }
     if (found === 'unreadable') unreadable.push(cookie.key)
+    else if (found === 'replaced') replaced ??= cookie.key
   }
-  if (unreadable.length === 0) {
+  if (unreadable.length === 0 && replaced === undefined) {
     diagnostics.stats.suspicious++
     diagnostics.report('suspicious', { reason: 'unknown id' })
   }
-  return { unreadable }
+  return { unreadable, ...(replaced !== undefined && { replaced }) }
 }

@@ -1,8 +1,12 @@
 import type { Diagnostics } from '../diagnostics.ts'
+import { gone } from '../errors.ts'
 import { sessionOf } from '../session/object.ts'
 import type { Operation } from '../session/operation.ts'
 import type { RegenerateOptions, Session } from '../session/types.ts'
 import type { SessionHost, WorkingCopy } from '../session/working-copy.ts'
+
+/** The visitor's browser may have another cookie, which it withheld or has got since; or the answer carries none. */
+export type WhyPassing = 'withheld' | 'replaced' | 'upgrade'
 
 /**
  * The host of a session that must not reach the browser, because its cookie could take the place of the visitor's own, or
@@ -15,18 +19,29 @@ export class PassingHost implements SessionHost {
   readonly owner: object
   readonly #request: SessionHost
   readonly #diagnostics: Diagnostics
+  readonly #why: WhyPassing
   readonly #warn: (() => void) | undefined
 
   /** `request`: the host of the session that `regenerate` makes. `warn`: what else to do if something was to be stored. */
-  constructor(request: SessionHost & { readonly owner: object }, diagnostics: Diagnostics, warn?: () => void) {
+  constructor(
+    request: SessionHost & { readonly owner: object },
+    diagnostics: Diagnostics,
+    why: WhyPassing,
+    warn?: () => void,
+  ) {
     this.owner = request.owner
     this.#request = request
     this.#diagnostics = diagnostics
+    this.#why = why
     this.#warn = warn
   }
 
-  /** Stores nothing, and reports that something was to be stored. */
+  /**
+   * Stores nothing, and reports that something was to be stored. Rejects with `ERR_SESSION_GONE` if the session that the
+   * cookie named was replaced: whoever asks whether a change is stored must not be told that it is.
+   */
   async save(copy: WorkingCopy): Promise<void> {
+    this.#assertNotReplaced(copy.changes() !== undefined)
     this.drop(copy)
   }
 
@@ -35,6 +50,7 @@ export class PassingHost implements SessionHost {
   }
 
   async update<Result>(copy: WorkingCopy, change: (session: Session) => Result): Promise<Result> {
+    this.#assertNotReplaced(true)
     return change(sessionOf(copy))
   }
 
@@ -56,6 +72,10 @@ export class PassingHost implements SessionHost {
 
   sealedBy(copy: WorkingCopy): ReturnType<SessionHost['sealedBy']> {
     return this.#request.sealedBy(copy)
+  }
+
+  #assertNotReplaced(isToBeStored: boolean): void {
+    if (this.#why === 'replaced' && isToBeStored) throw gone()
   }
 
   /** What happens at the end of the request to all that was written. */

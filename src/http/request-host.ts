@@ -1,8 +1,8 @@
 import type Koa from 'koa'
 import type { CheckedCookie } from './attributes.ts'
 import { mayWithholdCookie } from './cross-site.ts'
-import type { Services, Visit } from './lookup.ts'
-import { PassingHost } from './passing.ts'
+import type { Services, Stranger, Visit } from './lookup.ts'
+import { PassingHost, type WhyPassing } from './passing.ts'
 import { endOfCookie } from './renewal.ts'
 import { SessionResponse } from './response.ts'
 import { isUpgrade } from './upgrade.ts'
@@ -13,7 +13,7 @@ import type { CommitOutcome } from '../session/lifecycle.ts'
 import { Operations, reportForgotten, type Operation } from '../session/operation.ts'
 import type { RegenerateOptions, Session } from '../session/types.ts'
 import type { SessionHost, WorkingCopy } from '../session/working-copy.ts'
-import { isPromise, type Awaitable, type Key } from '../units.ts'
+import { isPromise, type Awaitable } from '../units.ts'
 
 const NO_RESPONSE =
   'A visitor without a session opened a WebSocket, and the handler wrote to the session. It was not stored, because the ' +
@@ -29,8 +29,8 @@ export abstract class RequestHost implements SessionHost {
   protected readonly response: SessionResponse
   /** The session that came, and its cookie. */
   protected visit: Visit | undefined
-  /** The records that the visitor's cookies name and that cannot be read. */
-  protected unreadable: readonly Key[] | undefined
+  /** What is known of a visitor whose cookies name no live session. */
+  protected stranger: Stranger | undefined
   /** Why the session could not be loaded. */
   protected failure: unknown
   /** Made when the session is first touched. */
@@ -65,18 +65,20 @@ export abstract class RequestHost implements SessionHost {
 
   protected startNew(): WorkingCopy {
     const { lifecycle, diagnostics } = this.services
-    const { req } = this.ctx
-    if (isUpgrade(req))
-      return lifecycle.create(
-        new PassingHost(this, diagnostics, () => diagnostics.warn('SESSION_UPGRADE', NO_RESPONSE)),
-      )
-    return lifecycle.create(this.mayHaveAnother ? new PassingHost(this, diagnostics) : this)
+    if (isUpgrade(this.ctx.req)) {
+      const warn = (): void => diagnostics.warn('SESSION_UPGRADE', NO_RESPONSE)
+      return lifecycle.create(new PassingHost(this, diagnostics, 'upgrade', warn))
+    }
+    const why = this.whyPassing
+    return lifecycle.create(why ? new PassingHost(this, diagnostics, why) : this)
   }
 
-  /** Whether the browser may have a cookie of this name that it has not sent with this request. */
-  get mayHaveAnother(): boolean {
+  /** Why the browser may have a cookie of this name that it has not sent with this request. */
+  get whyPassing(): Exclude<WhyPassing, 'upgrade'> | undefined {
+    if (this.stranger?.replaced !== undefined || this.copy?.hasMoved) return 'replaced'
     const { req } = this.ctx
-    return mayWithholdCookie(this.attributes.sameSite, req) && !this.services.cookie.isIn(req.headers.cookie)
+    const isWithheld = mayWithholdCookie(this.attributes.sameSite, req)
+    return isWithheld && !this.services.cookie.isIn(req.headers.cookie) ? 'withheld' : undefined
   }
 
   begun(operation: Operation<unknown>): void {
@@ -159,9 +161,8 @@ export abstract class RequestHost implements SessionHost {
     if (this.response.hasHeadLeft) throw headersSent('regenerate')
     if (isUpgrade(this.ctx.req)) throw withoutResponse('this is an upgrade')
     if (this.failure) throw this.failure
-    // What cannot be read is left alone, unless its own visitor signs out, or in anew.
-    if (this.unreadable?.length) await this.services.lifecycle.removeUnreadable(this.unreadable)
-    this.copy = await this.services.lifecycle.regenerate(copy, options, this)
+    this.copy = await this.services.lifecycle.regenerate(copy, options, this, this.stranger)
+    this.stranger = undefined
     this.mustSend = true
     this.sendCookieIfDue()
   }
@@ -169,9 +170,10 @@ export abstract class RequestHost implements SessionHost {
   async destroy(copy: WorkingCopy): Promise<void> {
     // The visitor's own session may live on: to clear the cookie now would only look like a logout.
     if (this.failure) throw this.failure
-    if (this.unreadable?.length) await this.services.lifecycle.removeUnreadable(this.unreadable)
-    await this.services.lifecycle.destroy(copy)
+    await this.services.lifecycle.destroy(copy, this.stranger)
     this.mustSend = false
+    if (copy.hasMoved) return this.response.withdraw()
+    this.stranger = undefined
     this.response.clear()
   }
 

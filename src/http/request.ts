@@ -54,7 +54,7 @@ export class RequestSession extends RequestHost implements Holder, LongRequest {
   }
 
   #cameWith(visit: Visit | Stranger | undefined): Awaitable<void> {
-    if (!visit || !('found' in visit)) return void (this.unreadable = visit?.unreadable)
+    if (!visit || !('found' in visit)) return void (this.stranger = visit)
     this.visit = visit
     const { cookie, found } = visit
     this.keepAlive()

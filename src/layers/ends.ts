@@ -1,10 +1,11 @@
 import { AsyncResource } from 'node:async_hooks'
 import { DueQueue, type Task } from './ends/due-queue.ts'
 import { recordOf } from '../record/format.ts'
+import { isMarker } from '../record/marker.ts'
 import type { Diagnostics } from '../diagnostics.ts'
 import type { EndSignal, Hold } from './ends/end-signal.ts'
 import { isSessionError } from '../errors.ts'
-import type { Found, Link, Store, Watch } from '../store.ts'
+import type { Found, Link, Saved, Store, Watch } from '../store.ts'
 import { settle, type Awaitable, type Instant, type Key, type Milliseconds, type Version } from '../units.ts'
 
 /** How often the store is asked about a session if nobody tells what other processes do. */
@@ -13,8 +14,13 @@ const CHECK_INTERVAL: Milliseconds = 1000
 const LONG_CHECK_INTERVAL: Milliseconds = 60_000
 /** One check in each millisecond at most. With many sessions, the pauses grow instead. */
 const TIME_OF_CHECK: Milliseconds = 1
+/** Saves of one session that follow each other faster than this lead to one check. */
+const PAUSE_OF_CHECKS: Milliseconds = 100
 /** How many checks run at once. */
 const BATCH = 50
+
+/** Of a session that was not looked at yet. */
+const UNSEEN = { version: undefined, lastEnd: Infinity, askedAt: 0, saving: 0, heardOf: 0, due: NaN }
 
 /** A session whose end somebody waits for. */
 interface Watched extends Task {
@@ -23,6 +29,11 @@ interface Watched extends Task {
   /** The version that was last seen. A record is decoded only if it has another one. */
   version: Version | undefined
   lastEnd: Instant
+  /** When the store was asked last. */
+  askedAt: Instant
+  /** How many saves of this process are under way, and the newest version that was heard of meanwhile. */
+  saving: number
+  heardOf: Version
 }
 
 /**
@@ -69,17 +80,41 @@ export class EndWatcher {
     }
     return {
       ...store,
-      load: (key) => seen(key, store.load(key), (found) => void (found ?? this.#end(key))),
-      save: (key, text, expiresAt, expected) =>
-        seen(key, store.save(key, text, expiresAt, expected), ({ gone, saved }) => {
-          if (gone) this.#end(key)
-          else if (saved) this.#endsAt(key, saved.expiresAt)
-        }),
+      load: (key) => seen(key, store.load(key), (found) => isSession(found) || this.#end(key)),
+      save: (key, text, expiresAt, expected) => {
+        const watched = this.#watched.get(key)
+        const save = (): Awaitable<Saved> => store.save(key, text, expiresAt, expected)
+        return watched ? this.#saving(watched, save) : save()
+      },
       touch: (key, expiresAt) =>
         seen(key, store.touch(key, expiresAt), (isAlive) => (isAlive ? this.#endsAt(key, expiresAt) : this.#end(key))),
       delete: (key, expected) =>
         seen(key, store.delete(key, expected), (deleted) => typeof deleted === 'object' || this.#end(key)),
     }
+  }
+
+  #saving(watched: Watched, save: () => Awaitable<Saved>): Awaitable<Saved> {
+    const { key } = watched
+    watched.saving++
+    return settle(
+      save,
+      (result) => {
+        watched.saving--
+        const found = result.saved ?? result.conflict
+        if (!isSession(found)) this.#end(key)
+        else if (result.saved) {
+          this.#endsAt(key, found.expiresAt)
+          if (watched.heardOf > found.version) this.#look(key, PAUSE_OF_CHECKS)
+          watched.heardOf = Math.max(watched.heardOf, found.version)
+        }
+        return result
+      },
+      (error) => {
+        watched.saving--
+        this.#look(key, PAUSE_OF_CHECKS)
+        throw error
+      },
+    )
   }
 
   /** Aborts this signal when the session of this key ends. The session has a record, so others can end it. */
@@ -96,7 +131,7 @@ export class EndWatcher {
   }
 
   #begin(key: Key): Watched {
-    const watched: Watched = { key, holds: new Set(), version: undefined, lastEnd: Infinity, due: NaN }
+    const watched: Watched = { key, holds: new Set(), ...UNSEEN }
     this.#watched.set(key, watched)
     this.#diagnostics.stats.signals = this.#watched.size
     const link = this.#watch?.linkOf(key)
@@ -130,15 +165,31 @@ export class EndWatcher {
   }
 
   #listen(): void {
-    this.#watch ??= this.#store.watch?.({ saved() {}, deleted: (key) => this.#lookNow(key) })
+    this.#watch ??= this.#store.watch?.({
+      saved: (key, version) => this.#heard(key, version),
+      deleted: (key) => this.#look(key),
+    })
   }
 
-  /** A message only says where to look: whoever may send one must not be able to end a session by it. */
-  #lookNow(key: Key): void {
+  /** Another process has saved it, perhaps to say that it has a new id by now. */
+  #heard(key: Key, version: Version): void {
     const watched = this.#watched.get(key)
-    const now = Date.now()
-    if (!watched || watched.due <= now) return
-    this.#dueQueue.put(watched, now)
+    if (!watched || watched.heardOf >= version) return
+    watched.heardOf = version
+    // It may be the echo of this process's own save, which comes before the answer.
+    if (watched.saving === 0) this.#look(key, PAUSE_OF_CHECKS)
+  }
+
+  /**
+   * A message only says where to look: whoever may send one must not be able to end a session by it. `pause`: at least
+   * so long after the check before.
+   */
+  #look(key: Key, pause: Milliseconds = 0): void {
+    const watched = this.#watched.get(key)
+    if (!watched) return
+    const due = Math.max(Date.now(), watched.askedAt + pause)
+    if (watched.due <= due) return
+    this.#dueQueue.put(watched, due)
     this.#schedule()
   }
 
@@ -201,9 +252,11 @@ export class EndWatcher {
   async #check(watched: Watched): Promise<boolean> {
     const { key } = watched
     const isTold = this.#isTold(key)
+    watched.askedAt = Date.now()
     let found: Found | undefined
     try {
       found = await this.#store.load(key)
+      if (found && isMarker(found)) found = undefined
       if (found && found.version !== watched.version) {
         const { createdAt, absoluteTimeout } = recordOf(found)
         watched.lastEnd = createdAt + absoluteTimeout
@@ -248,4 +301,9 @@ export class EndWatcher {
     this.#rest()
     await watch?.close()
   }
+}
+
+/** Whether there is a session, and not only the marker of one that has another id by now. */
+function isSession(found: Found | undefined): found is Found {
+  return found !== undefined && !isMarker(found)
 }

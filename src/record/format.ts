@@ -29,11 +29,12 @@ export function format(record: SessionRecord): string {
 }
 
 function formatWith(record: SessionRecord, mark: string, data = '', flash = ''): string {
-  const { createdAt, idleTimeout, absoluteTimeout, persistent, subject, label } = record
+  const { createdAt, idleTimeout, absoluteTimeout, persistent, subject, label, unheld } = record
   return (
     `{"format":${FORMAT},"createdAt":${createdAt},"idleTimeout":${idleTimeout},"absoluteTimeout":${absoluteTimeout}` +
     `${persistent ? ',"persistent":true' : ''}${subject === undefined ? '' : `,"subject":${JSON.stringify(subject)}`}` +
-    `${label === undefined ? '' : `,"label":${JSON.stringify(label)}`}${mark},"data":${data}` +
+    `${label === undefined ? '' : `,"label":${JSON.stringify(label)}`}` +
+    `${unheld === undefined ? '' : `,"unheld":${JSON.stringify(unheld)}`}${mark},"data":${data}` +
     `${record.flash.size > 0 ? `,"flash":${flash}` : ''}}`
   )
 }
@@ -66,7 +67,7 @@ export function parse(text: string): SessionRecord {
   }
   if (!isObject(document)) throw unreadable('it is not a session record')
   const { format: found, createdAt, idleTimeout, absoluteTimeout, persistent, subject, label, ...rest } = document
-  const { escapedNames, data, flash = {} } = rest
+  const { escapedNames, data, flash = {}, unheld } = rest
   if (found !== FORMAT) {
     throw unreadable(`its format is ${typeof found === 'number' ? found : 'unknown'}, and this release reads ${FORMAT}`)
   }
@@ -75,6 +76,7 @@ export function parse(text: string): SessionRecord {
   }
   if (!isTextOrAbsent(subject) || !isTextOrAbsent(label)) throw unreadable('its subject or its label is not a text')
   if (!isObject(flash)) throw unreadable('its flash values are not an object')
+  if (!isListOfTexts(unheld)) throw unreadable('what it says of the session before it is no list of texts')
   const texts = valueTexts(text)
   const nameOf = escapedNames === true ? unescapeName : String
   const entries = readEntries(data, texts.data, nameOf)
@@ -89,6 +91,7 @@ export function parse(text: string): SessionRecord {
     ...(label !== undefined && { label }),
     entries,
     flash: readEntries(flash, texts.flash, nameOf),
+    ...(unheld && { unheld }),
   }
 }
 
@@ -179,6 +182,10 @@ function isObject(value: unknown): value is Record<string, unknown> {
 
 function isInstant(value: unknown): value is Instant {
   return typeof value === 'number' && value >= 0 && value <= LATEST
+}
+
+function isListOfTexts(value: unknown): value is readonly string[] | undefined {
+  return value === undefined || (Array.isArray(value) && value.every((item) => typeof item === 'string'))
 }
 
 function isTextOrAbsent(value: unknown): value is string | undefined {

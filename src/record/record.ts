@@ -8,6 +8,8 @@ export interface SessionRecord extends Terms {
   readonly entries: ReadonlyMap<string, Entry>
   /** What `flash` left for the request that asks for it. */
   readonly flash: ReadonlyMap<string, Entry>
+  /** Absent once the cookie of this session has come back. Until then: see `unheld.ts`. */
+  readonly unheld?: readonly string[] | undefined
 }
 
 /** What was agreed about one session, apart from its data. */
@@ -109,4 +111,12 @@ function mergeFlash(flash: SessionRecord['flash'], { flash: added, flashSeen }: 
 
 function differs(record: Terms, terms: Partial<Terms>): boolean {
   return (Object.keys(terms) as (keyof Terms)[]).some((name) => record[name] !== terms[name])
+}
+
+/** What is left of the terms when the others have been stored; `undefined` if nothing. */
+export function termsLeft(terms: Partial<Terms> | undefined, stored: Partial<Terms>): Partial<Terms> | undefined {
+  const left = Object.entries(terms ?? {}).filter(
+    ([name, value]) => !(name in stored) || stored[name as keyof Terms] !== value,
+  )
+  return left.length > 0 ? (Object.fromEntries(left) as Partial<Terms>) : undefined
 }

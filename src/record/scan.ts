@@ -1,4 +1,5 @@
 import { recordOf } from './format.ts'
+import { isMarker } from './marker.ts'
 import { isSessionError } from '../errors.ts'
 import type { SessionRecord } from './record.ts'
 import type { Found, Store } from '../store.ts'
@@ -8,8 +9,9 @@ import type { Key } from '../units.ts'
 /** What the store has under one key, as far as it can be read. */
 export interface Sighting {
   readonly key: Key
-  /** Absent if there is no record, or if the store itself cannot tell what is there. */
+  /** Absent if there is nothing, or if the store itself cannot tell what is there. */
   readonly found: Found | undefined
+  /** Absent if there is no session: nothing is there, or only the marker of a session that has another id by now. */
   readonly record: SessionRecord | 'unreadable' | undefined
 }
 
@@ -21,7 +23,7 @@ export async function lookAt(store: Pick<Store, 'load'>, key: Key): Promise<Sigh
   let found: Found | undefined
   try {
     found = await store.load(key)
-    return { key, found, record: found && recordOf(found) }
+    return { key, found, record: found && !isMarker(found) ? recordOf(found) : undefined }
   } catch (error) {
     if (isSessionError(error, 'ERR_SESSION_UNREADABLE')) return { key, found, record: 'unreadable' }
     throw error

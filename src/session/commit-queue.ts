@@ -2,6 +2,7 @@ import type { Diagnostics } from '../diagnostics.ts'
 import { SessionError } from '../errors.ts'
 import { endOf, lastEndOf, lastSeenAt, type SessionRecord } from '../record/record.ts'
 import { format, recordOf } from '../record/format.ts'
+import { isMarker } from '../record/marker.ts'
 import type { Found, Saved, Store } from '../store.ts'
 import { isLonger, type Awaitable, type Instant, type Key, type Milliseconds } from '../units.ts'
 import type { SubjectNotes } from './subject-notes.ts'
@@ -30,8 +31,8 @@ export interface Write {
   apply(record: SessionRecord): SessionRecord
 }
 
-/** How a write ended: with the record as it now stands, or with `undefined` if the session was ended meanwhile. */
-export type Committed = Stored | undefined
+/** How a write ended: with the record as it now stands, or not at all, because the session was ended or has moved on. */
+export type Committed = Stored | 'gone' | 'replaced'
 
 /** `found` is absent if there was no record, and none was needed. */
 interface Stored {
@@ -125,12 +126,10 @@ export class CommitQueue {
     let members = group
     const startedAt = Date.now()
     for (;;) {
+      if (base && isMarker(base)) return refuse(members, 'replaced')
       const before = base ? recordOf(base) : members.find(({ write }) => write.initial)?.write.initial
       // A store may keep a record for longer than the session may live.
-      if (!before || lastEndOf(before) <= Date.now()) {
-        for (const { resolve } of members) resolve(undefined)
-        return undefined
-      }
+      if (!before || lastEndOf(before) <= Date.now()) return refuse(members, 'gone')
       const applied = this.#apply(before, members)
       members = applied.members
       if (members.length === 0) return base
@@ -153,10 +152,7 @@ export class CommitQueue {
         for (const { resolve } of members) resolve({ found: result.saved, record: applied.record })
         return result.saved
       }
-      if (result.gone) {
-        for (const { resolve } of members) resolve(undefined)
-        return undefined
-      }
+      if (result.gone) return refuse(members, 'gone')
       this.#diagnostics.stats.conflicts++
       this.#diagnostics.report('conflict')
       if (Date.now() - startedAt > MAX_CONFLICT_TIME) {
@@ -227,6 +223,11 @@ function lastUse(members: PendingWrite[], before: SessionRecord, base: Found | u
   const passive = members.every(({ write }) => write.isPassive)
   const known = base ? lastSeenAt(before, base.expiresAt) : members[0]?.write.lastSeen
   return (passive ? known : undefined) ?? Date.now()
+}
+
+/** The next group begins with what is in the store then. */
+function refuse(members: PendingWrite[], outcome: 'gone' | 'replaced'): undefined {
+  for (const { resolve } of members) resolve(outcome)
 }
 
 function newestOf(known: Found | undefined, group: PendingWrite[]): Found | undefined {

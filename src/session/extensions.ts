@@ -1,5 +1,6 @@
 import { isSealedByOldKey } from '../layers/encrypted.ts'
 import { recordOf } from '../record/format.ts'
+import { isMarker } from '../record/marker.ts'
 import { extendedEnd } from '../record/record.ts'
 import type { Found, Store } from '../store.ts'
 import { isPromise, settle, type Awaitable, type Instant, type Key } from '../units.ts'
@@ -40,8 +41,9 @@ export class Extensions {
   }
 
   #extend(key: Key, newest: Found | undefined, extended?: (expiresAt: Instant) => void): Awaitable<unknown> {
-    const expiresAt = newest && endIfDue(newest)
-    if (!newest || expiresAt === undefined) return undefined
+    if (!newest || isMarker(newest)) return undefined
+    const expiresAt = endIfDue(newest)
+    if (expiresAt === undefined) return undefined
     const record = recordOf(newest)
     return settle(
       // A session that is only read would keep its old key in use for ever.

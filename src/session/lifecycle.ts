@@ -1,10 +1,13 @@
 import { CommitQueue, type Committed } from './commit-queue.ts'
 import type { Diagnostics } from '../diagnostics.ts'
-import { SessionError, ended, gone, isSessionError } from '../errors.ts'
+import type { Absence, Stranger } from './absence.ts'
+import { ended, gone, isSessionError } from '../errors.ts'
 import { merge, newRecord, type Changes, type SessionRecord, type Terms } from '../record/record.ts'
 import { format, recordOf } from '../record/format.ts'
 import { Extensions } from './extensions.ts'
-import { moveToNewToken } from './regenerate.ts'
+import { Loader } from './loader.ts'
+import { moveToNewToken, type Steps } from './regenerate.ts'
+import { Successors } from './successors.ts'
 import { applyUpdate } from './object.ts'
 import type { StoreStack } from '../layers/stack.ts'
 import { WorkingCopy, type SessionHost } from './working-copy.ts'
@@ -12,7 +15,7 @@ import type { Found, Store } from '../store.ts'
 import { Subjects } from './subjects.ts'
 import { reportIfTimedOut } from './timed-out.ts'
 import type { RegenerateOptions, Session } from './types.ts'
-import { settle, type Awaitable, type Instant, type Key, type Milliseconds } from '../units.ts'
+import type { Awaitable, Instant, Key, Milliseconds } from '../units.ts'
 import type { Codec } from '../record/codec.ts'
 
 export interface LifecycleOptions {
@@ -27,9 +30,6 @@ export interface LifecycleOptions {
 /** The parts of the stack that sessions use: see `StoreStack`. */
 export type Sources = Pick<StoreStack, 'front' | 'source' | 'ends'>
 
-/** Why there is no session under a key: there is no record, or none that can be read. */
-export type Absence = 'missing' | 'unreadable'
-
 export type CommitOutcome = 'unchanged' | 'saved' | 'gone'
 
 /**
@@ -42,6 +42,8 @@ export class Lifecycle {
   readonly #diagnostics: Diagnostics
   readonly #ends: StoreStack['ends']
   readonly #commits: CommitQueue
+  readonly #loader: Loader
+  readonly #successors: Successors
   readonly subjects: Subjects
   readonly #extensions: Extensions
 
@@ -52,44 +54,22 @@ export class Lifecycle {
     this.#ends = ends
     this.subjects = new Subjects(front, source)
     this.#extensions = new Extensions(front, this.subjects.notes)
+    this.#successors = new Successors(front, source)
     this.#commits = new CommitQueue(front, source, this.subjects.notes, options.maxRecordBytes, diagnostics)
+    this.#loader = new Loader(front, this.#commits, diagnostics)
   }
 
   /** The live session under this key, or why there is none. An unreadable record is reported. */
   load(key: Key): Awaitable<Found | Absence> {
-    return settle(
-      () => this.#store.load(key),
-      (found) => this.#readable(found),
-      (error) => this.#unreadable(error),
-    )
+    return this.#loader.load(key)
   }
 
-  #readable(found: Found | undefined): Found | Absence {
-    if (!found) {
-      this.#diagnostics.stats.misses++
-      return 'missing'
-    }
-    try {
-      const record = recordOf(found)
-      // The timeouts are ours, whatever the store's own expiry does.
-      const now = Date.now()
-      return found.expiresAt > now && record.createdAt + record.absoluteTimeout > now ? found : 'missing'
-    } catch (error) {
-      return this.#unreadable(error)
-    }
-  }
-
-  #unreadable(error: unknown): Absence {
-    if (!isSessionError(error, 'ERR_SESSION_UNREADABLE')) throw error
-    this.#diagnostics.stats.errors++
-    this.#diagnostics.report('error', { reason: 'unreadable', error })
-    this.#diagnostics.warn('SESSION_UNREADABLE', error.message)
-    return 'unreadable'
-  }
-
-  /** Removes records that could not be read, because their visitor has asked for their end. */
-  async removeUnreadable(keys: readonly Key[] = []): Promise<void> {
-    for (const key of keys) await this.#store.delete(key)
+  /**
+   * Notes that the cookie of this session has come back. A failure fails nobody: it was reported, and the next request
+   * tries again.
+   */
+  hold(key: Key, found: Found): Promise<Found | Absence> {
+    return this.#loader.hold(key, found)
   }
 
   /** A session that is not stored before something is put into it. */
@@ -127,7 +107,7 @@ export class Lifecycle {
 
   #commit(copy: WorkingCopy, changes: Changes): Promise<CommitOutcome> {
     return this.#write(copy, (record) => merge(record, changes)).then((committed) => {
-      if (!committed) return 'gone'
+      if (typeof committed === 'string') return 'gone'
       copy.committed(committed.found, committed.record, changes)
       return 'saved'
     })
@@ -154,7 +134,7 @@ export class Lifecycle {
       return next
     }
     const committed = await this.#write(copy, apply, true)
-    if (!committed || !outcome) throw gone()
+    if (typeof committed === 'string' || !outcome) throw gone()
     copy.committed(committed.found, committed.record, changes)
     copy.refresh(outcome.names)
     return outcome.result
@@ -168,8 +148,8 @@ export class Lifecycle {
     const mustRead = copy.mustRead || (isPassive && found !== undefined)
     return this.#commits.commit(key, { found, mustRead, initial, apply, isExact, isPassive, lastSeen }).then(
       (committed) => {
-        if (!committed) {
-          copy.end()
+        if (typeof committed === 'string') {
+          copy.end({ hasMoved: committed === 'replaced' })
           this.#diagnostics.report('conflict', { reason: 'gone' })
           reportIfTimedOut(copy, this.#diagnostics)
         } else if (!found && committed.found && copy.endSignal) this.#ends.watch(key, copy.endSignal)
@@ -188,7 +168,7 @@ export class Lifecycle {
     if (!copy.found) return copy.reset()
     const found = await this.load(copy.key)
     if (typeof found !== 'object') {
-      copy.end()
+      copy.end({ hasMoved: found === 'replaced' })
       throw gone()
     }
     // A save of this very session may have been faster than the answer.
@@ -202,34 +182,44 @@ export class Lifecycle {
   }
 
   /**
-   * The session under a new id; see `moveToNewToken`. If the old one was gone already, the session has ended.
+   * The session under a new id; see `moveToNewToken`. If the old one was gone already, the session has ended. `stranger`:
+   * the visitor, if the cookies name no live session.
    */
-  async regenerate(copy: WorkingCopy, options: RegenerateOptions, host: SessionHost): Promise<WorkingCopy> {
+  async regenerate(
+    copy: WorkingCopy,
+    { keep }: RegenerateOptions,
+    host: SessionHost,
+    stranger?: Stranger,
+  ): Promise<WorkingCopy> {
     if (!copy.isOpen) throw ended()
-    const { keep } = options
-    if (keep !== undefined && typeof keep !== 'boolean' && !Array.isArray(keep)) {
-      throw new SessionError('ERR_SESSION_OPTION', 'session.regenerate: keep must be true, false or a list of keys.')
-    }
     this.#diagnostics.stats.regenerates++
     copy.beginMove()
     try {
-      return await this.#diagnostics.trace('regenerate', () => this.#regenerate(copy, keep, host))
+      return await this.#diagnostics.trace('regenerate', () => this.#regenerate(copy, keep, host, stranger))
     } finally {
       copy.endMove()
     }
   }
 
-  async #regenerate(copy: WorkingCopy, keep: RegenerateOptions['keep'], host: SessionHost): Promise<WorkingCopy> {
+  async #regenerate(
+    copy: WorkingCopy,
+    keep: RegenerateOptions['keep'],
+    host: SessionHost,
+    stranger: Stranger | undefined,
+  ): Promise<WorkingCopy> {
+    await this.#removeUnreadable(stranger)
     // A record that is only just being made must be there before it can be deleted.
     if (!copy.found) await copy.writing
     if (!copy.isOpen) throw ended()
-    const next = await moveToNewToken(copy, keep, {
+    const steps: Steps = {
       store: this.#store,
+      successors: this.#successors,
       create: (previous) => this.create(host, keep === true ? copy.terms : undefined, previous),
-      put: (successor) => this.#put(successor),
-    })
-    if (!next) {
-      copy.end()
+      put: (successor, finish) => this.#put(successor, finish),
+    }
+    const next = await moveToNewToken(copy, keep, steps, stranger?.replaced)
+    if (typeof next === 'string') {
+      copy.end({ hasMoved: next === 'replaced' })
       throw gone()
     }
     copy.replaced()
@@ -238,31 +228,45 @@ export class Lifecycle {
   }
 
   /** Stores a session that nobody else knows of: as it is, whatever of it is stored already. */
-  async #put(copy: WorkingCopy): Promise<boolean> {
+  async #put(copy: WorkingCopy, finish: (record: SessionRecord) => SessionRecord): Promise<boolean> {
     const changes = copy.changes()
-    const whole = changes ? merge(copy.record, changes) : copy.record
+    const whole = finish(changes ? merge(copy.record, changes) : copy.record)
     const isStored = (record: SessionRecord): boolean => format(record) === format(whole)
     const committed = await this.#write(copy, (record) => (isStored(record) ? record : whole))
-    if (committed) copy.committed(committed.found, committed.record, changes)
-    return committed !== undefined
+    if (typeof committed === 'string') return false
+    copy.committed(committed.found, committed.record, changes)
+    return true
   }
 
-  /** Ends the session. A session that was never saved needs no store for that. */
-  async destroy(copy: WorkingCopy): Promise<void> {
+  /** Removes records that could not be read, because their visitor has asked for their end. */
+  async #removeUnreadable(stranger: Stranger | undefined): Promise<void> {
+    for (const key of stranger?.unreadable ?? []) await this.#store.delete(key)
+  }
+
+  /**
+   * Ends the session. A session that was never saved needs no store for that. `stranger`: see `regenerate`. If it lives on
+   * under another id that a browser holds, the copy has moved.
+   */
+  async destroy(copy: WorkingCopy, stranger?: Stranger): Promise<void> {
     if (copy.phase === 'replaced') throw ended()
     if (copy.phase === 'destroyed') return
     copy.end()
-    // A delete that overtook the record's creation would leave it behind.
-    if (!copy.found) await copy.writing
-    if (!copy.found && !copy.mustRead) return copy.endSignal?.end()
     try {
-      await this.#store.delete(copy.key)
+      await this.#removeUnreadable(stranger)
+      // A delete that overtook the record's creation would leave it behind.
+      if (!copy.found) await copy.writing
+      copy.end({ hasMoved: (await this.#endAt(copy, stranger)) === 'moved' })
       copy.endSignal?.end()
-      await this.subjects.notes.forget(copy.key, copy.record)
+      if (copy.found || copy.mustRead) await this.subjects.notes.forget(copy.key, copy.record)
     } catch (error) {
       copy.reopen() // it may live on: nobody is told otherwise
       throw error
     }
+  }
+
+  async #endAt(copy: WorkingCopy, stranger: Stranger | undefined): Promise<'ended' | 'moved'> {
+    if (copy.found || copy.mustRead) return this.#successors.end(copy.key, copy.found)
+    return stranger?.replaced === undefined ? 'ended' : this.#successors.endReplaced(stranger.replaced)
   }
 
   /** Waits for touches under way. */

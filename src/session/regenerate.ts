@@ -1,90 +1,104 @@
 import { MAX_CONFLICT_TIME } from './commit-queue.ts'
 import { recordOf } from '../record/format.ts'
-import { SessionError } from '../errors.ts'
+import { isFresh, markerOf, type Marker } from '../record/marker.ts'
+import { asUnheld, carriedOver } from '../record/unheld.ts'
+import type { SessionRecord } from '../record/record.ts'
 import type { WorkingCopy } from './working-copy.ts'
-import type { Deleted, Found, Store } from '../store.ts'
+import type { Store } from '../store.ts'
+import { tooBusy, type Successors } from './successors.ts'
 import type { RegenerateOptions } from './types.ts'
-import type { Key, Milliseconds } from '../units.ts'
-
-/** A store that let us wait for so long before it failed is not asked again. */
-const PATIENCE: Milliseconds = 1000
+import type { Key } from '../units.ts'
 
 /** What a regeneration needs of the life around it. */
 export interface Steps {
   readonly store: Store
+  readonly successors: Successors
   /** An empty session with a new id, or with the id and the record of `previous`. */
   readonly create: (previous: WorkingCopy | undefined) => WorkingCopy
-  /** Stores the session as it is; `false`: its record was ended meanwhile. */
-  readonly put: (copy: WorkingCopy) => Promise<boolean>
+  /** Stores the session as it is, with its record made into another one; `false`: its record was ended meanwhile. */
+  readonly put: (copy: WorkingCopy, finish: (record: SessionRecord) => SessionRecord) => Promise<boolean>
 }
 
 /**
- * Carries a session on under a new id: the new record first, then the old one is deleted, if it is still at the version
- * that was carried on. What others wrote meanwhile is brought over, and it is tried again. So each of their writes is in
- * the new session, or was told that the session is gone. `undefined`: the old one was gone already (a logout or another
- * regenerate came first), and so is the new one.
+ * Carries a session on under a new id: the new record first, then a marker takes the place of the old one, if that is
+ * still at the version that was carried on. What others wrote meanwhile is brought over, and it is tried again. So each
+ * of their writes is in the new session, or was told that the session is gone. `gone`: the old one was ended already (a
+ * logout came first), and so is the new one.
  *
- * A delete that failed is tried once more, because to repeat it does no harm. If the old record is gone by then, nobody
- * knows by whom: a logout may have come first, and nothing may outlive that. So the new one goes too, and the failure
- * is passed on.
+ * If another regenerate came first, as after a double click on "Sign in", its session may be one that nobody holds yet.
+ * Then the new one takes its place. If its visitor holds it, it is left alone, and the new one stands beside it. But
+ * `keep: true` carries on a session, and that one is carried on already: `replaced`.
+ *
+ * `replaced`: the id that the visitor came with, if that is known as replaced. Then there is no old session, and the new
+ * one keeps what was carried over from it and has not been changed since.
  */
 export async function moveToNewToken(
   copy: WorkingCopy,
   keep: RegenerateOptions['keep'],
-  { store, create, put }: Steps,
-): Promise<WorkingCopy | undefined> {
-  function successor(previous?: WorkingCopy): WorkingCopy {
-    const next = create(previous)
-    next.demandRecord()
-    copy.handOver(next, keep)
+  { store, successors, create, put }: Steps,
+  replaced: Key | undefined,
+): Promise<WorkingCopy | 'gone' | 'replaced'> {
+  function carryOn(previous?: WorkingCopy): WorkingCopy {
+    const made = create(previous)
+    made.demandRecord()
+    copy.handOver(made, keep)
+    return made
+  }
+
+  let next = carryOn()
+  const storeNext = (): Promise<boolean> => put(next, (record) => asUnheld(record, copy.record))
+
+  const takePlace = (marker: Marker): ReturnType<Successors['takePlace']> =>
+    successors.takePlace(marker, next.key, async ({ record }) => {
+      const entries = new Map([...copy.record.entries, ...carriedOver(record)])
+      copy.catchUp({ ...copy.record, entries }, keep)
+      next = carryOn(next)
+      return storeNext()
+    })
+
+  async function discard(): Promise<void> {
+    next.end()
+    try {
+      await store.delete(next.key)
+    } catch {} // reported by the guard; nobody has its id, and it ends by itself
+  }
+
+  /** Takes the place of the old session. */
+  async function replace(): Promise<WorkingCopy | 'gone' | 'replaced'> {
+    const startedAt = Date.now()
+    while (copy.found) {
+      if (!(await storeNext())) return 'gone'
+      const wasHeld = copy.record.unheld === undefined
+      const there = await successors.leave(copy.key, copy.found, { successor: next.key, wasHeld })
+      if (there === true) return next
+      const marker = there && markerOf(there)
+      if (!there || (marker && !isFresh(marker))) return 'gone'
+      if (marker) {
+        const outcome = await takePlace(marker)
+        if (outcome === 'taken' || (outcome === 'held' && keep !== true)) return next
+        return outcome === 'held' ? 'replaced' : 'gone'
+      }
+      if (Date.now() - startedAt > MAX_CONFLICT_TIME) throw tooBusy()
+      copy.catchUp(recordOf(there), keep, there)
+      next = carryOn(next)
+    }
     return next
   }
 
-  let next = successor()
-  if (!copy.found) return next
-  const keepsData = Array.isArray(keep) ? keep.length > 0 : keep === true
-  const startedAt = Date.now()
+  /** Takes the place of the session that has replaced the one that the visitor came for. */
+  async function replaceSuccessor(key: Key): Promise<WorkingCopy | 'gone'> {
+    const marker = await successors.markerAt(key)
+    if (marker) await takePlace(marker)
+    return next.isOpen ? next : 'gone'
+  }
+
+  if (!copy.found && replaced === undefined) return next
   try {
-    for (;;) {
-      if (!(await put(next))) return undefined
-      const deleted = await deleteVersion(store, copy.key, keepsData ? copy.found : undefined)
-      if (deleted === true) return next
-      if (deleted === false) {
-        await discard(store, next)
-        return undefined
-      }
-      if (Date.now() - startedAt > MAX_CONFLICT_TIME) throw tooBusy()
-      copy.catchUp(deleted, recordOf(deleted), keep)
-      next = successor(next)
-    }
+    const outcome = copy.found ? await replace() : await replaceSuccessor(replaced as Key)
+    if (typeof outcome === 'string' && next.found) await discard()
+    return outcome
   } catch (error) {
-    if (next.found) await discard(store, next)
+    if (next.found) await discard()
     throw error
   }
-}
-
-async function deleteVersion(store: Store, key: Key, expected: Found | undefined): Promise<Deleted> {
-  const startedAt = performance.now()
-  try {
-    return await store.delete(key, expected)
-  } catch (error) {
-    if (performance.now() - startedAt > PATIENCE) throw error
-    const again = await store.delete(key, expected)
-    if (again === false) throw error
-    return again
-  }
-}
-
-async function discard(store: Store, copy: WorkingCopy): Promise<void> {
-  copy.end()
-  try {
-    await store.delete(copy.key)
-  } catch {} // reported by the guard; nobody has its id, and it ends by itself
-}
-
-function tooBusy(): SessionError {
-  return new SessionError(
-    'ERR_SESSION_BUSY',
-    'Too many writers of one session at once; the session has kept its id. Try again.',
-  )
 }

@@ -1,10 +1,12 @@
 import { SessionError, isSessionError } from '../errors.ts'
 import { recordOf } from '../record/format.ts'
+import { isFresh, isMarker, markerOf } from '../record/marker.ts'
 import { lastSeenAt, type SessionRecord } from '../record/record.ts'
 import { lookAt, visitKeys, visitRecords, type Sighting } from '../record/scan.ts'
 import type { Found, Store } from '../store.ts'
 import type { Instant, Key } from '../units.ts'
 import { SubjectNotes } from './subject-notes.ts'
+import { Successors } from './successors.ts'
 
 /** What a user may be told of one of their sessions. */
 export interface SessionSummary {
@@ -38,16 +40,20 @@ const MAX_ROUNDS = 100
 /** So often a session is ended only as it was last seen; then whatever is there by now. */
 const MAX_TRIES = 5
 
+const NONE: ReadonlySet<Key> = new Set()
+
 /** The sessions of one subject: listed, revoked. */
 export class Subjects {
   readonly notes: SubjectNotes
   readonly #front: Store
   readonly #source: Store
+  readonly #successors: Successors
 
   /** `source`: past the cache, for what has to be known; `front`: what must hear of each end. */
   constructor(front: Store, source: Store) {
     this.#front = front
     this.#source = source
+    this.#successors = new Successors(front, source)
     this.notes = new SubjectNotes(source)
   }
 
@@ -79,13 +85,20 @@ export class Subjects {
   async revoke(key: Key, subject?: string): Promise<boolean> {
     if (subject === undefined) return this.end(await lookAt(this.#source, key))
     for await (const noted of this.notes.keys(subject)) {
-      if (noted === key) return (await this.#endIfOf(key, subject)) === 'ended'
+      if (noted === key) return (await this.#endIfOf(key, subject, NONE)) === 'ended'
     }
     return false
   }
 
-  /** Ends the session that was looked at, whosever it is; `false`: it had ended meanwhile. */
-  async end({ key, record }: Sighting): Promise<boolean> {
+  /**
+   * Ends the session that was looked at, whosever it is; `false`: it had ended meanwhile, or has another id by now, and
+   * nobody can follow it any more.
+   */
+  async end({ key, found, record }: Sighting): Promise<boolean> {
+    if (found && isMarker(found)) {
+      await this.#successors.close(key, found)
+      return false
+    }
     const existed = (await this.#front.delete(key)) === true
     if (typeof record === 'object') await this.notes.takeBack(key, record)
     return existed
@@ -94,7 +107,9 @@ export class Subjects {
   /**
    * Ends all of the subject's sessions but the excepted ones. A session that moves on to another id meanwhile is noted
    * under that one before it leaves its old one. So it is over when a whole round has met no live session, and no key
-   * whose session had just gone. What cannot be judged does not hold up the rest.
+   * whose session had just gone or moved. One that has moved is followed, and ended where it is. If it is left alone
+   * there, because it is excepted, its marker leads nowhere from then on, so that no request under way can carry on the
+   * old one. What cannot be judged does not hold up the rest.
    */
   async revokeAll(subject: string, except: readonly Key[]): Promise<Revocation> {
     const excepted = new Set(except)
@@ -104,10 +119,10 @@ export class Subjects {
       let isOver = true
       const failures: unknown[] = []
       const judge = async (key: Key): Promise<void> => {
-        const outcome = await this.#endIfOf(key, subject)
+        const outcome = await this.#endIfOf(key, subject, excepted)
         if (outcome === 'other') return
         // By this node's clock it may only have expired. The store has the last word, and the note says whose it is.
-        if (outcome === 'ended' || (await this.#front.delete(key)) === true) revoked++
+        if (outcome === 'ended' || (outcome === 'gone' && (await this.#front.delete(key)) === true)) revoked++
         isOver = false
         knownAsGone.add(key)
       }
@@ -129,20 +144,37 @@ export class Subjects {
     )
   }
 
-  /** Ends the session of this key if it is this subject's, as it was last seen. Throws `ERR_SESSION_UNREADABLE`. */
-  async #endIfOf(key: Key, subject: string): Promise<'ended' | 'gone' | 'other'> {
+  /**
+   * Ends the session of this key if it is this subject's, as it was last seen; or the one that it has become since. `moved`:
+   * it had become one that stays, or that had ended. Throws `ERR_SESSION_UNREADABLE`.
+   */
+  async #endIfOf(key: Key, subject: string, excepted: ReadonlySet<Key>): Promise<'ended' | 'gone' | 'moved' | 'other'> {
+    let at = key
     let found: Found | undefined = await this.#source.load(key)
+    const first = found
+    const close = async (): Promise<'moved' | 'other'> =>
+      first && isMarker(first) && (await this.#successors.close(key, first)) ? 'moved' : 'other'
     for (let tries = 1; found; tries++) {
+      const marker = markerOf(found)
+      if (marker) {
+        const next = isFresh(marker) ? marker.successor : undefined
+        if (next === undefined || excepted.has(next)) return close()
+        // Somebody may move it on all the time: whoever follows at once is faster than a round for each move.
+        at = next
+        found = await this.#source.load(at)
+        tries = 0
+        continue
+      }
       const record: SessionRecord = recordOf(found)
-      if (record.subject !== subject) return 'other'
-      const deleted = await this.#front.delete(key, tries < MAX_TRIES ? found : undefined)
+      if (record.subject !== subject) return close()
+      const deleted = await this.#front.delete(at, tries < MAX_TRIES ? found : undefined)
       if (deleted === true) {
-        await this.notes.takeBack(key, record)
+        await this.notes.takeBack(at, record)
         return 'ended'
       }
       found = deleted === false ? undefined : deleted
     }
-    return 'gone'
+    return at === key ? 'gone' : 'moved'
   }
 }
 

@@ -93,6 +93,10 @@ export interface SessionMembers<Data extends object = SessionData> {
    * opens nothing. The data is emptied, or kept: all of it with `keep: true`, else what has the listed names. The object
    * at hand keeps its data for reading; `ctx.session` and `getSession()` are the new session.
    *
+   * For a minute, the old token is known as replaced: a request with it sets no cookie, unless it calls `regenerate`
+   * itself, as after a double click on "Sign in". It then takes the place of a new session whose cookie has not come back.
+   * If it has, the two sessions stand side by side, and `keep: true` rejects with `ERR_SESSION_GONE`.
+   *
    * ```ts
    * await ctx.session.regenerate({ keep: ['cart'] })
    * ctx.session.userId = user.id

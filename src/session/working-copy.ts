@@ -3,7 +3,7 @@ import { SessionError, beingRegenerated, tooLateFor, type SessionErrorCode } fro
 import { Flash } from './flash.ts'
 import { Slots } from './slots.ts'
 import { keyOf, newToken } from './token.ts'
-import { lastSeenAt, merge, type Changes, type SessionRecord, type Terms } from '../record/record.ts'
+import { lastSeenAt, merge, termsLeft, type Changes, type SessionRecord, type Terms } from '../record/record.ts'
 import type { Operation } from './operation.ts'
 import type { Found } from '../store.ts'
 import type { Timeouts } from '../record/timeouts.ts'
@@ -64,6 +64,7 @@ export class WorkingCopy {
   /** The object that handlers touch, once there is one: see `sessionOf`. */
   view: Session | undefined
   #phase: Phase = 'open'
+  #hasMoved = false
   #found: Found | undefined
   #record: SessionRecord
   #isMoving = false
@@ -132,9 +133,16 @@ export class WorkingCopy {
     return this.#endSignal
   }
 
-  /** `open → destroyed` */
-  end(): void {
+  /**
+   * `open → destroyed`. `hasMoved`: the session lives on under another id, whose cookie the visitor's browser may have.
+   */
+  end({ hasMoved = false }: { hasMoved?: boolean } = {}): void {
     if (this.#phase === 'open') this.#phase = 'destroyed'
+    this.#hasMoved ||= hasMoved
+  }
+
+  get hasMoved(): boolean {
+    return this.#hasMoved
   }
 
   /** `destroyed → open`: the session may live on, because the store has failed. */
@@ -294,7 +302,7 @@ export class WorkingCopy {
    * Others wrote, and this is what they made of it: taken over, but for what this request has changed itself. `keep`:
    * the names that matter, as for `handOver`.
    */
-  catchUp(found: Found, record: SessionRecord, keep: RegenerateOptions['keep']): void {
+  catchUp(record: SessionRecord, keep: RegenerateOptions['keep'], found: Found | undefined = this.#found): void {
     this.#found = found
     this.#record = record
     const outdated = this.#slots?.outdatedBy(record.entries) ?? []
@@ -312,7 +320,7 @@ export class WorkingCopy {
 
   /** What is agreed about this session now, for one that carries it on. */
   get terms(): Terms {
-    const { createdAt: _createdAt, entries: _entries, flash: _flash, ...terms } = this.#record
+    const { createdAt: _createdAt, entries: _entries, flash: _flash, unheld: _unheld, ...terms } = this.#record
     return { ...terms, ...this.#terms }
   }
 
@@ -344,12 +352,4 @@ export class WorkingCopy {
     const code = this.host.sealedBy(this)
     if (code) throw tooLateFor(name, code)
   }
-}
-
-/** What is left of the terms when the others have been stored; `undefined` if nothing. */
-function termsLeft(terms: Partial<Terms> | undefined, stored: Partial<Terms>): Partial<Terms> | undefined {
-  const left = Object.entries(terms ?? {}).filter(
-    ([name, value]) => !(name in stored) || stored[name as keyof Terms] !== value,
-  )
-  return left.length > 0 ? (Object.fromEntries(left) as Partial<Terms>) : undefined
 }

@@ -46,13 +46,15 @@ export interface Operation {
   readonly result?: number
   /** The new session that a `regenerate` made; version and content are then its. */
   readonly heir?: Key
+  /** Of a read: whether the store knows by now that a request has come with this id. */
+  readonly isHeld?: boolean
   readonly error?: string
   /** Seen while the servers themselves may have been wrong. Only the verifier says so. */
   readonly isDoubtful?: boolean
 }
 
 type Begun = Pick<Operation, 'kind' | 'session' | 'name' | 'value'>
-type Ended = Pick<Operation, 'outcome' | 'version' | 'content' | 'result' | 'heir' | 'error'>
+type Ended = Pick<Operation, 'outcome' | 'version' | 'content' | 'result' | 'heir' | 'isHeld' | 'error'>
 
 /** The clock that all processes of a machine share: CLOCK_MONOTONIC. */
 export function now(origin: bigint): Milliseconds {

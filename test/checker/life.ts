@@ -13,7 +13,8 @@ export type Rule =
   | 'nothing is acknowledged after a destroy'
   | 'a destroyed session is not in the store'
   | 'no session ends without a cause'
-  | 'one regenerate wins'
+  | 'of several sign-ins one session is left'
+  | 'a session that is held is replaced by nobody else'
   | 'no error but the documented ones'
 
 /** The history of one session. */

@@ -1,6 +1,8 @@
 import { storeStack } from '../../src/layers/stack.ts'
 import { Diagnostics } from '../../src/diagnostics.ts'
 import { isSessionError } from '../../src/errors.ts'
+import { recordOf } from '../../src/record/format.ts'
+import { isMarker } from '../../src/record/marker.ts'
 import { Lifecycle } from '../../src/session/lifecycle.ts'
 import { sessionOf } from '../../src/session/object.ts'
 import type { SessionHost, WorkingCopy } from '../../src/session/working-copy.ts'
@@ -21,6 +23,7 @@ type Data = Record<string, unknown>
 export class CheckedNode {
   readonly diagnostics: Diagnostics = new Diagnostics('sid')
   readonly #store: Store
+  readonly #source: Store
   readonly #lifecycle: Lifecycle
   readonly #history: HistoryWriter
   readonly #name: string
@@ -30,6 +33,7 @@ export class CheckedNode {
     const cache = { max: 10_000, maxBytes: 32 * 1024 * 1024, maxAge: 60_000, allowStale: false }
     const stack = storeStack({ ...store, deadline }, { encrypt: false, cache }, this.diagnostics)
     this.#store = stack.front
+    this.#source = stack.source
     const options = {
       idleTimeout: HOUR,
       absoluteTimeout: 8 * HOUR,
@@ -46,12 +50,15 @@ export class CheckedNode {
   async read(session: Key): Promise<WorkingCopy | 'absent' | 'failed'> {
     let state: WorkingCopy | undefined
     const outcome = await this.#observed({ kind: 'read', session }, async () => {
-      const found = await this.#lifecycle.load(session)
+      let found = await this.#lifecycle.load(session)
+      // As the look-up of a cookie does it.
+      if (typeof found === 'object' && recordOf(found).unheld) found = await this.#lifecycle.hold(session, found)
       if (typeof found === 'string') return { outcome: 'absent' }
+      const isHeld = recordOf(found).unheld === undefined
       state = this.#lifecycle.open(ACTIONS, session, found)
       const data: Data = { ...dataOf(state) }
       const texts = Object.entries(data).map(([name, value]) => [name, JSON.stringify(value)])
-      return { outcome: 'done', version: found.version, content: Object.fromEntries(texts) as Content }
+      return { outcome: 'done', version: found.version, content: Object.fromEntries(texts) as Content, isHeld }
     })
     return state ?? (outcome === 'absent' ? 'absent' : 'failed')
   }
@@ -102,9 +109,12 @@ export class CheckedNode {
   }
 
   async touch(session: Key, expiresIn: Milliseconds): Promise<void> {
-    await this.#observed({ kind: 'touch', session }, async () => ({
-      outcome: (await this.#store.touch(session, Date.now() + expiresIn)) ? 'done' : 'absent',
-    }))
+    await this.#observed({ kind: 'touch', session }, async () => {
+      const isTouched = await this.#store.touch(session, Date.now() + expiresIn)
+      const found = isTouched ? await this.#source.load(session) : undefined
+      // A marker is no session, whatever its end.
+      return { outcome: isTouched && !(found && isMarker(found)) ? 'done' : 'absent' }
+    })
   }
 
   async regenerate(state: WorkingCopy): Promise<Key | undefined> {

@@ -3,6 +3,7 @@ import { checkContents } from './contents.ts'
 import type { Doubt } from './environments/environment.ts'
 import type { History, Operation } from './history.ts'
 import { ENDS, type Complain, type Life, type Rule } from './life.ts'
+import { Successions } from './successions.ts'
 
 export interface Violation {
   readonly rule: Rule
@@ -67,13 +68,16 @@ export function verify({ operations: all, statistics }: History, { bound, doubts
   let stalestOwn = 0
   let longestServed = 0
   const lives = livesIn(operations)
-  for (const life of lives) {
+  const successions = new Successions(lives)
+  for (const alone of lives) {
+    const life = { ...alone, operations: [...alone.operations, ...successions.causesFor(alone)] }
     const complain: Complain = (rule, operation, what) =>
       violations.push({ rule, what, operation, excerpt: around(operation, life.operations) })
     for (const operation of life.operations) {
       if (operation.outcome === 'broken') complain('no error but the documented ones', operation, operation.error ?? '')
     }
     checkVersions(life, complain)
+    successions.check(alone, complain)
     checkContents(life, complain)
     const ages = checkAges(life, bound, complain)
     stalest = Math.max(stalest, ages.others)
@@ -142,9 +146,6 @@ function livesIn(operations: readonly Operation[]): Life[] {
 
 function checkVersions({ operations }: Life, complain: Complain): void {
   const owners = new Map<Version, string>()
-  const heirs = operations.filter(({ kind, outcome }) => kind === 'regenerate' && outcome === 'done')
-  if (heirs[1])
-    complain('one regenerate wins', heirs[1], `${heirs.length} regenerates of one session were acknowledged`)
   for (const operation of operations) {
     const { kind, outcome, version } = operation
     if (outcome !== 'done' || version === undefined || !BRINGS_VERSION.has(kind)) continue
@@ -242,6 +243,8 @@ function checkEnds(
   const acknowledged = attempts.filter(({ outcome }) => outcome === 'done').toSorted((a, b) => a.ended - b.ended)
   const firstAttempt = Math.min(...attempts.map(({ begun }) => begun))
   const end = acknowledged[0]
+  // An id that was only replaced may sign in once more; and a touch of what stands in its place has no effect.
+  const final = acknowledged.find(({ kind }) => kind !== 'regenerate')
   let longestServed = 0
   for (const operation of operations) {
     const { kind, outcome, begun, ended, process } = operation
@@ -255,12 +258,10 @@ function checkEnds(
       }
     } else if (kind === 'final' && outcome === 'done' && end) {
       complain('a destroyed session is not in the store', operation, 'the store still has it, or has it again')
-    } else if (
-      outcome === 'done' &&
-      since > 0 &&
-      (BRINGS_VERSION.has(kind) || kind === 'touch' || kind === 'regenerate')
-    ) {
+    } else if (outcome === 'done' && since > 0 && BRINGS_VERSION.has(kind)) {
       complain('nothing is acknowledged after a destroy', operation, `begun ${since.toFixed(1)} ms after the end`)
+    } else if (outcome === 'done' && final && begun > final.ended && (kind === 'touch' || kind === 'regenerate')) {
+      complain('nothing is acknowledged after a destroy', operation, 'begun after the end')
     } else if (outcome === 'absent' && birth?.outcome === 'done' && begun > birth.ended && !(firstAttempt <= ended)) {
       complain('no session ends without a cause', operation, 'nobody had tried to end it')
     }

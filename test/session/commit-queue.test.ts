@@ -47,6 +47,12 @@ function incrementing(name: string, found?: Found): Write {
   }
 }
 
+/** The record as it stands after a write that was stored. */
+function storedBy(committed: Committed): Exclude<Committed, string> {
+  if (typeof committed === 'string') throw new Error(`It is ${committed}.`)
+  return committed
+}
+
 /** A record that is in the store already. */
 async function stored(store: RecordingStore, record: SessionRecord = initial): Promise<Found> {
   const { saved } = await store.elsewhere.save(KEY, format(record), Date.now() + 60_000, undefined)
@@ -75,14 +81,10 @@ describe('one writer', () => {
   it('makes a record that was not there, and changes one that was', async () => {
     const store = recordingStore()
     const { commits } = committing(store)
-    const made = await commits.commit(KEY, setting('a', 1))
-    assert.ok(made)
-    const changed = await commits.commit(KEY, setting('b', 2, made.found))
-    assert.deepEqual(changed?.record, await nowIn(store))
-    assert.deepEqual(
-      [valueOf(changed?.record as SessionRecord, 'a'), valueOf(changed?.record as SessionRecord, 'b')],
-      [1, 2],
-    )
+    const made = storedBy(await commits.commit(KEY, setting('a', 1)))
+    const changed = storedBy(await commits.commit(KEY, setting('b', 2, made.found)))
+    assert.deepEqual(changed.record, await nowIn(store))
+    assert.deepEqual([valueOf(changed.record, 'a'), valueOf(changed.record, 'b')], [1, 2])
     assert.deepEqual(store.calls, ['save', 'save'])
   })
 
@@ -99,7 +101,7 @@ describe('one writer', () => {
       ...setting('a', 1, found),
       apply: (record) => record,
     })
-    assert.equal(committed?.found, found)
+    assert.equal(storedBy(committed).found, found)
     assert.deepEqual(store.calls, [])
   })
 
@@ -134,10 +136,10 @@ describe('one writer', () => {
     const found = await stored(store)
     await store.elsewhere.delete(KEY)
     const { commits } = committing(store)
-    assert.equal(await commits.commit(KEY, setting('a', 1, found)), undefined)
+    assert.equal(await commits.commit(KEY, setting('a', 1, found)), 'gone')
     assert.equal(await nowIn(store), undefined)
     const lost = setting('a', 1, found, { mustRead: true })
-    assert.equal(await commits.commit(KEY, lost), undefined)
+    assert.equal(await commits.commit(KEY, lost), 'gone')
     assert.equal(await nowIn(store), undefined)
   })
 
@@ -145,7 +147,7 @@ describe('one writer', () => {
     t.mock.timers.enable({ apis: ['Date'], now: initial.createdAt + 1000 })
     const store = recordingStore()
     assert.equal(
-      (await committing(store).commits.commit(KEY, setting('a', 1)))?.found?.expiresAt,
+      storedBy(await committing(store).commits.commit(KEY, setting('a', 1))).found?.expiresAt,
       initial.createdAt + 61_000,
     )
   })
@@ -233,7 +235,7 @@ describe('many writers of one key in one process', () => {
     await held.arrived
     await store.delete(KEY)
     held.release()
-    assert.deepEqual(await Promise.all(writers), [undefined, undefined, undefined])
+    assert.deepEqual(await Promise.all(writers), ['gone', 'gone', 'gone'])
     assert.equal(await nowIn(store), undefined)
   })
 
@@ -241,7 +243,7 @@ describe('many writers of one key in one process', () => {
     const store = recordingStore()
     const { commits } = committing(store)
     const first = await commits.commit(KEY, incrementing('count'))
-    await commits.commit(KEY, incrementing('count', first?.found))
+    await commits.commit(KEY, incrementing('count', storedBy(first).found))
     assert.equal(valueOf((await nowIn(store)) as SessionRecord, 'count'), 2)
   })
 })
@@ -301,8 +303,7 @@ describe('a writer that fails', () => {
     const store = recordingStore()
     const overhead = Buffer.byteLength(format(withValue(initial, 'a', '')))
     const { commits } = committing(store, overhead + 300)
-    const fits = await commits.commit(KEY, setting('a', '€'.repeat(100)))
-    assert.ok(fits)
+    const fits = storedBy(await commits.commit(KEY, setting('a', '€'.repeat(100))))
     await assert.rejects(
       commits.commit(KEY, setting('a', `${'€'.repeat(100)}x`, fits.found)),
       discreet('ERR_SESSION_TOO_LARGE'),
@@ -355,7 +356,7 @@ describe('a writer that does not know what became of its last write', () => {
     store.fail('save', new Error('cut'))
     await assert.rejects(commits.commit(KEY, setting('a', 1)))
     const committed = await commits.commit(KEY, setting('a', 1, undefined, { mustRead: true }))
-    assert.equal(valueOf(committed?.record as SessionRecord, 'a'), 1)
+    assert.equal(valueOf(storedBy(committed).record, 'a'), 1)
     assert.deepEqual(store.calls, ['save', 'load', 'save'])
   })
 

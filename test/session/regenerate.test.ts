@@ -92,8 +92,7 @@ describe('regenerate({ keep }), while others write the old session', () => {
       (session) => void (session['user'] = 'ann'),
     )
     assert.deepEqual(await dataOf({ ...made }), { cart: [1] })
-    assert.equal(store.count('save'), 3, 'the old one, the new one, and that of the other request')
-    assert.equal(store.count('delete'), 2)
+    assert.equal(store.count('save'), 5, 'the old one, the new one, that of the other request, and the marker, twice')
   })
 
   it('takes over what they remembered, and flashed, but not what this request was shown', async () => {
@@ -128,33 +127,38 @@ describe('regenerate({ keep }), while others write the old session', () => {
     assert.equal((await returning(visit.copy.key)).session.flash('note'), 'hello')
   })
 
-  it('does not wait for them if nothing is kept', async () => {
+  it('carries nothing over if nothing is kept, and stores the new session once', async () => {
     const { stored, returning, store } = recorded()
     const key = await stored({ user: 'ann' })
     const [visit, other] = [await returning(key), await returning(key)]
     other.session['user'] = 'bob'
     await other.end()
+    const before = store.count('save')
     for (const keep of [undefined, []]) {
       await visit.session.regenerate(keep && { keep })
       assert.deepEqual({ ...visit.session }, {})
     }
-    assert.equal(store.count('delete'), 2)
+    assert.equal(store.count('save') - before, 5, 'each time the new one and the marker, and once a marker that lost')
   })
 
   it('gives up when they do not end, keeps its id, and leaves no second record', async (t: TestContext) => {
     t.mock.timers.enable({ apis: ['Date'], now: 1_700_000_000_000 })
     const { store } = recorded()
+    const old = { key: '' }
     const busy: Store = {
       ...store,
-      async delete(key, expected) {
-        t.mock.timers.tick(500)
+      async save(key, text, expiresAt, expected) {
         const found = await store.elsewhere.load(key)
-        if (expected && found) await store.elsewhere.save(key, found.text, found.expiresAt, found)
-        return store.delete(key, expected)
+        if (key === old.key && text.startsWith('{"replaced"') && found) {
+          t.mock.timers.tick(500)
+          await store.elsewhere.save(key, found.text, found.expiresAt, found)
+        }
+        return store.save(key, text, expiresAt, expected)
       },
     }
     const { stored, returning } = visits({ store: busy })
     const key = await stored({ user: 'ann' })
+    old.key = key
     const visit = await returning(key)
     await assert.rejects(visit.session.regenerate({ keep: true }), discreet('ERR_SESSION_BUSY', key))
     assert.equal(visit.session.id, key)
@@ -165,36 +169,52 @@ describe('regenerate({ keep }), while others write the old session', () => {
   })
 })
 
-describe('regenerate(), when the delete of the old session fails', () => {
+/** Plans for the save that puts the marker in the place of the old session, which is the second one. */
+function atMarker(store: RecordingStore): void {
+  store.hold('save').release()
+}
+
+describe('regenerate(), when the end of the old session fails', () => {
   it('tries it once more, so that a lost connection signs nobody out', async () => {
+    for (const when of ['before', 'after'] as const) {
+      const { stored, returning, store: recording } = recorded()
+      const key = await stored({ user: 'ann' })
+      const visit = await returning(key)
+      atMarker(recording)
+      recording.fail('save', new Error('cut'), when)
+      await visit.session.regenerate({ keep: true })
+      assert.notEqual(visit.session.id, key)
+      assert.deepEqual(await keysOf(recording.elsewhere), [visit.session.id])
+      assert.equal((await returning(visit.session.id)).session['user'], 'ann')
+    }
+  })
+
+  it('lets nothing live on if the old one turns out to be gone: it was a logout', async () => {
     const { stored, returning, store: recording } = recorded()
     const key = await stored({ user: 'ann' })
     const visit = await returning(key)
-    recording.fail('delete', new Error('cut'))
-    await visit.session.regenerate({ keep: true })
-    assert.notEqual(visit.session.id, key)
-    assert.deepEqual(await keysOf(recording.elsewhere), [visit.session.id])
-    assert.equal((await returning(visit.session.id)).session['user'], 'ann')
-  })
-
-  it('lets nothing live on where the old one is gone and nobody knows by whom: it may have been a logout', async () => {
-    const { stored, returning, store: recording } = recorded()
-    const visit = await returning(await stored({ user: 'ann' }))
-    recording.fail('delete', new Error('cut'), 'after')
-    await assert.rejects(visit.session.regenerate({ keep: true }), discreet('ERR_SESSION_STORE_UNAVAILABLE'))
+    atMarker(recording)
+    recording.fail('save', new Error('cut'))
+    const held = recording.hold('save')
+    const regenerating = visit.session.regenerate({ keep: true })
+    await held.arrived
+    await recording.elsewhere.delete(key)
+    held.release()
+    await assert.rejects(regenerating, discreet('ERR_SESSION_GONE'))
     assert.deepEqual(await keysOf(recording.elsewhere), [])
   })
 
-  it('does not ask a second time where the store let it wait', async (t: TestContext) => {
+  it('does not ask a second time if the store let it wait', async (t: TestContext) => {
     const { stored, returning, store: recording } = recorded()
     const key = await stored({ user: 'ann' })
     const visit = await returning(key)
     let now = performance.now()
     t.mock.method(performance, 'now', () => (now += 1001))
-    recording.fail('delete', new Error('too late'))
+    atMarker(recording)
+    recording.fail('save', new Error('too late'))
     await assert.rejects(visit.session.regenerate(), discreet('ERR_SESSION_STORE_UNAVAILABLE'))
     assert.equal(visit.session.id, key)
-    assert.equal(recording.count('delete'), 2, 'one for the old record, and one for the new')
+    assert.equal(recording.count('save'), 3, 'the old record, the new one, and the marker once')
     assert.deepEqual(await keysOf(recording.elsewhere), [key])
   })
 })

@@ -237,7 +237,8 @@ describe('the note of a session', () => {
     const made = recorded()
     const visit = await signedIn(made, 'ada')
     const old = visit.copy.key
-    const held = made.store.hold('delete')
+    made.store.hold('save').release()
+    const held = made.store.hold('save')
     const moving = visit.session.regenerate({ keep: true })
     await held.arrived
     assert.equal((await made.noted('ada')).length, 2)

@@ -50,8 +50,8 @@ export function testSite(options: SessionOptions): { app: Koa; sessions: Session
       sessionOf(ctx)[key] = value
       await ctx.session.save()
     },
-    '/login': async (ctx, { user }) => {
-      await ctx.session.regenerate()
+    '/login': async (ctx, { user, keep }) => {
+      await sessionOf(ctx).regenerate(keep === undefined ? {} : { keep: [keep] })
       sessionOf(ctx)['user'] = user
     },
     '/sign-in': async (ctx, { user = '' }) => {

@@ -1,4 +1,5 @@
 import { setTimeout as after } from 'node:timers/promises'
+import { isMarker } from '../../../src/record/marker.ts'
 import type { Store } from '../../../src/index.ts'
 import type { Milliseconds } from '../../../src/units.ts'
 
@@ -19,9 +20,12 @@ export function delayed(inner: Store, delay: Milliseconds): Store {
   }
 }
 
-/** The keys of all live records. */
+/** The keys of all sessions; those that were replaced, and have only a marker left, are none. */
 export async function keysOf(store: Store): Promise<string[]> {
   const keys = []
-  for await (const key of store.keys?.() ?? []) keys.push(key)
+  for await (const key of store.keys?.() ?? []) {
+    const found = await store.load(key)
+    if (!(found && isMarker(found))) keys.push(key)
+  }
   return keys
 }

@@ -1,0 +1,63 @@
+import { unreadable } from '../errors.ts'
+import type { Found } from '../store.ts'
+import { isKey, type Instant, type Key, type Milliseconds } from '../units.ts'
+
+/**
+ * What stands for a minute under the key of a session that got a new id. It holds nothing of the visitor's, and for
+ * everybody but a second sign-in it is no session.
+ */
+export interface Marker {
+  readonly replacedAt: Instant
+  /** The key of the session that took the place; `undefined` if nobody may follow it any more. */
+  readonly successor: Key | undefined
+  /** Whether the cookie of the replaced session had come back. Its id then says nothing about who carries an older one. */
+  readonly wasHeld: boolean
+}
+
+/** For how long a replaced id is known as replaced: the longest for which a browser's other requests are on their way. */
+export const MARKER_LIFE: Milliseconds = 60_000
+
+/** No record begins with it. */
+const HEAD = '{"replaced":'
+const FORMAT = 1
+
+/** Whether this is a marker, however old, and no record. */
+export function isMarker({ text }: Found): boolean {
+  return text.startsWith(HEAD)
+}
+
+/** The marker as text. */
+export function formatMarker({ replacedAt, successor, wasHeld }: Marker): string {
+  const by = successor === undefined ? '' : `,"by":"${successor}"`
+  return `${HEAD}${FORMAT},"at":${replacedAt}${by},"wasHeld":${wasHeld}}`
+}
+
+/**
+ * The marker that a store found; `undefined` if it is a record. Throws `ERR_SESSION_UNREADABLE` if it begins like a marker
+ * and is none that this release knows.
+ */
+export function markerOf(found: Found): Marker | undefined {
+  if (!isMarker(found)) return undefined
+  const { replaced, at, by, wasHeld } = documentIn(found.text)
+  const isKnown = replaced === FORMAT && typeof at === 'number' && typeof wasHeld === 'boolean'
+  if (!isKnown || !(by === undefined || isKey(by)))
+    throw unreadable('it is a marker of a replaced session, and not as this release writes it')
+  return { replacedAt: at, successor: by, wasHeld }
+}
+
+/**
+ * Whether the marker still counts. The library judges by the marker's own instant, because a touch under way may have
+ * extended it in the store. Clocks of nodes may disagree, so an instant that is far ahead counts no longer than one that
+ * is as far back.
+ */
+export function isFresh({ replacedAt }: Marker): boolean {
+  return Math.abs(Date.now() - replacedAt) < MARKER_LIFE
+}
+
+function documentIn(text: string): Record<string, unknown> {
+  try {
+    return JSON.parse(text) as Record<string, unknown>
+  } catch {
+    throw unreadable('it is a marker of a replaced session, and was cut short')
+  }
+}

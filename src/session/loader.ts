@@ -1,0 +1,67 @@
+import type { Absence } from './absence.ts'
+import type { CommitQueue } from './commit-queue.ts'
+import type { Diagnostics } from '../diagnostics.ts'
+import { isSessionError } from '../errors.ts'
+import { recordOf } from '../record/format.ts'
+import { isFresh, markerOf } from '../record/marker.ts'
+import { asHeld } from '../record/unheld.ts'
+import type { Found, Store } from '../store.ts'
+import { settle, type Awaitable, type Key } from '../units.ts'
+
+/** The live sessions of a store, or why there is none. */
+export class Loader {
+  readonly #store: Store
+  readonly #commits: CommitQueue
+  readonly #diagnostics: Diagnostics
+
+  constructor(store: Store, commits: CommitQueue, diagnostics: Diagnostics) {
+    this.#store = store
+    this.#commits = commits
+    this.#diagnostics = diagnostics
+  }
+
+  /** See `Lifecycle.load`. */
+  load(key: Key): Awaitable<Found | Absence> {
+    return settle(
+      () => this.#store.load(key),
+      (found) => this.#readable(found),
+      (error) => this.#unreadable(error),
+    )
+  }
+
+  #readable(found: Found | undefined): Found | Absence {
+    if (!found) {
+      this.#diagnostics.stats.misses++
+      return 'missing'
+    }
+    try {
+      const marker = markerOf(found)
+      if (marker) return isFresh(marker) ? 'replaced' : 'missing'
+      const record = recordOf(found)
+      // The timeouts are ours, whatever the store's own expiry does.
+      const now = Date.now()
+      return found.expiresAt > now && record.createdAt + record.absoluteTimeout > now ? found : 'missing'
+    } catch (error) {
+      return this.#unreadable(error)
+    }
+  }
+
+  #unreadable(error: unknown): Absence {
+    if (!isSessionError(error, 'ERR_SESSION_UNREADABLE')) throw error
+    this.#diagnostics.stats.errors++
+    this.#diagnostics.report('error', { reason: 'unreadable', error })
+    this.#diagnostics.warn('SESSION_UNREADABLE', error.message)
+    return 'unreadable'
+  }
+
+  /** See `Lifecycle.hold`. */
+  async hold(key: Key, found: Found): Promise<Found | Absence> {
+    try {
+      const committed = await this.#commits.commit(key, { found, mustRead: false, initial: undefined, apply: asHeld })
+      if (typeof committed === 'object') return committed.found ?? found
+      return committed === 'gone' ? 'missing' : committed
+    } catch {
+      return found
+    }
+  }
+}

@@ -1,0 +1,160 @@
+import { MAX_CONFLICT_TIME } from './commit-queue.ts'
+import { SessionError, isSessionError } from '../errors.ts'
+import { recordOf } from '../record/format.ts'
+import { MARKER_LIFE, formatMarker, isFresh, markerOf, type Marker } from '../record/marker.ts'
+import type { SessionRecord } from '../record/record.ts'
+import type { Found, Saved, Store } from '../store.ts'
+import type { Key, Milliseconds } from '../units.ts'
+
+/** A session that was made in the place of another one, and whose cookie has not come back. */
+export interface Unheld {
+  readonly key: Key
+  readonly found: Found
+  readonly record: SessionRecord
+}
+
+/** What a marker leads to. `held`: a session that its visitor has, and that the replaced id can do nothing to. */
+type Fate = Unheld | 'held' | 'missing'
+
+/** A store that let us wait for so long before it failed is not asked again. */
+const PATIENCE: Milliseconds = 1000
+/** More sign-ins than this with one replaced id within a minute are nobody's double click. */
+const MAX_STEPS = 20
+
+/** The markers of replaced sessions: left, followed, and taken away. */
+export class Successors {
+  readonly #store: Store
+  readonly #source: Pick<Store, 'load'>
+
+  /** `source`: where the newest state is read, past all caches. */
+  constructor(store: Store, source: Pick<Store, 'load'>) {
+    this.#store = store
+    this.#source = source
+  }
+
+  /**
+   * Puts a marker in the place of a record, if it is still at this version: `true` if the marker is there, `false` if the
+   * record is gone, or what is there instead.
+   *
+   * A save that failed is tried once more: it replaces one version only, so to repeat it does no harm, and the answer
+   * tells what became of the first one.
+   */
+  async leave(key: Key, expected: Found, marker: Omit<Marker, 'replacedAt'>): Promise<boolean | Found> {
+    const replacedAt = Date.now()
+    const text = formatMarker({ replacedAt, ...marker })
+    const save = async (): Promise<Saved> => this.#store.save(key, text, replacedAt + MARKER_LIFE, expected)
+    const startedAt = performance.now()
+    const { saved, conflict } = await save().catch((error: unknown) => {
+      if (performance.now() - startedAt > PATIENCE) throw error
+      return save()
+    })
+    if (saved) return true
+    return conflict ? conflict.text === text || conflict : false
+  }
+
+  /** Makes a marker lead nowhere; `false`: it did so already. */
+  async close(key: Key, found: Found): Promise<boolean> {
+    const marker = markerOf(found)
+    if (!marker || !isFresh(marker) || marker.successor === undefined) return false
+    await this.#store.save(key, formatMarker({ ...marker, successor: undefined }), found.expiresAt, found)
+    return true
+  }
+
+  /** The marker that counts under this key. */
+  async markerAt(key: Key): Promise<Marker | undefined> {
+    const found = await this.#source.load(key)
+    const marker = found && markerOf(found)
+    return marker && isFresh(marker) ? marker : undefined
+  }
+
+  /**
+   * Puts the session `successor` in the place of the one that the marker leads to, if nobody holds that one. `prepare`
+   * runs before, and again if another sign-in was faster.
+   */
+  async takePlace(
+    marker: Marker,
+    successor: Key,
+    prepare: (unheld: Unheld) => Promise<boolean>,
+  ): Promise<'taken' | 'held' | 'missing'> {
+    const startedAt = Date.now()
+    for (;;) {
+      const fate = await this.#follow(marker)
+      if (typeof fate === 'string') return fate
+      if (!(await prepare(fate))) return 'missing'
+      if ((await this.leave(fate.key, fate.found, { successor, wasHeld: false })) === true) return 'taken'
+      if (Date.now() - startedAt > MAX_CONFLICT_TIME) throw tooBusy()
+    }
+  }
+
+  /**
+   * Ends the session under this key, for its own visitor; `moved` if it lives under another id, which a browser holds. If
+   * the session has moved and nobody holds it yet, it is ended under its new id.
+   */
+  async end(key: Key, found: Found | undefined): Promise<'ended' | 'moved'> {
+    let expected = found
+    for (let tries = 1; expected && tries < MAX_STEPS; tries++) {
+      const marker = markerOf(expected)
+      if (marker && isFresh(marker) && (await this.#endUnheld(marker)) === 'held') return 'moved'
+      const deleted = await this.#deleteVersion(key, expected)
+      if (typeof deleted !== 'object') return 'ended'
+      expected = deleted
+    }
+    await this.#store.delete(key)
+    return 'ended'
+  }
+
+  /** The same for a visitor whose cookie came with the id that the session had before. */
+  async endReplaced(key: Key): Promise<'ended' | 'moved'> {
+    const found = await this.#source.load(key)
+    return found && markerOf(found) ? this.end(key, found) : 'ended'
+  }
+
+  async #deleteVersion(key: Key, expected: Found): Promise<boolean | Found> {
+    try {
+      return await this.#store.delete(key, expected)
+    } catch (error) {
+      if (!isSessionError(error, 'ERR_SESSION_UNREADABLE')) throw error
+      return this.#store.delete(key)
+    }
+  }
+
+  async #endUnheld(marker: Marker): Promise<'held' | 'missing'> {
+    for (;;) {
+      const fate = await this.#follow(marker)
+      if (typeof fate === 'string') return fate
+      if (typeof (await this.#store.delete(fate.key, fate.found)) !== 'object') return 'missing'
+    }
+  }
+
+  async #follow(marker: Marker): Promise<Fate> {
+    let key = marker.successor
+    for (let steps = 0; steps < MAX_STEPS; steps++) {
+      if (key === undefined) return 'missing'
+      let next: Marker | undefined
+      try {
+        const found = await this.#source.load(key)
+        if (!found) return 'missing'
+        next = markerOf(found)
+        if (!next) {
+          const record = recordOf(found)
+          return record.unheld ? { key, found, record } : 'held'
+        }
+      } catch (error) {
+        // What cannot be read is left alone.
+        if (isSessionError(error, 'ERR_SESSION_UNREADABLE')) return 'held'
+        throw error
+      }
+      if (next.wasHeld) return 'held'
+      key = next.successor
+    }
+    return 'held'
+  }
+}
+
+/** The error for a regenerate that others' writes have overtaken for too long. */
+export function tooBusy(): SessionError {
+  return new SessionError(
+    'ERR_SESSION_BUSY',
+    'Too many writers of one session at once; the session has kept its id. Try again.',
+  )
+}

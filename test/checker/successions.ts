@@ -1,0 +1,66 @@
+import type { Key, Milliseconds } from '../../src/units.ts'
+import type { Operation } from './history.ts'
+import { ENDS, type Complain, type Life } from './life.ts'
+
+/**
+ * Who replaced whom. A session that was made in the place of another one is held once a request has come with its id.
+ * Until then, those who still carry the older id may replace it, or end it; afterwards they can do nothing to it.
+ */
+export class Successions {
+  readonly #lives: ReadonlyMap<Key, Life>
+
+  constructor(lives: readonly Life[]) {
+    this.#lives = new Map(lives.map((life) => [life.session, life]))
+  }
+
+  /** What may have ended this session although it was done to an older id. */
+  causesFor(life: Life): Operation[] {
+    const causes: Operation[] = []
+    const held = heldSince(life)
+    let birth = life.birth
+    while (birth && birth.kind === 'regenerate') {
+      const own = birth
+      const parent = this.#lives.get(own.session)
+      for (const operation of parent?.operations ?? []) {
+        const mayEnd = ENDS.has(operation.kind) && (operation.outcome === 'done' || operation.outcome === 'unknown')
+        const isOwn = operation.process === own.process && operation.number === own.number
+        if (mayEnd && !isOwn && operation.begun < held)
+          causes.push({ ...operation, session: life.session, outcome: 'unknown', ended: Infinity })
+      }
+      // An id before that one can do something only if its successor was never held.
+      birth = parent && heldSince(parent) > own.begun ? parent.birth : undefined
+    }
+    return causes
+  }
+
+  /** Whether several sessions were made in the place of this one rightly. */
+  check({ operations }: Life, complain: Complain): void {
+    const made = operations.filter(({ kind, outcome, heir }) => kind === 'regenerate' && outcome === 'done' && heir)
+    const heirs = made.map(({ heir }) => this.#lives.get(heir as Key))
+    for (const operation of made) {
+      const holder = heirs.find((heir) => heir && heldSince(heir) < operation.begun)
+      if (holder) complain('a session that is held is replaced by nobody else', operation, 'its successor was held')
+    }
+    const left = heirs.filter((heir) => heir && nobodyCame(heir) && isLeft(heir))
+    if (left[1])
+      complain(
+        'of several sign-ins one session is left',
+        left[1].operations.at(-1) as Operation,
+        `${left.length} are left`,
+      )
+  }
+}
+
+/** When it was certain that a request had come with this id. */
+function heldSince({ operations }: Life): Milliseconds {
+  return Math.min(...operations.filter(({ outcome, isHeld }) => outcome === 'done' && isHeld).map(({ ended }) => ended))
+}
+
+/** Not even one of which nobody knows what came of it. */
+function nobodyCame({ operations }: Life): boolean {
+  return operations.every(({ kind }) => kind === 'create' || kind === 'final')
+}
+
+function isLeft({ operations }: Life): boolean {
+  return operations.some(({ kind, outcome }) => kind === 'final' && outcome === 'done')
+}
