@@ -211,6 +211,8 @@ export class RequestSession extends RequestHost implements Holder, LongRequest {
   }
 
   completeHead(): void {
+    // The browser may have the cookie of the session that took the place by now.
+    if (this.copy?.hasMoved) this.response.withdraw()
     this.response.completeHead()
   }
 
