@@ -44,6 +44,11 @@ describe(
       assert.equal(figures.stalest, 0)
     })
 
+    it('with SQLite, while processes are stopped and killed', async (test) => {
+      const { figures } = await findsNothing(test, { store: 'sqlite', seconds: 4 })
+      assert.equal(figures.stalest, 0)
+    })
+
     it('with Redis, while connections, processes and the server are cut, stopped, delayed and killed', async (test) => {
       await findsNothing(test, { store: 'redis', seconds: 7 })
     })

@@ -8,7 +8,7 @@ import type { StoreKind } from './environments/environment.ts'
 import { MUTANTS, type MutantName } from './mutants.ts'
 import { describe } from './report.ts'
 
-const STORES: readonly StoreKind[] = ['file', 'redis', 'redis2', 'sentinel', 'cluster']
+const STORES: readonly StoreKind[] = ['file', 'redis', 'redis2', 'sentinel', 'cluster', 'postgres', 'sqlite']
 
 const { values } = parseArgs({
   options: {

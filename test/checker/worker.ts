@@ -1,6 +1,7 @@
 import { Cluster } from 'ioredis'
 import { fileStore } from '../../src/stores/file.ts'
 import { redisStore } from '../../src/stores/redis.ts'
+import { storeFromUrl } from '../../src/stores/url.ts'
 import type { Store } from '../../src/store.ts'
 import type { Key, Milliseconds } from '../../src/units.ts'
 import { HistoryWriter } from './history.ts'
@@ -10,7 +11,7 @@ import { Random } from './random.ts'
 
 /** Where a worker's sessions are. */
 export interface StorePlace {
-  /** `file:` or a URL of `redisStore`. */
+  /** `file:`, a URL of `redisStore`, or that of an SQL store. */
   readonly url: string
   /** The coherence bound, where there is one. */
   readonly bound: Milliseconds
@@ -48,6 +49,8 @@ const MINUTE: Milliseconds = 60_000
 
 export function openStore({ url, bound, deadline, natMap }: StorePlace): Store {
   if (url.startsWith('file:')) return fileStore({ directory: url.slice('file:'.length), pruneInterval: 0 })
+  // Their deadline stands in the URL, and their bound is always 0.
+  if (/^(?:postgres|sqlite):/.test(url)) return storeFromUrl(url)
   const options = { coherence: { bound }, deadline }
   if (!natMap) return redisStore(url, options)
   const client = new Cluster(Object.values(natMap), { natMap, lazyConnect: true })
@@ -127,7 +130,7 @@ async function main({ name, seed, origin, directory, lanes, place, mutant }: Wor
   }
 
   const reporting = setInterval(() => node.report(), 250)
-  const pruning = setInterval(() => void store.prune?.(), 700)
+  const pruning = setInterval(() => void store.prune?.().catch(() => {}), 700)
   process.on('message', (message: ToWorker) => {
     if ('stop' in message) isStopping = true
     else {

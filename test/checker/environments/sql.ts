@@ -1,0 +1,90 @@
+import { join } from 'node:path'
+import { postgresServer } from '../../support/servers/postgres-server.ts'
+import { FaultyCable } from '../proxy.ts'
+import type { StorePlace } from '../worker.ts'
+import { sleep, type Environment, type Fault, type Surroundings } from './environment.ts'
+
+const DEADLINE = 1000
+const OPTIONS = `deadline=${DEADLINE}&pruneInterval=0`
+
+/** One file for all workers. All that can happen to it happens to the workers, who may be stopped with the lock of it. */
+export async function sqliteEnvironment({ directory }: Surroundings): Promise<Environment> {
+  const direct = { url: `sqlite://${join(directory, 'sessions.db')}?${OPTIONS}`, bound: 0, deadline: DEADLINE }
+  return {
+    kind: 'sqlite',
+    bound: 0,
+    faults: [],
+    doubts: [],
+    direct,
+    placeFor: async () => direct,
+    async calm() {},
+    async stop() {},
+  }
+}
+
+/** One server, which writes each commit before it acknowledges it, and a faulty cable from each worker to it. */
+export async function postgresEnvironment({ workers, random }: Surroundings): Promise<Environment> {
+  const server = await postgresServer('max_connections=150')
+  const cables = Array.from({ length: workers }, () => new FaultyCable(server.port, random))
+  const ports = await Promise.all(cables.map((cable) => cable.open()))
+  const place = (port: number): StorePlace => {
+    const url = new URL(server.url)
+    url.port = String(port)
+    return { url: `${url.href}?${OPTIONS}`, bound: 0, deadline: DEADLINE }
+  }
+  const onServer = (name: string, weight: number, run: Fault['run']): Fault => ({ name, weight, scene: 'server', run })
+  const onCables = (name: string, weight: number, run: (cable: FaultyCable) => Promise<void>): Fault[] =>
+    cables.map((cable, index) => ({
+      name,
+      weight: weight / workers,
+      scene: `cable ${index}`,
+      async run() {
+        await run(cable)
+        cable.heal()
+      },
+    }))
+  const TERMINATE =
+    "select pg_terminate_backend(pid) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()"
+  const faults: Fault[] = [
+    onServer('connections terminated', 1.5, async () => void (await server.sql(TERMINATE))),
+    onServer('server stopped', 1, async () => {
+      await server.freeze()
+      await sleep(random.between(20, DEADLINE * 1.5))
+      await server.thaw()
+    }),
+    onServer('server killed', 1, async () => {
+      await server.kill()
+      await sleep(random.between(0, 300))
+      await server.restart()
+    }),
+    ...onCables('black hole', 2, async (cable) => {
+      cable.blackHole()
+      await sleep(random.between(100, DEADLINE * 1.5))
+    }),
+    ...onCables('black hole, one connection', 2, async (cable) => {
+      cable.blackHoleOne()
+      await sleep(random.between(100, DEADLINE * 1.5))
+    }),
+    ...onCables('delayed replies', 2, async (cable) => {
+      cable.delay(random.chance(0.6) ? 25 : 700)
+      await sleep(random.between(200, 1500))
+    }),
+    ...onCables('connection cut', 1.5, async (cable) => cable.cutOne()),
+  ]
+  return {
+    kind: 'postgres',
+    bound: 0,
+    faults,
+    doubts: [],
+    direct: place(server.port),
+    placeFor: async (worker) => place(ports[worker] as number),
+    async calm() {
+      for (const cable of cables) cable.heal()
+      await server.sql('select 1')
+    },
+    async stop() {
+      await Promise.all(cables.map((cable) => cable.close()))
+      await server.stop()
+    },
+  }
+}

@@ -1,0 +1,118 @@
+import assert from 'node:assert/strict'
+import { createRequire } from 'node:module'
+import { after, before, describe, it, type TestContext } from 'node:test'
+import type { Found, Store } from '../../src/store.ts'
+import { mysqlStore, type MysqlPool, type MysqlStoreOptions } from '../../src/stores/mysql.ts'
+import { mariadbServer, type MariadbServer } from '../support/servers/mariadb-server.ts'
+import { later, newKey, rejection, rejectionBy, savedOf } from '../support/stores/records.ts'
+
+interface Connection {
+  query(text: string): Promise<unknown>
+  release(): void
+}
+
+interface Pool extends MysqlPool {
+  getConnection(): Promise<Connection>
+  end(): Promise<void>
+}
+
+const require = createRequire(import.meta.url)
+const { createPool } = require('mysql2/promise') as { createPool(options: object): Pool }
+const { createPool: createCallbackPool } = require('mysql2') as {
+  createPool(options: object): MysqlPool & {
+    end(done: () => void): void
+    on(event: string, listener: (made: { query(text: string): void }) => void): void
+  }
+}
+
+let server: MariadbServer
+let tables = 0
+
+before(async () => {
+  server = await mariadbServer()
+})
+after(() => server.stop())
+
+function open(test: TestContext, urlOrPool: string | MysqlPool, options: MysqlStoreOptions = {}): Store {
+  const store = mysqlStore(urlOrPool, { table: `sessions_${tables++}`, pruneInterval: 0, ...options })
+  test.after(() => store.close?.())
+  return store
+}
+
+function poolOf(test: TestContext, options: object = {}): Pool {
+  const pool = createPool({ uri: server.url, ...options })
+  test.after(() => pool.end().catch(() => {}))
+  return pool
+}
+
+describe('mysqlStore', () => {
+  it('finds each of many keys that are asked for in one turn, and what the caller knows', async (test) => {
+    const store = open(test, server.url.replace('mysql:', 'mariadb:'))
+    const keys = Array.from({ length: 70 }, newKey)
+    const founds: Found[] = []
+    for (const key of keys) founds.push(savedOf(await store.save(key, `"${key}"`, later(), undefined)))
+    const answers = await Promise.all([
+      ...keys.map(async (key, n) => store.load(key, n % 2 ? founds[n] : undefined)),
+      store.load(newKey()),
+    ])
+    assert.deepEqual(
+      answers.map((found) => found?.text),
+      [...keys.map((key) => `"${key}"`), undefined],
+    )
+    answers.forEach((found, n) => n < 70 && assert.equal(found === founds[n], n % 2 === 1))
+  })
+
+  it('works with pools of the application, by promises and by callbacks, whatever their character set', async (test) => {
+    const byCallbacks = createCallbackPool({ uri: server.url, charset: 'latin1' })
+    test.after(() => byCallbacks.end(() => {}))
+    for (const pool of [poolOf(test, { charset: 'latin1' }), byCallbacks]) {
+      const store = open(test, pool)
+      const key = newKey()
+      savedOf(await store.save(key, '"日本😀"', later(), undefined))
+      assert.equal((await store.load(key))?.text, '"日本😀"')
+      await store.close?.()
+    }
+  })
+
+  it('does not depend on whether the driver counts rows that did not change', async (test) => {
+    const store = open(test, poolOf(test, { flags: '-FOUND_ROWS' }))
+    const key = newKey()
+    const created = savedOf(await store.save(key, '1', later(), undefined))
+    assert.equal(await store.touch(key, created.expiresAt), true)
+    assert.equal(await store.touch(key, 1), true)
+    assert.equal(await store.touch(newKey(), later()), false)
+  })
+
+  it('refuses a pool whose connections do not commit by themselves', async (test) => {
+    const pool = createCallbackPool({ uri: server.url })
+    pool.on('connection', (made) => made.query('set autocommit = 0'))
+    test.after(() => pool.end(() => {}))
+    const table = `sessions_${tables++}`
+    savedOf(await open(test, server.url, { table }).save(newKey(), '{}', later(), undefined))
+    const { error } = await rejection(open(test, pool, { table }).load(newKey()))
+    assert.match(error.message, /autocommit is off/)
+  })
+
+  it('takes a server that is read-only for a replica, and believes no absence there', async (test) => {
+    const store = open(test, server.url)
+    savedOf(await store.save(newKey(), '{}', later(), undefined))
+    await server.sql('set global read_only = 1')
+    test.after(() => server.sql('set global read_only = 0'))
+    assert.match((await rejection(store.load(newKey()))).error.message, /this server is read-only/)
+    await server.sql('set global read_only = 0')
+    assert.equal(await store.load(newKey()), undefined)
+  })
+
+  it('says that the pool was ended, that nobody gives a connection back, and that the database is wrong', async (test) => {
+    const ended = createPool({ uri: server.url })
+    await ended.end()
+    assert.match((await rejection(open(test, ended).load(newKey()))).error.message, /pool of MySQL was ended/)
+    const busy = poolOf(test, { connectionLimit: 1 })
+    const held = await busy.getConnection()
+    const { error } = await rejectionBy(300, open(test, busy, { deadline: 300 }).load(newKey()))
+    assert.match(error.message, /no connection to MySQL within 300 ms/)
+    held.release()
+    const nowhere = open(test, server.url.replace('/test', '/nowhere'))
+    assert.match((await rejection(nowhere.load(newKey()))).error.message, /no database of this name.*1049/)
+  })
+})
