@@ -66,6 +66,10 @@ export class PassingHost implements SessionHost {
     return this.#request.signalOf(copy)
   }
 
+  startAnew(copy: WorkingCopy): WorkingCopy | undefined {
+    return this.#request.startAnew?.(copy)
+  }
+
   begun(operation: Operation<unknown>): void {
     this.#request.begun?.(operation)
   }

@@ -35,6 +35,8 @@ export abstract class RequestHost implements SessionHost {
   protected failure: unknown
   /** Made when the session is first touched. */
   protected copy: WorkingCopy | undefined
+  /** The session that this request has ended, or is to end when the handlers are done. */
+  protected ended: WorkingCopy | undefined
   /** What handlers have begun by the session's members. */
   protected operations: Operations | undefined
   /** Whether the visitor's cookie is not the one that the session needs. */
@@ -71,6 +73,13 @@ export abstract class RequestHost implements SessionHost {
     }
     const why = this.whyPassing
     return lifecycle.create(why ? new PassingHost(this, diagnostics, why) : this)
+  }
+
+  startAnew(copy: WorkingCopy): WorkingCopy | undefined {
+    // Not after a logout elsewhere: what comes too late must not bring anything back.
+    if (copy !== this.ended || this.sealedBy(copy)) return undefined
+    this.copy = this.startNew()
+    return this.copy
   }
 
   /** Why the browser may have a cookie of this name that it has not sent with this request. */
@@ -171,10 +180,15 @@ export abstract class RequestHost implements SessionHost {
     // The visitor's own session may live on: to clear the cookie now would only look like a logout.
     if (this.failure) throw this.failure
     await this.services.lifecycle.destroy(copy, this.stranger)
+    this.ended = copy
     this.mustSend = false
     if (copy.hasMoved) return this.response.withdraw()
     this.stranger = undefined
     this.response.clear()
+    // A session that has begun in its place, and is stored already.
+    if (!this.copy?.isOpen || !this.copy.found) return
+    this.mustSend = true
+    this.sendCookieIfDue()
   }
 
   signalOf(copy: WorkingCopy): AbortSignal {

@@ -86,12 +86,13 @@ export class RequestSession extends RequestHost implements Holder, LongRequest {
       if (!copy.isOpen) return
       this.#toDestroy = [...(this.#toDestroy ?? []), copy]
       copy.end()
+      this.ended = copy
       return
     }
     if (typeof data !== 'object' || Array.isArray(data)) {
       throw new TypeError('ctx.session must be set to an object with the data, or to null to end the session.')
     }
-    if (copy.phase === 'destroyed') this.copy = this.startNew()
+    if (copy.forWriting().phase === 'destroyed') this.copy = this.startNew()
     replaceData(this.copy as WorkingCopy, data)
   }
 

@@ -81,28 +81,29 @@ const MEMBERS: { [Name in keyof Members]: (copy: WorkingCopy) => unknown } = {
   update: (copy) => (change: (session: Session) => unknown) =>
     begun(copy, async () => {
       checkChange(change)
-      return copy.host.update(copy, change)
+      const here = copy.forWriting()
+      return here.host.update(here, change)
     }),
   regenerate: (copy) => (options?: RegenerateOptions | SessionCallback) =>
     typeof options === 'function'
-      ? withCallback(copy, 'regenerate', () => copy.host.regenerate(copy, {}), options)
+      ? withCallback(copy, 'regenerate', () => regenerate(copy, {}), options)
       : begun(copy, async () => {
           checkRegenerate(options)
-          return copy.host.regenerate(copy, options ?? {})
+          return regenerate(copy, options ?? {})
         }),
   destroy: (copy) => (callback?: SessionCallback) =>
     withCallback(copy, 'destroy', () => copy.host.destroy(copy), callback),
   remember: (copy) => (timeouts: Milliseconds | RememberOptions) =>
-    copy.remember(timeoutsToRemember(timeouts, copy.terms)),
+    copy.forWriting().remember(timeoutsToRemember(timeouts, copy.current.terms)),
   identify: (copy) => (subject: string, label?: string) => {
     checkIdentity(subject, label)
-    copy.identify(subject, label)
+    copy.forWriting().identify(subject, label)
   },
   flash:
     (copy) =>
     (key: string, ...value: [] | [unknown]) => {
       checkFlash(key, value)
-      return copy.flash(key, ...value)
+      return (value.length > 0 ? copy.forWriting() : copy).flash(key, ...value)
     },
   // So that a session may be returned from an async function.
   then: () => undefined,
@@ -146,6 +147,11 @@ function withCallback(
   return undefined
 }
 
+function regenerate(copy: WorkingCopy, options: RegenerateOptions): Promise<void> {
+  const here = copy.forWriting()
+  return here.host.regenerate(here, options)
+}
+
 function assertNotReserved(name: string): void {
   if (!MEMBER_OF.has(name)) return
   throw new SessionError(
@@ -162,8 +168,9 @@ function assertString(name: PropertyKey): asserts name is string {
 const HANDLER: ProxyHandler<WorkingCopy> = {
   get(copy, name) {
     const member = MEMBER_OF.get(name)
-    if (member) return member(copy)
-    const value = typeof name === 'string' ? copy.read(name) : undefined
+    const { current } = copy
+    if (member) return member(current)
+    const value = typeof name === 'string' ? current.read(name) : undefined
     if (value !== undefined) return value
     if (typeof name === 'string') warnOfHabit(name)
     return Reflect.get(Object.prototype, name)
@@ -172,23 +179,25 @@ const HANDLER: ProxyHandler<WorkingCopy> = {
     assertString(name)
     assertNotReserved(name)
     warnOfHabit(name)
-    copy.write(name, value)
+    copy.forWriting().write(name, value)
     return true
   },
   has(copy, name) {
-    if (typeof name === 'string' && copy.has(name)) return true
+    if (typeof name === 'string' && copy.current.has(name)) return true
     return MEMBER_OF.has(name) || Reflect.has(Object.prototype, name)
   },
   deleteProperty(copy, name) {
     assertString(name)
     assertNotReserved(name)
-    if (copy.has(name)) copy.write(name, undefined)
+    const { current } = copy
+    if (current.has(name)) current.write(name, undefined)
     return true
   },
-  ownKeys: (copy) => copy.names(),
+  ownKeys: (copy) => copy.current.names(),
   getOwnPropertyDescriptor(copy, name) {
-    if (typeof name !== 'string' || MEMBER_OF.has(name) || !copy.has(name)) return undefined
-    return { value: copy.read(name), writable: true, enumerable: true, configurable: true }
+    const { current } = copy
+    if (typeof name !== 'string' || MEMBER_OF.has(name) || !current.has(name)) return undefined
+    return { value: current.read(name), writable: true, enumerable: true, configurable: true }
   },
   defineProperty(copy, name, descriptor) {
     assertString(name)
@@ -197,7 +206,7 @@ const HANDLER: ProxyHandler<WorkingCopy> = {
       throw new SessionError('ERR_SESSION_VALUE', `session.${name} cannot be an accessor: only values can be stored.`)
     }
     if (descriptor.configurable === false) return false // a session's values can always be changed
-    copy.write(name, descriptor.value)
+    copy.forWriting().write(name, descriptor.value)
     return true
   },
   getPrototypeOf: () => Object.prototype,

@@ -24,7 +24,8 @@ export type SessionCallback = (error: unknown) => void
  *
  * Every method that talks to the store rejects with `ERR_SESSION_STORE_UNAVAILABLE` if the store fails or is too slow.
  * Every method that changes something throws or rejects with `ERR_SESSION_ENDED` if this session has been destroyed or
- * regenerated: take the current one from `ctx.session` or `getSession()`.
+ * regenerated: take the current one from `ctx.session` or `getSession()`. A request that has destroyed its session itself
+ * may write on: that begins a new one.
  */
 export interface SessionMembers<Data extends object = SessionData> {
   /**
@@ -110,7 +111,8 @@ export interface SessionMembers<Data extends object = SessionData> {
   regenerate(callback: SessionCallback): void
 
   /**
-   * Ends the session for good, on every node, and clears the cookie. Rejects if the store fails: the session may live on
+   * Ends the session for good, on every node, and clears the cookie. What the same request writes afterwards, such as a
+   * flash, begins a new session, which has nothing of the old one. Rejects if the store fails: the session may live on
    * then, and the cookie stays.
    */
   destroy(): Promise<void>

@@ -1,10 +1,10 @@
 import { EndSignal } from '../layers/ends/end-signal.ts'
-import { SessionError, beingRegenerated, tooLateFor, type SessionErrorCode } from '../errors.ts'
+import { SessionError, beingRegenerated, tooLateFor } from '../errors.ts'
 import { Flash } from './flash.ts'
+import type { SessionHost } from './host.ts'
 import { Slots } from './slots.ts'
 import { keyOf, newToken } from './token.ts'
 import { lastSeenAt, merge, termsLeft, type Changes, type SessionRecord, type Terms } from '../record/record.ts'
-import type { Operation } from './operation.ts'
 import type { Found } from '../store.ts'
 import type { Timeouts } from '../record/timeouts.ts'
 import type { RegenerateOptions, Session } from './types.ts'
@@ -12,27 +12,7 @@ import type { Instant, Key } from '../units.ts'
 import type { Entry } from '../record/entry.ts'
 import type { Codec } from '../record/codec.ts'
 
-/** What a session asks of whoever opened it. The session itself does no I/O and knows no HTTP. */
-export interface SessionHost {
-  /** The middleware whose session it is, for its `get()`. */
-  readonly owner?: object
-  /** Whether the cookies of new sessions outlive the browser. Default: as the options say. */
-  readonly persistent?: boolean
-  /** Whether a commit is no use of the session, and so does not extend it. Default: it is a use. */
-  readonly isPassive?: boolean
-  save(copy: WorkingCopy): Promise<void>
-  reload(copy: WorkingCopy): Promise<void>
-  update<Result>(copy: WorkingCopy, change: (session: Session) => Result): Promise<Result>
-  regenerate(copy: WorkingCopy, options: RegenerateOptions): Promise<void>
-  destroy(copy: WorkingCopy): Promise<void>
-  signalOf(copy: WorkingCopy): AbortSignal
-  /** Hears of each operation that a handler has begun, and may have forgotten to await. */
-  begun?(operation: Operation<unknown>): void
-  /** Why nothing can be changed any more, or `undefined` while it can. */
-  sealedBy(
-    copy: WorkingCopy,
-  ): Extract<SessionErrorCode, 'ERR_SESSION_COMMITTED' | 'ERR_SESSION_HEADERS_SENT'> | undefined
-}
+export type { SessionHost }
 
 /**
  * Where a working copy stands. It moves by its methods, and by nothing else:
@@ -79,6 +59,7 @@ export class WorkingCopy {
   #flash: Flash | undefined
   #terms: Partial<Terms> | undefined
   #lastSeen: Instant | undefined
+  #successor: WorkingCopy | undefined
 
   /** `stored` is absent if the session has no record yet. */
   constructor(record: SessionRecord, codec: Codec, host: SessionHost, stored?: Stored) {
@@ -131,6 +112,22 @@ export class WorkingCopy {
   /** The signal of the session's end, once somebody has asked for it. */
   get endSignal(): EndSignal | undefined {
     return this.#endSignal
+  }
+
+  /** What the object of this session shows: this one, or the session that has begun where this one was ended. */
+  get current(): WorkingCopy {
+    return this.#successor ? this.#successor.current : this
+  }
+
+  /** Where a change goes. The first one after a request has ended its session begins a new one, under the same object. */
+  forWriting(): WorkingCopy {
+    const { current } = this
+    if (current.#phase !== 'destroyed') return current
+    const next = current.host.startAnew?.(current)
+    if (!next) return current // which says why not
+    next.view = current.view
+    current.#successor = next
+    return next
   }
 
   /**

@@ -53,7 +53,6 @@ describe('ctx.session = …', () => {
         '/out': (ctx) => {
           ctx.session = nothing
           assert.equal(sessionOf(ctx)['user'], undefined)
-          assert.throws(() => (sessionOf(ctx)['user'] = 'bob'), { code: 'ERR_SESSION_ENDED' })
         },
       })
       const { cookies, text } = await browser.get('/out')
@@ -384,15 +383,13 @@ describe('keys', () => {
 })
 
 describe('destroy()', () => {
-  it('leaves an ended session: reads are undefined, writes throw, a new one may be begun', async (test) => {
+  it('leaves an ended session: reads are undefined, and a new one may be begun', async (test) => {
     const { browser, store } = await site(test, {
       '/out': async (ctx, session) => {
         await session.destroy()
         assert.equal(session['user'], undefined)
         assert.deepEqual(Object.keys(session), [])
         assert.equal('user' in session, false)
-        assert.throws(() => (session['user'] = 'bob'), { code: 'ERR_SESSION_ENDED' })
-        await assert.rejects(async () => session.update(() => 1), { code: 'ERR_SESSION_ENDED' })
         await session.destroy()
         assert.equal(ctx.session, session)
         ctx.session = { user: 'carol' }

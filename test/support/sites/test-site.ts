@@ -77,7 +77,7 @@ export function testSite(options: SessionOptions): { app: Koa; sessions: Session
     },
     '/ended': async (ctx, { value }) => {
       const session = sessionOf(ctx)
-      await session.destroy()
+      await session.regenerate()
       session['user'] = value
     },
     '/after': (ctx, { value }) => {

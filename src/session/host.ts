@@ -1,0 +1,31 @@
+import type { SessionErrorCode } from '../errors.ts'
+import type { Operation } from './operation.ts'
+import type { RegenerateOptions, Session } from './types.ts'
+import type { WorkingCopy } from './working-copy.ts'
+
+/** What a session asks of whoever opened it. The session itself does no I/O and knows no HTTP. */
+export interface SessionHost {
+  /** The middleware whose session it is, for its `get()`. */
+  readonly owner?: object
+  /** Whether the cookies of new sessions outlive the browser. Default: as the options say. */
+  readonly persistent?: boolean
+  /** Whether a commit is no use of the session, and so does not extend it. Default: it is a use. */
+  readonly isPassive?: boolean
+  save(copy: WorkingCopy): Promise<void>
+  reload(copy: WorkingCopy): Promise<void>
+  update<Result>(copy: WorkingCopy, change: (session: Session) => Result): Promise<Result>
+  regenerate(copy: WorkingCopy, options: RegenerateOptions): Promise<void>
+  destroy(copy: WorkingCopy): Promise<void>
+  signalOf(copy: WorkingCopy): AbortSignal
+  /**
+   * The empty session that begins where this one was ended by its own request, and is now written to. `undefined`: there
+   * can be none.
+   */
+  startAnew?(copy: WorkingCopy): WorkingCopy | undefined
+  /** Hears of each operation that a handler has begun, and may have forgotten to await. */
+  begun?(operation: Operation<unknown>): void
+  /** Why nothing can be changed any more, or `undefined` while it can. */
+  sealedBy(
+    copy: WorkingCopy,
+  ): Extract<SessionErrorCode, 'ERR_SESSION_COMMITTED' | 'ERR_SESSION_HEADERS_SENT'> | undefined
+}
