@@ -152,11 +152,15 @@ function regenerate(copy: WorkingCopy, options: RegenerateOptions): Promise<void
   return here.host.regenerate(here, options)
 }
 
+const NO_FLASH_MIDDLEWARE =
+  "connect-flash, koa-better-flash and their like keep their notices under this name: leave them out. session.flash('error', " +
+  "text) leaves a notice, and session.flash('error') in a later request takes it."
+
 function assertNotReserved(name: string): void {
   if (!MEMBER_OF.has(name)) return
   throw new SessionError(
     'ERR_SESSION_RESERVED_KEY',
-    `session.${name} is a member of every session. Give your data another name.`,
+    `session.${name} is a member of every session. ${name === 'flash' ? NO_FLASH_MIDDLEWARE : 'Give your data another name.'}`,
   )
 }
 

@@ -54,6 +54,17 @@ export interface SessionMembers<Data extends object = SessionData> {
    *
    * A signal costs nothing before it is asked for. It is held for as long as this object is in use or somebody listens to
    * the signal, so remove your listener when your socket closes.
+   *
+   * `AbortSignal.any` and `new Request` do not listen: once this object is no longer in use, what is made of the signal by
+   * them is told nothing. Give them the signal of a controller that a listener aborts, and give the signal of a Request to
+   * `fetch` itself:
+   *
+   * ```ts
+   * const ended = new AbortController()
+   * const end = () => ended.abort(signal.reason)
+   * signal.addEventListener('abort', end, { once: true }) // and removeEventListener when the work is done
+   * await fetch(request, { signal: AbortSignal.any([ended.signal, AbortSignal.timeout(60_000)]) })
+   * ```
    */
   readonly signal: AbortSignal
 

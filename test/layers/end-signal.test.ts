@@ -73,6 +73,21 @@ describe('the hold on an end signal', () => {
     assert.equal(isFirm(), true)
   })
 
+  it('is firm for all that is composed of the signal of a controller of one’s own, which a listener aborts', async () => {
+    const told: string[] = []
+    const hold = (() => {
+      const { signal, hold } = new EndSignal()
+      const ended = new AbortController()
+      signal.addEventListener('abort', () => ended.abort(signal.reason), { once: true })
+      const either = AbortSignal.any([ended.signal, new AbortController().signal])
+      either.addEventListener('abort', () => told.push(String((either.reason as { code?: string }).code)))
+      return hold
+    })()
+    await collectedAll()
+    hold.endSignal.deref()?.end()
+    assert.deepEqual(told, ['ERR_SESSION_ENDED'])
+  })
+
   it('lets go of a signal that nobody uses, and not of one that somebody only listens to', async () => {
     const heard: number[] = []
     const holds = [0, 1, 2].map((number) => {

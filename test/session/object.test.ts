@@ -386,6 +386,16 @@ describe('applyUpdate(copy, record, change)', () => {
   })
 })
 
+describe('a flash middleware of Express or Koa', () => {
+  it('that keeps its notices as session.flash is named, with what to use instead', () => {
+    const session = visits().stranger().session
+    assert.throws(() => ((session as { flash: unknown }).flash = {}), {
+      code: 'ERR_SESSION_RESERVED_KEY',
+      message: /connect-flash.*leave them out.*session\.flash\('error'\)/,
+    })
+  })
+})
+
 describe('sessionOf(copy)', () => {
   it('needs no request: a record and a codec are enough', () => {
     const never = (): never => assert.fail()
