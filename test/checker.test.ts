@@ -72,6 +72,8 @@ describe('the checker notices in a play that the library is broken', { concurren
     recreating: 'too late',
     goneOnReplica: 'replica',
     alwaysCurrent: 'on files',
+    neverHeld: 'carried on twice',
+    successorStays: 'signed out by the old id',
   }
   for (const [mutant, play] of Object.entries(directed) as [MutantName, PlayName][]) {
     it(`${mutant}, in "${play}"`, async () => {
@@ -118,6 +120,8 @@ describe('the library as it is passes the plays', { concurrency: false }, () => 
     ['at once', 'of two requests that write at once nothing is lost'],
     ['too late', 'a request that commits after a destroy brings nothing back'],
     ['on files', 'what another process has written to a file is seen at once'],
+    ['carried on twice', 'a session whose cookie has come back is carried on by nobody who has an older id'],
+    ['signed out by the old id', 'a sign-out with the old id ends the session that nobody holds yet'],
     ['overtaken', 'an answer that the news of a destroy overtook is not kept'],
     ['replica', 'a server that has become a replica logs nobody out'],
     ['joined', 'a read that joins a slow one gets nothing that is older than the bound'],

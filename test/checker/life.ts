@@ -14,6 +14,7 @@ export type Rule =
   | 'a destroyed session is not in the store'
   | 'no session ends without a cause'
   | 'of several sign-ins one session is left'
+  | 'a sign-out ends what nobody holds yet'
   | 'a session that is held is replaced by nobody else'
   | 'no error but the documented ones'
 

@@ -16,6 +16,8 @@ export const MUTANTS = {
   recreating: 'a save makes the record anew if it is gone',
   goneOnReplica: 'the scripts answer "gone" without a write, also where they may not write',
   alwaysCurrent: 'the file store calls every cached entry current',
+  neverHeld: 'the store says of each session that its cookie has not come back',
+  successorStays: 'a session whose cookie has not come back cannot be deleted',
 } as const
 
 export type MutantName = keyof typeof MUTANTS
@@ -70,6 +72,22 @@ export function mutate(store: Store, mutant: MutantName | undefined): Store {
         '',
       )
       return store
+    case 'neverHeld':
+      return {
+        ...store,
+        async load(key) {
+          const found = await store.load(key)
+          if (!found?.text.startsWith('{"format"') || found.text.includes('"unheld"')) return found
+          return { ...found, text: found.text.replace(',"data":', ',"unheld":[],"data":') }
+        },
+      }
+    case 'successorStays':
+      return {
+        ...store,
+        async delete(key, expected) {
+          return (await store.load(key))?.text.includes('"unheld"') === true || store.delete(key, expected)
+        },
+      }
     case 'alwaysCurrent':
       return { ...store, isCurrent: () => true }
   }

@@ -1,3 +1,4 @@
+import type { Key } from '../../src/units.ts'
 import { until } from '../support/servers/server-process.ts'
 import { moveSlot, slotMove } from '../support/servers/slot-move.ts'
 import { droppedBy, open, PREFIX, readsOf, type Play } from './stage.ts'
@@ -15,6 +16,8 @@ export type PlayName =
   | 'joined'
   | 'forgotten'
   | 'on files'
+  | 'carried on twice'
+  | 'signed out by the old id'
   | 'told by a master'
   | 'apart'
   | 'half moved'
@@ -80,6 +83,27 @@ export const PLAYS: Readonly<Record<PlayName, Play>> = {
     async perform({ a, b, session }) {
       await b.node.set(await open(b, session), 'a')
       await a.node.read(session)
+    },
+  },
+  /** A has read the session that B carries on under a new id, which comes back. A would carry the old one on as well. */
+  'carried on twice': {
+    protocol: 'file',
+    async perform({ a, b, session }) {
+      const old = await open(a, session)
+      const heir = (await b.node.regenerate(await open(b, session))) as Key
+      await b.node.read(heir)
+      await a.node.regenerate(old)
+      await b.node.read(heir)
+    },
+  },
+  /** A has read the session that B carries on under a new id, which has not come back. A signs out. */
+  'signed out by the old id': {
+    protocol: 'file',
+    async perform({ a, b, session }) {
+      const old = await open(a, session)
+      const heir = (await b.node.regenerate(await open(b, session))) as Key
+      await a.node.destroy(old)
+      await b.node.read(heir)
     },
   },
   /** The answer to a read is under way while the session is destroyed, and the news of that arrives first. */

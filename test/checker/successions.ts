@@ -33,13 +33,26 @@ export class Successions {
     return causes
   }
 
-  /** Whether several sessions were made in the place of this one rightly. */
-  check({ operations }: Life, complain: Complain): void {
+  /** Whether what was made in the place of this session was made rightly, and ended with it. `bound`: see `verify`. */
+  check({ operations }: Life, bound: Milliseconds, complain: Complain): void {
     const made = operations.filter(({ kind, outcome, heir }) => kind === 'regenerate' && outcome === 'done' && heir)
     const heirs = made.map(({ heir }) => this.#lives.get(heir as Key))
     for (const operation of made) {
       const holder = heirs.find((heir) => heir && heldSince(heir) < operation.begun)
       if (holder) complain('a session that is held is replaced by nobody else', operation, 'its successor was held')
+    }
+    for (const end of operations) {
+      if (end.kind !== 'destroy' || end.outcome !== 'done') continue
+      for (const heir of heirs) {
+        // If anybody came with the new id before the sign-out was over, it may have been held.
+        const isNobodys = heir?.operations.every(({ kind, begun }) => kind === 'create' || begun > end.ended)
+        const wasMadeBefore = heir?.birth && heir.birth.ended < end.begun
+        const served = heir?.operations.find(({ kind, outcome, begun }) => {
+          return (kind === 'read' || kind === 'final') && outcome === 'done' && begun > end.ended + bound
+        })
+        if (isNobodys && wasMadeBefore && served)
+          complain('a sign-out ends what nobody holds yet', served, 'it lives on')
+      }
     }
     const left = heirs.filter((heir) => heir && nobodyCame(heir) && isLeft(heir))
     if (left[1])

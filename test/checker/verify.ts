@@ -77,7 +77,7 @@ export function verify({ operations: all, statistics }: History, { bound, doubts
       if (operation.outcome === 'broken') complain('no error but the documented ones', operation, operation.error ?? '')
     }
     checkVersions(life, complain)
-    successions.check(alone, complain)
+    successions.check(alone, bound, complain)
     checkContents(life, complain)
     const ages = checkAges(life, bound, complain)
     stalest = Math.max(stalest, ages.others)

@@ -226,6 +226,51 @@ describe('on a store that tells of writes', () => {
     assert.equal(signal.aborted, true)
   })
 
+  it('is aborted as soon as it is told of a save elsewhere that leaves a marker: the session has a new id', async (test) => {
+    const { held, store, pass } = site(test, 'watch')
+    const { key, signal } = await held()
+    const elsewhere = visits({ store: store.elsewhere })
+    await pass(2 * SECOND)
+    await (await elsewhere.returning(key)).session.regenerate({ keep: true })
+    const { version = 0 } = (await store.elsewhere.load(key)) ?? {}
+    for (const { saved } of store.listeners) saved(key, version)
+    await pass(1, 1)
+    assert.equal(signal.aborted, true)
+  })
+
+  it('costs one look in a tenth of a second if others save the session all the time', async (test) => {
+    const { held, store, pass } = site(test, 'watch')
+    const { key, signal } = await held()
+    await pass(2 * SECOND)
+    store.calls.length = 0
+    const { version = 0 } = (await store.elsewhere.load(key)) ?? {}
+    for (let save = 1; save <= 200; save++) {
+      for (const { saved } of store.listeners) saved(key, version + save)
+      await pass(5, 5)
+    }
+    assert.equal(signal.aborted, false)
+    assert.ok(store.calls.length >= 9 && store.calls.length <= 11, `${store.calls.length} looks in a second`)
+  })
+
+  it('costs no look if this process saves the session, though the message comes before the answer', async (test) => {
+    const { held, store, pass, returning } = site(test, 'watch')
+    const { key, signal } = await held()
+    await pass(2 * SECOND)
+    const visit = await returning(key)
+    visit.session['a'] = 2
+    const saving = store.hold('save', 'after')
+    const ending = visit.end()
+    await saving.arrived
+    store.calls.length = 0
+    const { version = 0 } = (await store.elsewhere.load(key)) ?? {}
+    for (const { saved } of store.listeners) saved(key, version)
+    saving.release()
+    await ending
+    for (const { saved } of store.listeners) saved(key, version)
+    await pass(SECOND)
+    assert.deepEqual([signal.aborted, store.calls], [false, []])
+  })
+
   it('is aborted by a delete that is told while the session is being looked at', async (test) => {
     const { held, store, pass } = site(test, 'watch')
     const { key, signal } = await held()
