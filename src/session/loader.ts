@@ -57,7 +57,9 @@ export class Loader {
   /** See `Lifecycle.hold`. */
   async hold(key: Key, found: Found): Promise<Found | Absence> {
     try {
-      const committed = await this.#commits.commit(key, { found, mustRead: false, initial: undefined, apply: asHeld })
+      // Passive, because the request that brings the cookie may be: if it is a use, it extends the session itself.
+      const write = { found, mustRead: false, isPassive: true, initial: undefined, apply: asHeld }
+      const committed = await this.#commits.commit(key, write)
       if (typeof committed === 'object') return committed.found ?? found
       return committed === 'gone' ? 'missing' : committed
     } catch {
