@@ -5,21 +5,29 @@ import { keyOf } from '../../src/session/token.ts'
 import { command, documents } from '../support/processes/command.ts'
 import { KEY } from '../support/sites/http.ts'
 import { newKey } from '../support/stores/records.ts'
+import { postgresServer, type PostgresServer } from '../support/servers/postgres-server.ts'
 import { redisServer, type RedisServer } from '../support/servers/redis-server.ts'
 import { until } from '../support/servers/server-process.ts'
 import { watchedSite } from '../support/sites/watched-site.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 let redis: RedisServer
+let postgres: PostgresServer
 before(async () => {
   redis = await redisServer()
+  postgres = await postgresServer()
 })
-after(() => redis.stop())
+after(async () => {
+  await redis.stop()
+  await postgres.stop()
+})
 
 /** The stores that can list, each empty. */
 const STORES: Record<string, (test: TestContext) => string> = {
   files: () => `file:${temporaryDirectory()}/sessions`,
   Redis: () => `${redis.url}?prefix=${newKey().slice(0, 8)}:`,
+  PostgreSQL: () => `${postgres.url}?table=t${newKey().slice(0, 8)}`,
+  SQLite: () => `sqlite://${temporaryDirectory()}/sessions.db`,
 }
 
 for (const [name, urlOf] of Object.entries(STORES)) {
@@ -162,8 +170,8 @@ for (const [name, urlOf] of Object.entries(STORES)) {
     it('counts sessions, sizes and ages', async (test) => {
       const { store, visit } = await watchedSite(test, urlOf(test))
       const empty = await command(['stats', '--json', '-s', store])
-      // No session, no directory: then there is nothing to count in.
-      assert.equal(empty.code, name === 'files' ? 1 : 0)
+      // No session, no directory and no file: then there is nothing to count in.
+      assert.equal(empty.code, name === 'files' || name === 'SQLite' ? 1 : 0)
       for (const user of ['ada', 'bob', undefined]) await visit(user)
       const [document] = documents(await command(['stats', '--json', '-s', store]))
       const { sessions, identified, anonymous, bytes, age } = document as {

@@ -3,7 +3,10 @@ import { createRequire } from 'node:module'
 import { after, before, describe, it, type TestContext } from 'node:test'
 import type { Found, Store } from '../../src/store.ts'
 import { mysqlStore, type MysqlPool, type MysqlStoreOptions } from '../../src/stores/mysql.ts'
+import { storeFromUrl } from '../../src/stores/url.ts'
+import { discreet } from '../support/secrecy.ts'
 import { mariadbServer, type MariadbServer } from '../support/servers/mariadb-server.ts'
+import { until } from '../support/servers/server-process.ts'
 import { later, newKey, rejection, rejectionBy, savedOf } from '../support/stores/records.ts'
 
 interface Connection {
@@ -93,6 +96,25 @@ describe('mysqlStore', () => {
     assert.match(error.message, /autocommit is off/)
   })
 
+  it('says whom it misses which rights, and needs no others than those', async (test) => {
+    const table = `sessions_${tables++}`
+    await server.sql("create user app@'127.0.0.1'")
+    const asApp = open(test, server.url.replace('root@', 'app@'), { table })
+    assert.match((await rejection(asApp.load(newKey()))).error.message, /may not use this database/)
+    savedOf(await open(test, server.url, { table }).save(newKey(), '{}', later(), undefined))
+    await server.sql("create table if not exists site.other (a int); grant select on site.other to app@'127.0.0.1'")
+    const { error } = await rejection(asApp.load(newKey()))
+    const grants = [...error.message.matchAll(/grant [^;]+;/g)].map(([grant]) => grant)
+    assert.match(grants[0] ?? '', / to 'app'@'127\.0\.0\.1';$/)
+    await server.sql(`use site; ${grants.join(' ')}`)
+    const key = newKey()
+    const created = savedOf(await asApp.save(key, '{}', later(), undefined))
+    savedOf(await asApp.save(key, '{"a":1}', later(), created))
+    await asApp.subjects!.add(key, key, later())
+    await asApp.prune!()
+    assert.equal(await asApp.delete(key), true)
+  })
+
   it('takes a server that is read-only for a replica, and believes no absence there', async (test) => {
     const store = open(test, server.url)
     savedOf(await store.save(newKey(), '{}', later(), undefined))
@@ -101,6 +123,28 @@ describe('mysqlStore', () => {
     assert.match((await rejection(store.load(newKey()))).error.message, /this server is read-only/)
     await server.sql('set global read_only = 0')
     assert.equal(await store.load(newKey()), undefined)
+  })
+
+  it('writes nothing after its deadline, when a lock is free at last', async (test) => {
+    const table = `sessions_${tables++}`
+    const key = newKey()
+    const created = savedOf(await open(test, server.url, { table }).save(key, '"before"', later(), undefined))
+    const store = open(test, server.url, { table, deadline: 400 })
+    const locker = await poolOf(test).getConnection()
+    await locker.query('begin')
+    await locker.query(`select * from ${table} for update`)
+    await assert.rejects(
+      async () => store.save(key, '"secret text"', later(), created),
+      discreet('ERR_SESSION_STORE_UNAVAILABLE', 'secret text', key),
+    )
+    await until(
+      async () =>
+        (await server.sql("select count(*) from information_schema.innodb_trx where trx_state = 'LOCK WAIT'"))[0] ===
+        '0',
+    )
+    await locker.query('rollback')
+    locker.release()
+    assert.equal((await open(test, server.url, { table }).load(key))?.text, '"before"')
   })
 
   it('says that the pool was ended, that nobody gives a connection back, and that the database is wrong', async (test) => {
@@ -112,7 +156,31 @@ describe('mysqlStore', () => {
     const { error } = await rejectionBy(300, open(test, busy, { deadline: 300 }).load(newKey()))
     assert.match(error.message, /no connection to MySQL within 300 ms/)
     held.release()
-    const nowhere = open(test, server.url.replace('/test', '/nowhere'))
+    const nowhere = open(test, server.url.replace('/site', '/nowhere'))
     assert.match((await rejection(nowhere.load(newKey()))).error.message, /no database of this name.*1049/)
+  })
+
+  it('fails within the deadline while the server stands still, and loses nothing that was acknowledged when it is killed', async (test) => {
+    const own = await mariadbServer()
+    test.after(() => own.stop())
+    const table = `sessions_${tables++}`
+    const store = open(test, own.url, { table })
+    const keys = Array.from({ length: 20 }, newKey)
+    savedOf(await store.save(keys[0]!, '{}', later(), undefined))
+    await own.freeze()
+    const hasty = open(test, own.url, { table, deadline: 400 })
+    assert.match((await rejectionBy(400, hasty.load(keys[0]!))).error.message, /within 400 ms/)
+    own.thaw()
+    for (const key of keys.slice(1)) savedOf(await store.save(key, '{}', later(), undefined))
+    await own.kill()
+    assert.match((await rejection(store.load(keys[0]!))).error.message, /ECONNREFUSED|connection was lost/)
+    await own.restart()
+    for (const key of keys) assert.ok(await store.load(key))
+  })
+
+  it('refuses what is no address of it', () => {
+    assert.throws(() => storeFromUrl('mysql://u:hunter22@[bad'), /the URL is not of a known form: mysql:\/\/user/)
+    assert.throws(() => mysqlStore({ execute() {} } as never), /this is a single connection/)
+    assert.throws(() => mysqlStore('mysql://u:hunter22@h/d?table=a-b'), discreet('ERR_SESSION_OPTION', 'hunter22'))
   })
 })

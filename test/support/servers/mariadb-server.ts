@@ -16,7 +16,7 @@ export const requires: Requirement = {
 /** A MariaDB of its own on a free loopback port. It ends with the test process, however that ends. */
 export interface MariadbServer {
   readonly port: number
-  /** The superuser `root`, without a password, on the database `test`. */
+  /** The superuser `root`, without a password, on the database `site`. */
   readonly url: string
   /** Runs SQL as the superuser; resolves to the rows, with tabs between their columns. */
   sql(text: string): Promise<string[]>
@@ -69,12 +69,13 @@ export async function mariadbServer(): Promise<MariadbServer> {
     const { stdout } = await run('mariadb', ['--no-defaults', '-u', 'root', '-S', socket, '-BN', '-e', text])
     return stdout.split('\n').slice(0, -1)
   }
-  await sql('create database if not exists test')
+  // Not `test`, which the installer opens to everybody.
+  await sql('create database site')
   // A server that runs as root would also give this name to whoever comes by the port.
   await sql("create user if not exists root@'127.0.0.1'; grant all on *.* to root@'127.0.0.1' with grant option")
   return {
     port,
-    url: `mysql://root@127.0.0.1:${port}/test`,
+    url: `mysql://root@127.0.0.1:${port}/site`,
     sql,
     freeze: () => running.freeze(),
     thaw: () => running.thaw(),
