@@ -1,6 +1,6 @@
 import { bodyParser } from '@koa/bodyparser'
 import Koa from 'koa'
-import { session, type Keys, type Sessions, type Store } from 'koa-server-session'
+import { crossOrigin, session, type Keys, type Sessions, type Store } from 'koa-server-session'
 import { answeredBy } from './middleware/answered-by.ts'
 import { refuseForgedForms } from './middleware/forged-forms.ts'
 import { problemPages } from './middleware/problem-pages.ts'
@@ -36,6 +36,9 @@ export function createApp(options: AppOptions): { app: Koa; sessions: Sessions }
 
   app.use(securityHeaders)
   app.use(problemPages) // before the sessions, because it also answers for a store that is down
+  // Refuses forms of other origins before anything is looked up. The form token below stays, for browsers that say neither
+  // where a request comes from nor its origin.
+  app.use(crossOrigin())
   app.use(sessions)
   if (processName) app.use(answeredBy(processName, sessions))
   app.use(bodyParser({ enableTypes: ['form'], formLimit: '16kb' }))

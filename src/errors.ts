@@ -30,6 +30,9 @@ export type SessionErrorCode =
   | 'ERR_SESSION_STORE_UNAVAILABLE'
   | 'ERR_SESSION_UNREADABLE'
 
+/** On every error of this library, whichever copy or version of it has made the error. */
+const BRAND: unique symbol = Symbol.for('koa-server-session.error')
+
 /** More causes than this are a circle. */
 const DEEPEST_CAUSE = 10
 
@@ -44,6 +47,17 @@ const STATUS: Partial<Record<SessionErrorCode, number>> = {
  * contains a token, a cookie, a signing key or a stored value.
  */
 export class SessionError extends Error {
+  static {
+    // So that the errors of another copy of this package are known too: one process may have loaded it twice.
+    Object.defineProperty(this.prototype, BRAND, { value: true })
+    Object.defineProperty(this, Symbol.hasInstance, {
+      value(this: unknown, thing: unknown): boolean {
+        if (this !== SessionError) return Function.prototype[Symbol.hasInstance].call(this, thing)
+        return typeof thing === 'object' && thing !== null && BRAND in thing
+      },
+    })
+  }
+
   /** What happened, for programs: see `SessionErrorCode`. */
   readonly code: SessionErrorCode
   /** The HTTP status that Koa answers with if nobody catches the error. */

@@ -2,6 +2,7 @@ export { SessionError, isSessionError, type SessionErrorCode } from './errors.ts
 export { session, session as default } from './middleware.ts'
 export type { Sessions } from './sessions.ts'
 export { bindSession, getSession, runWithSession, tryGetSession, tryGetSessionId } from './http/context.ts'
+export { crossOrigin, type CrossOriginOptions } from './http/cross-origin.ts'
 export {
   fromExpressStore,
   type ExpressSessionStore,

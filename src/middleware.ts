@@ -14,7 +14,7 @@ import { checkOptions, type SessionOptions } from './options.ts'
 import { Lifecycle } from './session/lifecycle.ts'
 import { subjectNames } from './session/subject-names.ts'
 import type { SessionData } from './session/types.ts'
-import { operationsOf, type Sessions } from './sessions.ts'
+import { withOperations, type Sessions } from './sessions.ts'
 
 /**
  * Sessions for a Koa application:
@@ -75,5 +75,5 @@ export function session<Data extends object = SessionData>(options: SessionOptio
   }
 
   const parts = { options: checked, services, stack, diagnostics, useKeys }
-  return Object.assign(explained(middleware, cookie), operationsOf<Data>(parts))
+  return withOperations<Data>(explained(middleware, cookie), parts)
 }

@@ -7,6 +7,7 @@ import type { Services } from './http/lookup.ts'
 import { openSession } from './http/socket.ts'
 import type { StoreStack } from './layers/stack.ts'
 import type { CheckedOptions } from './options.ts'
+import { shared } from './session/copies.ts'
 import { checkList, checkRevoke, checkRevokeAll } from './session/subject-arguments.ts'
 import { revokedOf, type SessionSummary } from './session/subjects.ts'
 import type { Session, SessionData } from './session/types.ts'
@@ -97,20 +98,37 @@ export interface Sessions<Data extends object = SessionData> {
   close(): Promise<void>
 }
 
+type Middleware = (ctx: Koa.ParameterizedContext, next: Koa.Next) => Promise<void>
+
 /** `Sessions` without its call signature. */
-export type Operations<Data extends object> = Omit<Sessions<Data>, never>
+type Operations<Data extends object> = Omit<Sessions<Data>, never>
 
 /** What `session()` has put together. */
 export interface Parts {
-  readonly options: Pick<CheckedOptions, 'store' | 'ownsStore'>
+  readonly options: CheckedOptions
   readonly services: Services
   readonly stack: StoreStack
   readonly diagnostics: Diagnostics
   readonly useKeys: (keyring: Keyring) => void
 }
 
+/** Of each middleware, in whichever copy of this package it was made. For tests: see testing.ts. */
+const PARTS: WeakMap<object, Parts> = shared('parts', () => new WeakMap())
+
+/** What `session()` has put together for this middleware; `undefined` if it is none. */
+export function partsOf(sessions: object): Parts | undefined {
+  return PARTS.get(sessions)
+}
+
+/** The middleware with what can be done outside of a request. */
+export function withOperations<Data extends object>(middleware: Middleware, parts: Parts): Sessions<Data> {
+  const sessions = Object.assign(middleware, operationsOf<Data>(parts))
+  PARTS.set(sessions, parts)
+  return sessions
+}
+
 /** What can be done outside of a request. */
-export function operationsOf<Data extends object>(parts: Parts): Operations<Data> {
+function operationsOf<Data extends object>(parts: Parts): Operations<Data> {
   const { services, stack, diagnostics, useKeys } = parts
   const { lifecycle, cookie, identity } = services
   const { owner, property } = identity

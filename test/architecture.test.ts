@@ -37,6 +37,9 @@ const TARGETS = {
   index: 'src/index.ts',
   'the conformance kit': 'src/conformance.ts',
   'a part of the conformance kit': 'src/conformance/races.ts',
+  'the helpers for tests': 'src/testing.ts',
+  'a part of the helpers for tests': 'src/testing/sign-in.ts',
+  'the store in memory': 'src/stores/memory.ts',
   'the command': 'src/cli/index.ts',
   'a part of the command': 'src/cli/usage.ts',
   koa: 'koa',
@@ -61,7 +64,7 @@ const SQL: Target[] = [
   'a part of the PostgreSQL store',
   'a part of the SQLite store',
 ]
-const STORES: Target[] = [...REDIS, ...FILES, ...SQL, 'the store of a URL', 'what stores share']
+const STORES: Target[] = [...REDIS, ...FILES, ...SQL, 'the store in memory', 'the store of a URL', 'what stores share']
 const MIDDLEWARE: Target[] = [...GROUND, 'record', ...LAYERS, 'session', ...HTTP, 'options', 'sessions']
 const COMMAND: Target[] = [
   ...GROUND,
@@ -109,6 +112,17 @@ const MAY: Record<string, Target[]> = {
   'src/index.ts': [...MIDDLEWARE, ...STORES, 'middleware', 'index'],
   'src/conformance.ts': ['units', 'store', 'a part of the conformance kit'],
   'src/conformance/races.ts': ['units', 'store', 'a part of the conformance kit'],
+  'src/testing.ts': ['a part of the helpers for tests'],
+  'src/testing/sign-in.ts': [
+    ...GROUND,
+    'record',
+    ...LAYERS,
+    'session',
+    ...HTTP,
+    'sessions',
+    'the store in memory',
+    'a part of the helpers for tests',
+  ],
   'src/cli/index.ts': COMMAND,
   'src/cli/store.ts': COMMAND,
   'src/cli/commands/show.ts': COMMAND,

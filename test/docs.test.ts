@@ -7,7 +7,9 @@ import { after, before, describe, it } from 'node:test'
 import { publicDeclarations, referencePage } from '../docs/generate/reference.ts'
 import { OPTION_NAMES } from '../src/options.ts'
 import { inlineCodeOf, readPage, readPages, type Block, type Page } from './support/documents/pages.ts'
+import { requires as browser } from './support/clients/browser.ts'
 import { redisServer } from './support/servers/redis-server.ts'
+import { commandOf } from './support/servers/requirement.ts'
 import { Ports, Shell } from './support/documents/transcript.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
@@ -28,13 +30,15 @@ after(() => rmSync(directory, { recursive: true, force: true }))
 /** What fragments of an application take for granted: those blocks that import nothing themselves. */
 const PRELUDE = `
 import { AsyncLocalStorage } from 'node:async_hooks'
+import assert from 'node:assert/strict'
 import type {} from '@koa/bodyparser'
 import Koa from 'koa'
 import Router from 'koa-router'
 import {
-  bindSession, fromExpressStore, getSession, isSessionError, runWithSession, session, tryGetSession,
+  bindSession, crossOrigin, fromExpressStore, getSession, isSessionError, runWithSession, session, tryGetSession,
   fileStore, memcachedStore, memoryStore, redisStore, type Session, type SessionError, type Sessions,
 } from 'koa-server-session'
+import { fakeSession, readSession, signIn, type SignedIn } from 'koa-server-session/testing'
 declare module 'koa-server-session' {
   interface SessionData {
     a?: number
@@ -49,6 +53,8 @@ declare const ctx: Koa.Context
 declare const router: Router
 declare const sessions: Sessions
 declare const keys: string[]
+declare const ada: SignedIn
+declare function addToCart(sku: string): void
 `
 
 describe('the documentation', () => {
@@ -102,7 +108,8 @@ describe('the documentation', () => {
       }
       for (const file of readdirSync(folder).filter((name) => page.blocks.some((block) => compiled(block) === name)))
         writeFileSync(join(folder, file), ports.toActual(readFileSync(join(folder, file), 'utf8')))
-      const shell = new Shell(ROOT, folder, ports)
+      const namesBrowser = page.blocks.some(({ code }) => code.includes('CHROMIUM'))
+      const shell = new Shell(ROOT, folder, ports, namesBrowser ? { CHROMIUM: commandOf(browser) } : {})
       test.after(() => shell.close())
       const went: string[] = []
       for (const block of played) went.push(`${block.place}\n${await shell.play(block)}`)
@@ -243,7 +250,7 @@ describe('the page about the architecture', () => {
       else if (line.startsWith('│ ') && !line.startsWith('│  ')) folder = 'src'
       named.push(isRoom ? folder : `${folder}/${name}`)
     }
-    const whole = /^src\/(?:stores|cli|conformance|options)\/|^src\/layers\/\w+\//
+    const whole = /^src\/(?:stores|cli|conformance|testing|options)\/|^src\/layers\/\w+\//
     const files = readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' })
       .map((file) => `src/${file}`)
       .filter((file) => file.endsWith('.ts') && !whole.test(file))

@@ -5,13 +5,14 @@ import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { after, before, describe, it } from 'node:test'
+import { VERSION } from '../src/session/copies.ts'
 import { readPage } from './support/documents/pages.ts'
 
 const ROOT = resolve(import.meta.dirname, '../..')
 const TSC = join(createRequire(import.meta.url).resolve('typescript/package.json'), '../bin/tsc')
 
 /** The files of src that users import or run; every other one is private. */
-const PUBLIC = { index: '.', conformance: './conformance', cli: undefined }
+const PUBLIC = { index: '.', conformance: './conformance', testing: './testing', cli: undefined }
 
 interface Manifest {
   name: string
@@ -189,6 +190,10 @@ new Koa().use(session({ store })).use((ctx) => {
     return readFileSync(join(ROOT, path), 'utf8')
   }
 
+  it('knows its own version', () => {
+    assert.equal(VERSION, manifest.version)
+  })
+
   it('says in one way where its repository is', () => {
     const place = /^git\+(https:\/\/github\.com\/[\w-]+\/koa-server-session)\.git$/.exec(manifest.repository.url)?.[1]
     assert.ok(place)
@@ -222,6 +227,8 @@ new Koa().use(session({ store })).use((ctx) => {
       } else {
         assert.deepEqual(manifest.exports[subpath], {
           types: `./dist/src/${name}.d.ts`,
+          'module-sync': `./dist/src/${name}.js`,
+          require: `./dist/commonjs/${name}.js`,
           default: `./dist/src/${name}.js`,
         })
       }
@@ -234,7 +241,7 @@ new Koa().use(session({ store })).use((ctx) => {
   })
 
   it('contains the compiled files, their sources, the licence, the changelog, the pages and pictures that lead on from the readme, and nothing else', () => {
-    const others = packed.filter((path) => !/^(?:dist\/src|src)\//.test(path))
+    const others = packed.filter((path) => !/^(?:dist|src)\//.test(path))
     const ledTo = new Set(['README.md'])
     // Grows while it is walked.
     for (const path of ledTo) {
@@ -246,7 +253,12 @@ new Koa().use(session({ store })).use((ctx) => {
     const compiled = sources.flatMap((path) =>
       ['.js', '.js.map', '.d.ts', '.d.ts.map'].map((ending) => `dist/${path.replace(/\.ts$/, ending)}`),
     )
-    assert.deepEqual(packed.filter((path) => path.startsWith('dist/')).toSorted(), compiled.toSorted())
+    // A second time for what cannot take ECMAScript modules, but for the command.
+    const commonjs = sources
+      .filter((path) => !path.startsWith('src/cli/'))
+      .map((path) => path.replace(/^src\/(.*)\.ts$/, 'dist/commonjs/$1.js'))
+    const expected = [...compiled, ...commonjs, 'dist/commonjs/package.json']
+    assert.deepEqual(packed.filter((path) => path.startsWith('dist/')).toSorted(), expected.toSorted())
   })
 
   /** What users write after `from`, code only. */

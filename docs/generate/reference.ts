@@ -13,6 +13,7 @@ const CHAPTERS: Readonly<Record<string, readonly string[]>> = {
     'SessionCallback',
   ],
   'Sessions anywhere in the code': ['getSession', 'tryGetSession', 'tryGetSessionId', 'bindSession', 'runWithSession'],
+  'Against forged requests': ['crossOrigin', 'CrossOriginOptions'],
   Errors: ['SessionError', 'isSessionError', 'SessionErrorCode'],
   'The sessions of a user': ['SessionSummary'],
   'Counters and messages': ['SessionStats', 'DiagnosticMessage'],
@@ -55,6 +56,7 @@ const CHAPTERS: Readonly<Record<string, readonly string[]>> = {
     'ConformanceOptions',
     'ConformanceTest',
   ],
+  'For the tests of an application': ['signIn', 'SignedIn', 'BrowserCookie', 'readSession', 'fakeSession'],
   Units: ['Milliseconds', 'Instant', 'Key', 'Version', 'SubjectName', 'Awaitable'],
 }
 
@@ -65,7 +67,7 @@ Every name that \`koa-server-session\` exports, as its declarations and their co
 
 /** All that can be imported, from the compiled declarations in this folder. */
 export function publicDeclarations(compiled: string): Declaration[] {
-  return ['index.d.ts', 'conformance.d.ts'].flatMap((file) => declarationsOf(join(compiled, file)))
+  return ['index.d.ts', 'conformance.d.ts', 'testing.d.ts'].flatMap((file) => declarationsOf(join(compiled, file)))
 }
 
 /** The page `docs/api.md`. Throws if a name is in no chapter, or a chapter has a name that is no more. */

@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { SessionError } from '../errors.ts'
-import { ownerOf } from '../session/object.ts'
+import { shared, versionsLoaded } from '../session/copies.ts'
+import { currentSessionOf, ownerOf } from '../session/object.ts'
 import type { Session } from '../session/types.ts'
 import type { Key } from '../units.ts'
 
@@ -24,7 +25,7 @@ export interface Holder {
   close?(): void
 }
 
-const HOLDER = Symbol('koa-server-session.holder')
+const HOLDER: unique symbol = shared('holder', () => Symbol('koa-server-session.holder')) as never
 
 /** What carries a holder: the Koa context of a request. `null`: the middleware left this request without a session. */
 interface Place {
@@ -32,7 +33,7 @@ interface Place {
 }
 
 /** Holds the Koa context of the request, or a stand-in outside of a request. The holder hangs on it. */
-export const storage: AsyncLocalStorage<object> = new AsyncLocalStorage()
+export const storage: AsyncLocalStorage<object> = shared('storage', () => new AsyncLocalStorage())
 
 /**
  * The session of the request in which this is called, wherever in its call tree: in services, timers, body streams,
@@ -55,22 +56,19 @@ export function noSessionHere(property: string = DEFAULT_PROPERTY): never {
   throw new SessionError(
     'ERR_SESSION_NO_CONTEXT',
     other === undefined || other === property
-      ? `There is no session here${property === DEFAULT_PROPERTY ? '' : ` (ctx.${property})`}. ${WHY_NONE}${copies()}`
+      ? `There is no session here${property === DEFAULT_PROPERTY ? '' : ` (ctx.${property})`}. ${WHY_NONE}${otherVersions()}`
       : `There is no ctx.${property} here. This request has ctx.${other}: take it from there, or from sessions.get() of ` +
           'its own middleware.',
   )
 }
 
-const COPIES: unique symbol = Symbol.for('koa-server-session.copies')
-const everywhere = globalThis as { [COPIES]?: number }
-everywhere[COPIES] = (everywhere[COPIES] ?? 0) + 1
-
-/** What to say if this package is loaded more than once: each copy knows its own sessions only. */
-function copies(): string {
-  const count = everywhere[COPIES] ?? 1
-  return count === 1
+/** What to say if another version of this package is loaded too: each version knows its own sessions only. */
+function otherVersions(): string {
+  const versions = versionsLoaded()
+  return versions.length === 1
     ? ''
-    : ` Or it belongs to another copy of this package: ${count} are loaded in this process (see npm ls koa-server-session).`
+    : ` Or the session belongs to another version of this package: ${versions.join(' and ')} are loaded in this process, ` +
+        `and this is ${versions[0]} (see npm ls koa-server-session).`
 }
 
 const WHY_NONE =
@@ -124,7 +122,16 @@ export function bindSession<This, Arguments extends unknown[], Result>(
  * ```
  */
 export function runWithSession<Result>(session: Session, fn: () => Result): Result {
-  return storage.run({ [HOLDER]: { session, id: session.id, owner: ownerOf(session) } }, fn)
+  const holder: Holder = {
+    get session() {
+      return currentSessionOf(session)
+    },
+    get id() {
+      return currentSessionOf(session).id
+    },
+    owner: ownerOf(session),
+  }
+  return storage.run({ [HOLDER]: holder }, fn)
 }
 
 /** Makes `holder` the innermost one of this request from here on. */

@@ -4,13 +4,14 @@ import type { Socket } from 'node:net'
 import type Koa from 'koa'
 import { holderOf, storage } from './context.ts'
 import { isSessionError } from '../errors.ts'
+import { shared } from '../session/copies.ts'
 
 /*
  * The methods of Koa's and Node's objects that are replaced, so that whatever runs after the last middleware runs in the
  * request's context too. Everything else only calls their methods; the property `ctx.session` is defined in property.ts.
  */
 
-const INSTALLED: unique symbol = Symbol('koa-server-session.installed')
+const INSTALLED: unique symbol = shared('installed', () => Symbol('koa-server-session.installed')) as never
 
 /** Runs the rest of the request so that `getSession()` finds its session: in handlers, streams, events and errors. */
 export function runInContext(ctx: Koa.Context, next: () => Promise<unknown>): Promise<unknown> {

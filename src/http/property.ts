@@ -1,6 +1,7 @@
 import type Koa from 'koa'
 import { Checks } from '../checks.ts'
 import type { Diagnostics } from '../diagnostics.ts'
+import { shared } from '../session/copies.ts'
 import { DEFAULT_PROPERTY, enter, holderUnder, isSeen, leaveOut, noSessionHere, type Holder } from './context.ts'
 import type { RequestSession } from './request.ts'
 import type { CheckedCookie } from './attributes.ts'
@@ -29,7 +30,7 @@ interface Exposed {
   readonly middlewares: Map<object | undefined, Identity>
 }
 
-const EXPOSED: unique symbol = Symbol('koa-server-session.exposed')
+const EXPOSED: unique symbol = shared('exposed', () => Symbol('koa-server-session.exposed')) as never
 const checks = new Checks('koa-server-session')
 const CLOSED =
   'A request came after sessions.close(), which lets go of the store and of the cache. Stop the server first: call ' +

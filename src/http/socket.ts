@@ -7,7 +7,7 @@ import type { Lifecycle } from '../session/lifecycle.ts'
 import { sessionOf } from '../session/object.ts'
 import { reportForgotten, type Operation } from '../session/operation.ts'
 import type { SessionHost, WorkingCopy } from '../session/working-copy.ts'
-import type { Session } from '../session/types.ts'
+import type { RegenerateOptions, Session } from '../session/types.ts'
 
 /** Opens the session that a request names where there is no response: see `Sessions.open`. */
 export async function openSession(services: Services, request: IncomingMessage): Promise<Session | undefined> {
@@ -50,7 +50,7 @@ function ignore(): void {}
  * What a session can do for a socket or a job. It is open for hours and not for one request, so nothing commits by
  * itself, and nothing seals it.
  */
-class SocketHost implements SessionHost {
+export class SocketHost implements SessionHost {
   readonly owner: object
   readonly #lifecycle: Lifecycle
   readonly #diagnostics: Diagnostics
@@ -79,7 +79,7 @@ class SocketHost implements SessionHost {
     return this.#lifecycle.update(copy, change)
   }
 
-  async regenerate(): Promise<void> {
+  async regenerate(_copy: WorkingCopy, _options: RegenerateOptions): Promise<void> {
     throw withoutResponse('this is a session from sessions.open')
   }
 

@@ -1,4 +1,4 @@
-import { AsyncResource } from 'node:async_hooks'
+import { Place } from '../deadline.ts'
 import { DueQueue, type Task } from './ends/due-queue.ts'
 import { recordOf } from '../record/format.ts'
 import { isMarker } from '../record/marker.ts'
@@ -52,7 +52,7 @@ export class EndWatcher {
   readonly #links = new Map<Link, number | undefined>()
   #timer: NodeJS.Timeout | undefined
   // A check serves all signals, so it runs in no request: the timer would otherwise keep the request that set it.
-  readonly #place = new AsyncResource('EndWatcher')
+  readonly #place = new Place('EndWatcher')
   #wakesAt: Instant = Infinity
   #ranAt: Instant = 0
   #restsUntil: Instant = 0

@@ -11,6 +11,8 @@ export interface SessionHost {
   readonly persistent?: boolean
   /** Whether a commit is no use of the session, and so does not extend it. Default: it is a use. */
   readonly isPassive?: boolean
+  /** The session that took the place of this host's own, if it was regenerated where no request hands the new one on. */
+  readonly successor?: Session | undefined
   save(copy: WorkingCopy): Promise<void>
   reload(copy: WorkingCopy): Promise<void>
   update<Result>(copy: WorkingCopy, change: (session: Session) => Result): Promise<Result>

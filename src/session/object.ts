@@ -1,4 +1,5 @@
 import { inspect } from 'node:util'
+import { shared } from './copies.ts'
 import { SessionError } from '../errors.ts'
 import { endOf, merge, type SessionRecord } from '../record/record.ts'
 import { Operation } from './operation.ts'
@@ -108,7 +109,7 @@ const MEMBERS: { [Name in keyof Members]: (copy: WorkingCopy) => unknown } = {
   // So that a session may be returned from an async function.
   then: () => undefined,
 }
-const WORKING_COPY = Symbol('koa-server-session.working-copy')
+const WORKING_COPY: unique symbol = shared('working copy', () => Symbol('koa-server-session.working-copy')) as never
 const MEMBER_OF = new Map<PropertyKey, (copy: WorkingCopy) => unknown>([
   ...Object.entries(MEMBERS),
   // As a name of data it would replace the prototype of every copy that Object.assign makes of the session.
@@ -119,6 +120,11 @@ const MEMBER_OF = new Map<PropertyKey, (copy: WorkingCopy) => unknown>([
 /** The middleware whose session this is; `undefined` for an object that only stands in for a session. */
 export function ownerOf(session: Session): object | undefined {
   return (session as { [WORKING_COPY]?: WorkingCopy })[WORKING_COPY]?.host.owner
+}
+
+/** The session that has taken this one's place, if its host says so; otherwise this one. */
+export function currentSessionOf(session: Session): Session {
+  return (session as { [WORKING_COPY]?: WorkingCopy })[WORKING_COPY]?.host.successor ?? session
 }
 
 /** A wrong argument of a member that promises something is a rejection, like any other failure. */

@@ -1,15 +1,25 @@
 import assert from 'node:assert/strict'
 import { EventEmitter } from 'node:events'
-import { cpSync, rmSync } from 'node:fs'
+import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { describe, it, type TestContext } from 'node:test'
 import { PassThrough, Readable } from 'node:stream'
 import Koa from 'koa'
-import { bindSession, getSession, runWithSession, session, tryGetSession, tryGetSessionId } from '../../src/index.ts'
+import {
+  bindSession,
+  getSession,
+  isSessionError,
+  runWithSession,
+  session,
+  SessionError,
+  tryGetSession,
+  tryGetSessionId,
+} from '../../src/index.ts'
 import { currentHolder, enter, holderOf, type Holder } from '../../src/http/context.ts'
 import { runInContext } from '../../src/http/koa.ts'
-import { serve } from '../support/sites/http.ts'
+import { VERSION } from '../../src/session/copies.ts'
+import { KEY, serve, siteWith } from '../support/sites/http.ts'
 import { discreet } from '../support/secrecy.ts'
 import { visits } from '../support/visit.ts'
 
@@ -33,17 +43,73 @@ describe('getSession() outside of a request', () => {
 })
 
 describe('a package that is loaded twice', () => {
-  it('says so where a session of the other copy is not found', async (test) => {
+  type Package = typeof import('../../src/index.ts')
+
+  /** Another copy of the package in this process, of this version or of another one. */
+  async function anotherCopy(test: TestContext, version?: string): Promise<Package> {
     const source = join(import.meta.dirname, '../../src')
-    const copy = `${source}-copied-${process.pid}`
+    const copy = `${source}-copied-${process.pid}-${version ?? 'same'}`
     cpSync(source, copy, { recursive: true })
     test.after(() => rmSync(copy, { recursive: true }))
-    assert.throws(() => getSession(), { message: /^(?!.*another copy)/ })
-    const other = (await import(pathToFileURL(join(copy, 'index.js')).href)) as { getSession: typeof getSession }
+    if (version !== undefined) {
+      const file = join(copy, 'session/copies.js')
+      writeFileSync(file, readFileSync(file, 'utf8').replace(VERSION, version))
+    }
+    return (await import(pathToFileURL(join(copy, 'index.js')).href)) as Package
+  }
+
+  it('is one: what one copy makes, the other finds', async (test) => {
+    const other = await anotherCopy(test)
+    const { agent } = await siteWith(test, {}, (ctx) => {
+      assert.notEqual(other.getSession, getSession)
+      assert.equal(other.getSession(), getSession())
+      assert.equal(other.tryGetSessionId(), tryGetSessionId())
+      ctx.body = String(other.bindSession(() => getSession().isNew)())
+    })
+    assert.equal((await agent().get('/')).text, 'true')
+    const fake = aSession()
+    assert.equal(
+      other.runWithSession(fake, () => getSession()),
+      fake,
+    )
+  })
+
+  it('knows the errors of the other copy', async (test) => {
+    const other = await anotherCopy(test)
+    const error = new other.SessionError('ERR_SESSION_GONE', 'gone')
+    assert.ok(error instanceof SessionError && isSessionError(error, 'ERR_SESSION_GONE'))
+    assert.ok(other.isSessionError(new SessionError('ERR_SESSION_BUSY', 'busy'), 'ERR_SESSION_BUSY'))
+    class Own extends SessionError {}
+    assert.equal(error instanceof Own, false)
+    assert.ok(new Own('ERR_SESSION_GONE', 'gone') instanceof Own)
+    assert.equal(isSessionError(new Error('gone')), false)
+  })
+
+  it('may be served by a middleware of each copy, as by two middlewares of one', async (test) => {
+    const other = await anotherCopy(test)
+    const app = new Koa()
+    const admin = other.session({ keys: [KEY], store: 'memory:', property: 'admin', cookie: { name: 'admin' } })
+    app.use(session({ keys: [KEY], store: 'memory:' })).use(admin)
+    app.use((ctx) => {
+      ctx.session = { a: 1 }
+      Object.assign(admin.get(), { b: 2 })
+      ctx.body = { ...other.getSession(), ...admin.get() }
+    })
+    const { agent } = await serve(test, app)
+    const visitor = agent()
+    assert.deepEqual((await visitor.get('/')).json(), { a: 1, b: 2 })
+    assert.deepEqual([...visitor.cookies.keys()].toSorted(), ['admin', 'sid'])
+  })
+
+  it('says so, with the versions, where the session belongs to another version', async (test) => {
+    assert.throws(() => getSession(), { message: /^(?!.*another version)/ })
+    const other = await anotherCopy(test, '0.0.9')
     runWithSession(aSession(), () => {
       assert.throws(() => other.getSession(), {
         code: 'ERR_SESSION_NO_CONTEXT',
-        message: /another copy of this package: 2 are loaded in this process \(see npm ls koa-server-session\)/,
+        message: new RegExp(
+          `another version of this package: 0\\.0\\.9 and ${VERSION} are loaded in this process, and this is 0\\.0\\.9 \\(see npm ls koa-server-session\\)`,
+        ),
       })
       assert.ok(getSession())
     })

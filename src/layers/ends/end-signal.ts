@@ -1,4 +1,4 @@
-import { AsyncResource } from 'node:async_hooks'
+import { Place } from '../../deadline.ts'
 import { getEventListeners } from 'node:events'
 import { SessionError } from '../../errors.ts'
 
@@ -17,7 +17,7 @@ export class EndSignal {
   readonly hold: Hold = { endSignal: new WeakRef(this), listenedTo: undefined }
   readonly #controller = new AbortController()
   // Another visitor's request may end the session. The listeners belong to the request that asked for the signal.
-  readonly #place = new AsyncResource('SessionSignal')
+  readonly #place = new Place('SessionSignal')
 
   constructor() {
     const { signal } = this

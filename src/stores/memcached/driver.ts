@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module'
-import { join } from 'node:path'
 import type { MemcacheClient, MemcacheClientOptions } from 'memcache-client'
 import type { Milliseconds } from '../../units.ts'
+import { PLACES } from '../places.ts'
 import { checks, isSocket, parseServer } from './address.ts'
 import { connectBySocket, type SocketParts } from './socket.ts'
 
@@ -21,8 +21,7 @@ export class Compressed extends Error {}
  * failed request later.
  */
 export function loadDriver(): Maker {
-  // A linked package resolves from its real place, where the application's packages are out of sight.
-  for (const place of [import.meta.url, join(process.cwd(), 'index.js')]) {
+  for (const place of PLACES) {
     const require = createRequire(place)
     try {
       require.resolve('memcache-client')

@@ -19,7 +19,7 @@ export interface Item {
   readonly mark: Mark
 }
 
-type Socket = Pick<NetSocket, 'write'>
+type Socket = Pick<NetSocket, 'write'> & { unref?(): void }
 type Answers = Partial<Record<string, { readonly casUniq: string; readonly value: unknown }>>
 
 const connections = new WeakMap<object, number>()
@@ -152,6 +152,8 @@ export class Server {
           .send<Answer>((socket) => {
             // Whoever asked has been told that it failed: it must not happen after that, or to nobody's connection.
             if (isOver || !socket) throw new Error('the connection was lost')
+            // An open connection keeps no process alive; a command under way does, by its timer.
+            ;(socket as Socket).unref?.()
             write(socket)
           })
           .then(

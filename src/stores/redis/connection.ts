@@ -4,6 +4,7 @@ import { Deadline } from '../../deadline.ts'
 import { SessionError, reasonOf } from '../../errors.ts'
 import type { Milliseconds } from '../../units.ts'
 import { explained, isAnswer } from './answers.ts'
+import { letProcessEnd } from './background.ts'
 
 const END_WITHIN: Milliseconds = 1000
 /** How long after a refusal the database is asked for again. */
@@ -55,6 +56,7 @@ export class Connection<Client extends Redis | Cluster = Redis | Cluster> extend
     this.#settings = settings
     this.#deadline = new Deadline(settings.deadline)
     this.#single = client.isCluster ? undefined : (client as Redis)
+    if (this.#single) letProcessEnd(this.#single)
     // A Cluster and a single client share these events, but not the types of their overloads.
     const events = client as unknown as EventEmitter
     events.on('ready', () => this.#arrive())
@@ -160,7 +162,7 @@ export class Connection<Client extends Redis | Cluster = Redis | Cluster> extend
         if (!isStill()) return
         if (!isAnswer(error)) return this.giveUp(error as Error)
         this.#fail(this.#explained(error))
-        this.#retry = setTimeout(() => isStill() && this.#arrive(), SELECT_AGAIN)
+        this.#retry = setTimeout(() => isStill() && this.#arrive(), SELECT_AGAIN).unref()
       },
     )
   }
@@ -199,7 +201,7 @@ export class Connection<Client extends Redis | Cluster = Redis | Cluster> extend
     this.#lose()
     if (this.#isClosed) return
     this.#failure ??= unavailable('the connection to Redis has ended')
-    this.#retry = setTimeout(() => this.client.connect().catch(() => {}), 1000)
+    this.#retry = setTimeout(() => this.client.connect().catch(() => {}), 1000).unref()
   }
 
   /** What is asked in one turn of the event loop is sent together: to send costs more than all else about a command. */

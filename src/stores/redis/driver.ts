@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module'
-import { join } from 'node:path'
 import type { Cluster, Redis } from 'ioredis'
+import { PLACES } from '../places.ts'
 import { checks } from './address.ts'
 
 /** The part of the package ioredis that this store uses. */
@@ -15,8 +15,7 @@ export interface Driver {
  */
 export function loadDriver(): Driver {
   let found = false
-  // A linked package resolves from its real place, where the application's packages are out of sight.
-  for (const place of [import.meta.url, join(process.cwd(), 'index.js')]) {
+  for (const place of PLACES) {
     let driver: Driver
     try {
       driver = createRequire(place)('ioredis') as Driver

@@ -73,7 +73,7 @@ export abstract class RedisLink<Answer> implements Link {
     data.on('ready', this.begin)
     data.on('lost', this.lose)
     data.client.on('message', this.onMessage)
-    this.#timer = setInterval(this.#tick, bound / BEATS_PER_BOUND)
+    this.#timer = setInterval(this.#tick, bound / BEATS_PER_BOUND).unref()
     if (data.isReady) this.begin()
     else data.connect()
   }

@@ -1,14 +1,13 @@
 import { createRequire } from 'node:module'
-import { join } from 'node:path'
 import type { Checks } from '../../checks.ts'
+import { PLACES } from '../places.ts'
 
 /**
  * A database's package, loaded synchronously, so that its absence is an error where the store is made and not a failed
  * request later. Throws `ERR_SESSION_OPTION` with `cure` if it is not installed.
  */
 export function loadPackage(checks: Checks, name: string, cure: string): unknown {
-  // A linked package resolves from its real place, where the application's packages are out of sight.
-  for (const place of [import.meta.url, join(process.cwd(), 'index.js')]) {
+  for (const place of PLACES) {
     try {
       return createRequire(place)(name)
     } catch (cause) {

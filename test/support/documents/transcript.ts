@@ -50,7 +50,8 @@ export class Ports {
  * it prints. Commands that end with `&` stay until the page ends, and what they print is in a log.
  *
  * Three commands are not what they seem: `npm` only checks that the packages and scripts that it names exist, `npx` runs
- * this package's own command, and `node` runs what a file in TypeScript was compiled to.
+ * this package's own command or one of a package that is installed here, and `node` runs what a file in TypeScript was
+ * compiled to. $CHROMIUM is the browser of this machine, for a page that names it.
  */
 export class Shell {
   readonly #process: ChildProcess
@@ -59,13 +60,13 @@ export class Shell {
   readonly #root: string
   readonly #ports: Ports
 
-  constructor(root: string, directory: string, ports: Ports) {
+  constructor(root: string, directory: string, ports: Ports, environment: Readonly<Record<string, string>> = {}) {
     this.#root = root
     this.#directory = directory
     this.#ports = ports
     this.#process = spawn('bash', ['--noprofile', '--norc'], {
       cwd: directory,
-      env: { PATH: process.env['PATH'], HOME: directory, NO_COLOR: '1' },
+      env: { PATH: process.env['PATH'], HOME: directory, NO_COLOR: '1', ...environment },
       stdio: ['pipe', 'pipe', 'inherit'],
     })
     this.#lines = createInterface({ input: this.#process.stdout as NodeJS.ReadableStream })[Symbol.asyncIterator]()
@@ -74,7 +75,11 @@ export class Shell {
       exec 2>&1
       curl() { ${commandOf(requires)} -sS "$@"; }
       redis-cli() { command redis-cli -p ${ports.get('6379') ?? 6379} "$@"; }
-      npx() { shift; command node ${root}/dist/src/cli/index.js "$@"; }
+      npx() {
+        local name=$1; shift
+        if [ "$name" = koa-server-session ]; then command node ${root}/dist/src/cli/index.js "$@"
+        else ${root}/node_modules/.bin/"$name" "$@"; fi
+      }
     `)
   }
 

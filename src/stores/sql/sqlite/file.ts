@@ -3,6 +3,7 @@ import { createRequire } from 'node:module'
 import { dirname } from 'node:path'
 import type { Checks } from '../../../checks.ts'
 import type { Milliseconds } from '../../../units.ts'
+import { PLACES } from '../../places.ts'
 import { loadPackage } from '../driver.ts'
 import { failed } from '../faults.ts'
 import type { SqliteHandle } from './handle.ts'
@@ -20,7 +21,7 @@ export function sqliteDriver(checks: Checks): OpenHandle {
 
 function nodeSqlite(): { DatabaseSync: new (path: string) => SqliteHandle } | undefined {
   try {
-    return createRequire(import.meta.url)('node:sqlite') as ReturnType<typeof nodeSqlite>
+    return createRequire(PLACES[0] as string)('node:sqlite') as ReturnType<typeof nodeSqlite>
   } catch {
     return undefined // this Node has none
   }
