@@ -8,6 +8,7 @@ import { keyringOf, noKeys, type Keyring } from './http/keyring.ts'
 import { runInContext } from './http/koa.ts'
 import { SessionProperty } from './http/property.ts'
 import { RequestSession } from './http/request.ts'
+import { runOnSocket } from './http/socket.ts'
 import { RequestsUnderWay } from './http/under-way.ts'
 import { storeStack } from './layers/stack.ts'
 import { checkOptions, type SessionOptions } from './options.ts'
@@ -55,6 +56,7 @@ export function session<Data extends object = SessionData>(options: SessionOptio
     const attributes = cookieFor(ctx)
     if (isOutside(attributes.path, ctx, cookie)) return property.leaveOutside(ctx, next)
     if (!cookie.hasKeys) useKeys(keyringOf(ctx.app.keys ?? noKeys()))
+    if (!ctx.res) return runOnSocket(services, property, ctx, next) // a WebSocket of koa-websocket
 
     // From here on, ctx.session and getSession() find the session that the cookie names.
     const circumstances = { attributes, isPassive: passive?.(ctx) ?? false, outer: holderOf(ctx) }

@@ -203,6 +203,12 @@ describe('fakeSession(data)', () => {
     assert.equal(fakeSession().isNew, true)
   })
 
+  it('has the data that all sessions of the application may have, beside what it was given', () => {
+    const visitor = fakeSession({ userId: 'ada' })
+    visitor.visits = 1 // of the example's SessionData: without a type for it, this would not compile
+    assert.deepEqual({ ...visitor }, { userId: 'ada', visits: 1 })
+  })
+
   it('has members that work without a store', async () => {
     const visitor = fakeSession<Data>({ views: 1 })
     assert.equal(await visitor.update((current) => (current.views = (current.views ?? 0) + 1)), 2)

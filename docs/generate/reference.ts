@@ -9,6 +9,7 @@ const CHAPTERS: Readonly<Record<string, readonly string[]>> = {
     'Session',
     'SessionMembers',
     'RegenerateOptions',
+    'DestroyOptions',
     'RememberOptions',
     'SessionCallback',
   ],

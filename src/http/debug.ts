@@ -93,7 +93,7 @@ function eventOf({ channel, message }: Heard[number]): string {
 }
 
 function cookieSent({ res }: Koa.ParameterizedContext, name: string): string[] {
-  const sent = [res.getHeader('Set-Cookie') ?? []].flat().find((header) => String(header).startsWith(`${name}=`))
+  const sent = [res?.getHeader('Set-Cookie') ?? []].flat().find((header) => String(header).startsWith(`${name}=`))
   if (sent === undefined) return []
   return [String(sent).startsWith(`${name}=;`) ? 'cookie cleared' : 'cookie set']
 }

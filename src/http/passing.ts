@@ -2,7 +2,7 @@ import type { Diagnostics } from '../diagnostics.ts'
 import { gone } from '../errors.ts'
 import { sessionOf } from '../session/object.ts'
 import type { Operation } from '../session/operation.ts'
-import type { RegenerateOptions, Session } from '../session/types.ts'
+import type { DestroyOptions, RegenerateOptions, Session } from '../session/types.ts'
 import type { SessionHost, WorkingCopy } from '../session/working-copy.ts'
 
 /** The visitor's browser may have another cookie, which it withheld or has got since; or the answer carries none. */
@@ -58,8 +58,8 @@ export class PassingHost implements SessionHost {
     return this.#request.regenerate(copy, options)
   }
 
-  destroy(copy: WorkingCopy): Promise<void> {
-    return this.#request.destroy(copy)
+  destroy(copy: WorkingCopy, options?: DestroyOptions): Promise<void> {
+    return this.#request.destroy(copy, options)
   }
 
   signalOf(copy: WorkingCopy): AbortSignal {

@@ -11,7 +11,7 @@ import { recordOf } from '../record/format.ts'
 import type { SessionRecord } from '../record/record.ts'
 import type { CommitOutcome } from '../session/lifecycle.ts'
 import { Operations, reportForgotten, type Operation } from '../session/operation.ts'
-import type { RegenerateOptions, Session } from '../session/types.ts'
+import type { DestroyOptions, RegenerateOptions, Session } from '../session/types.ts'
 import type { SessionHost, WorkingCopy } from '../session/working-copy.ts'
 import { isPromise, type Awaitable } from '../units.ts'
 
@@ -176,7 +176,7 @@ export abstract class RequestHost implements SessionHost {
     this.sendCookieIfDue()
   }
 
-  async destroy(copy: WorkingCopy): Promise<void> {
+  async destroy(copy: WorkingCopy, { clear = [] }: DestroyOptions = {}): Promise<void> {
     // The visitor's own session may live on: to clear the cookie now would only look like a logout.
     if (this.failure) throw this.failure
     await this.services.lifecycle.destroy(copy, this.stranger)
@@ -184,7 +184,7 @@ export abstract class RequestHost implements SessionHost {
     this.mustSend = false
     if (copy.hasMoved) return this.response.withdraw()
     this.stranger = undefined
-    this.response.clear()
+    this.response.clear(clear)
     // A session that has begun in its place, and is stored already.
     if (!this.copy?.isOpen || !this.copy.found) return
     this.mustSend = true

@@ -5,6 +5,7 @@ import { isSecureFor } from './secure.ts'
 import { isUpgrade } from './upgrade.ts'
 import type { Diagnostics } from '../diagnostics.ts'
 import { SessionError } from '../errors.ts'
+import type { DestroyOptions } from '../session/types.ts'
 import type { Instant } from '../units.ts'
 
 /** What the responses of one middleware share. */
@@ -24,6 +25,8 @@ export class SessionResponse {
   readonly #attributes: CheckedCookie
   /** The Set-Cookie header of this session, once there is one. */
   #header: string | undefined
+  /** What else the browser is to remove: see `DestroyOptions.clear`. */
+  #toClear: NonNullable<DestroyOptions['clear']> = []
   /** Whether anybody has asked for the session, with success or without. */
   #isUsed = false
   #isFinished = false
@@ -109,6 +112,8 @@ export class SessionResponse {
       this.#completeCookie(this.#header)
       this.#hasCarried = !this.#isCut
     }
+    // Only now, because Koa removes the headers of a response that becomes an error.
+    if (this.#toClear.length > 0) res.setHeader('Clear-Site-Data', this.#toClear.map((kind) => `"${kind}"`).join(', '))
     if (this.#saysSo && !this.#hasFailed && !res.hasHeader('Cache-Control')) {
       // Some shared caches ignore Vary.
       res.setHeader('Cache-Control', 'private')
@@ -121,9 +126,10 @@ export class SessionResponse {
       this.#put(setCookie(this.#services.cookie.write(token), this.#attributes, this.#isSecure(), until))
   }
 
-  /** Makes the browser forget the cookie, if it may have one. */
-  clear(): void {
+  /** Makes the browser forget the cookie, if it may have one, and what else of the site it has kept. */
+  clear(kinds: NonNullable<DestroyOptions['clear']> = []): void {
     if (this.hasHeadLeft) return
+    this.#toClear = kinds
     const { cookie } = this.#services
     if (this.#header || cookie.isIn(this.#ctx.req.headers.cookie))
       this.#put(forgetCookie(this.#attributes, this.#isSecure()))

@@ -1,13 +1,17 @@
 import type { IncomingMessage } from 'node:http'
+import type Koa from 'koa'
+import { storage, type Holder } from './context.ts'
 import { lookUp, type Services } from './lookup.ts'
 import { isUpgrade } from './upgrade.ts'
-import { gone, withoutResponse } from '../errors.ts'
+import type { SessionProperty } from './property.ts'
+import { SessionError, gone, withoutResponse } from '../errors.ts'
 import type { Diagnostics } from '../diagnostics.ts'
 import type { Lifecycle } from '../session/lifecycle.ts'
 import { sessionOf } from '../session/object.ts'
 import { reportForgotten, type Operation } from '../session/operation.ts'
 import type { SessionHost, WorkingCopy } from '../session/working-copy.ts'
 import type { RegenerateOptions, Session } from '../session/types.ts'
+import type { Key } from '../units.ts'
 
 /** Opens the session that a request names where there is no response: see `Sessions.open`. */
 export async function openSession(services: Services, request: IncomingMessage): Promise<Session | undefined> {
@@ -45,6 +49,46 @@ function isAbandoned(request: IncomingMessage): boolean {
 }
 
 function ignore(): void {}
+
+/**
+ * Runs the middlewares of a WebSocket as koa-websocket does, on a context that has a request and no response. Their
+ * session is the one that `sessions.open` gives; without one, the context has none.
+ */
+export async function runOnSocket(
+  services: Services,
+  property: SessionProperty,
+  ctx: Koa.ParameterizedContext,
+  next: Koa.Next,
+): Promise<void> {
+  const session = await openSession(services, ctx.req)
+  if (!session) return property.leaveOut(ctx, next)
+  property.enter(ctx, new SocketHolder(services, session))
+  return storage.run(ctx, next)
+}
+
+class SocketHolder implements Holder {
+  readonly owner: object
+  readonly property: string
+  readonly session: Session
+
+  constructor({ identity }: Services, session: Session) {
+    this.owner = identity.owner
+    this.property = identity.property
+    this.session = session
+  }
+
+  get id(): Key {
+    return this.session.id
+  }
+
+  /** `ctx.session = …` */
+  replace(): never {
+    throw new SessionError(
+      'ERR_SESSION_OPTION',
+      `ctx.${this.property} cannot be set on a WebSocket. Change it with update or save, and end it with destroy.`,
+    )
+  }
+}
 
 /**
  * What a session can do for a socket or a job. It is open for hours and not for one request, so nothing commits by

@@ -1,7 +1,7 @@
 import { Checks, isOptions, type Cures } from '../checks.ts'
 import { warn } from '../diagnostics.ts'
 import { TIMEOUT_RULE, doubtAbout, inWords, isTimeout, type Doubt, type Timeouts } from '../record/timeouts.ts'
-import type { RegenerateOptions } from './types.ts'
+import type { DestroyOptions, RegenerateOptions } from './types.ts'
 
 /*
  * The arguments of a session's members, checked where they are written. No message shows a value, because it may be
@@ -10,6 +10,7 @@ import type { RegenerateOptions } from './types.ts'
 
 const OF_REMEMBER = new Checks('session.remember')
 const OF_REGENERATE = new Checks('session.regenerate')
+const OF_DESTROY = new Checks('session.destroy')
 const OF_FLASH = new Checks('session.flash')
 const OF_UPDATE = new Checks('session.update')
 
@@ -80,6 +81,23 @@ export function checkRegenerate(options: unknown): asserts options is Regenerate
   if (keep === undefined || typeof keep === 'boolean') return
   if (Array.isArray(keep) && keep.every((name) => typeof name === 'string')) return
   throw OF_REGENERATE.refusal('keep must be true, false or a list of names.')
+}
+
+const CLEARABLE = ['cache', 'storage']
+const CLEAR_CURES: Cures = { cookies: 'The cookie of the session is always cleared.' }
+
+/** Throws unless `destroy` can take these options. `null` is none: callers of callbacks pass it. */
+export function checkDestroy(options: unknown): asserts options is DestroyOptions | null | undefined {
+  if (options === undefined || options === null) return
+  if (!isOptions(options))
+    throw OF_DESTROY.refusal(
+      `it takes nothing, a callback or options such as { clear: ['cache'] }, not ${kindOf(options)}.`,
+    )
+  OF_DESTROY.names(options, ['clear'], { cures: CLEAR_CURES })
+  const { clear } = options
+  if (clear === undefined) return
+  if (!Array.isArray(clear) || !clear.every((kind) => CLEARABLE.includes(kind as string)))
+    throw OF_DESTROY.refusal("clear must be a list of 'cache' and 'storage'.")
 }
 
 /** Throws unless `flash` can take these. `values`: what follows the key. */

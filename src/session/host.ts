@@ -1,6 +1,6 @@
 import type { SessionErrorCode } from '../errors.ts'
 import type { Operation } from './operation.ts'
-import type { RegenerateOptions, Session } from './types.ts'
+import type { DestroyOptions, RegenerateOptions, Session } from './types.ts'
 import type { WorkingCopy } from './working-copy.ts'
 
 /** What a session asks of whoever opened it. The session itself does no I/O and knows no HTTP. */
@@ -17,7 +17,7 @@ export interface SessionHost {
   reload(copy: WorkingCopy): Promise<void>
   update<Result>(copy: WorkingCopy, change: (session: Session) => Result): Promise<Result>
   regenerate(copy: WorkingCopy, options: RegenerateOptions): Promise<void>
-  destroy(copy: WorkingCopy): Promise<void>
+  destroy(copy: WorkingCopy, options?: DestroyOptions): Promise<void>
   signalOf(copy: WorkingCopy): AbortSignal
   /**
    * The empty session that begins where this one was ended by its own request, and is now written to. `undefined`: there

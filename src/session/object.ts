@@ -5,10 +5,24 @@ import { endOf, merge, type SessionRecord } from '../record/record.ts'
 import { Operation } from './operation.ts'
 import { WorkingCopy, type SessionHost } from './working-copy.ts'
 import type { Milliseconds } from '../units.ts'
-import { checkCallback, checkChange, checkFlash, checkRegenerate, timeoutsToRemember } from './arguments.ts'
+import {
+  checkCallback,
+  checkChange,
+  checkDestroy,
+  checkFlash,
+  checkRegenerate,
+  timeoutsToRemember,
+} from './arguments.ts'
 import { checkIdentity } from './subject-arguments.ts'
 import { warnOfHabit } from './habits.ts'
-import type { RegenerateOptions, RememberOptions, Session, SessionCallback, SessionMembers } from './types.ts'
+import type {
+  DestroyOptions,
+  RegenerateOptions,
+  RememberOptions,
+  Session,
+  SessionCallback,
+  SessionMembers,
+} from './types.ts'
 
 /** The object that handlers touch. A working copy always has the same one. */
 export function sessionOf(copy: WorkingCopy): Session {
@@ -92,8 +106,13 @@ const MEMBERS: { [Name in keyof Members]: (copy: WorkingCopy) => unknown } = {
           checkRegenerate(options)
           return regenerate(copy, options ?? {})
         }),
-  destroy: (copy) => (callback?: SessionCallback) =>
-    withCallback(copy, 'destroy', () => copy.host.destroy(copy), callback),
+  destroy: (copy) => (options?: DestroyOptions | SessionCallback) =>
+    typeof options === 'function'
+      ? withCallback(copy, 'destroy', () => copy.host.destroy(copy), options)
+      : begun(copy, async () => {
+          checkDestroy(options)
+          return copy.host.destroy(copy, options ?? {})
+        }),
   remember: (copy) => (timeouts: Milliseconds | RememberOptions) =>
     copy.forWriting().remember(timeoutsToRemember(timeouts, copy.current.terms)),
   identify: (copy) => (subject: string, label?: string) => {

@@ -13,6 +13,9 @@ import type { Found } from '../store.ts'
 import { memoryStore } from '../stores/memory.ts'
 import { fill } from './fill.ts'
 
+/** The same type, which the compiler does not guess from an argument: a fake has the data of all sessions, not of this one. */
+type Exactly<Data> = [Data][Data extends unknown ? 0 : never]
+
 const NAME = 'fake'
 const HOUR = 60 * 60 * 1000
 const OPTIONS = {
@@ -42,7 +45,7 @@ const OPTIONS = {
  * Throws `ERR_SESSION_OPTION`, `ERR_SESSION_VALUE` or `ERR_SESSION_RESERVED_KEY` if the data cannot be a session's.
  */
 export function fakeSession<Data extends object = SessionData>(
-  data?: Partial<Data> | ((session: Session<Data>) => void),
+  data?: Partial<Exactly<Data>> | ((session: Session<Exactly<Data>>) => void),
 ): Session<Data> {
   const diagnostics = new Diagnostics(NAME)
   const stack = storeStack(memoryStore({ pruneInterval: 0 }), { encrypt: false, cache: undefined }, diagnostics)
