@@ -1,4 +1,4 @@
-import { AsyncResource } from 'node:async_hooks'
+import { Place } from '../deadline.ts'
 import type { Instant, Milliseconds } from '../units.ts'
 
 /** One request whose session must live for as long as the request does. */
@@ -24,7 +24,7 @@ export class RequestsUnderWay {
   #timer: NodeJS.Timeout | undefined
   #wakesAt: Instant = 0
   // A timer belongs to the request in which it is set, and would keep that request in memory.
-  readonly #place = new AsyncResource('RequestsUnderWay')
+  readonly #place = new Place('RequestsUnderWay')
 
   /** Harmless if the request is there already. */
   add(request: LongRequest): void {
