@@ -21,15 +21,18 @@ async function sent(
   options: (address: (host: string) => string) => CrossOriginOptions = () => ({}),
 ): Promise<string | null> {
   const app = new Koa()
-  const { port } = await serve(test, app)
-  const address = (host: string): string => `http://${host}:${port}`
-  app.use(crossOrigin(options(address))).use((ctx) => {
+  let protect: Koa.Middleware | undefined // made once the port is known
+  app.use((ctx, next) => protect?.(ctx, next))
+  app.use((ctx) => {
     ctx.type = 'html'
     ctx.body =
       ctx.method === 'POST'
         ? '<h1>Done</h1>'
-        : `<form method="post" action="${address(to)}/change"><button>Send</button></form>`
+        : `<form method="post" action="http://${to}:${ctx.req.socket.localPort}/change"><button>Send</button></form>`
   })
+  const { port } = await serve(test, app)
+  const address = (host: string): string => `http://${host}:${port}`
+  protect = crossOrigin(options(address))
   return inContext(browser, {}, async (page) => {
     await page.goto(`${address(from)}/page`)
     await follow(page, 'button')
