@@ -34,9 +34,10 @@ async function heard(
     server.close()
     server.closeAllConnections()
   })
+  const answered = once(socket, 'message') // it may come together with the opening
   await once(socket, 'open')
   socket.send('hello')
-  const [text] = (await once(socket, 'message')) as [Buffer]
+  const [text] = (await answered) as [Buffer]
   return String(text)
 }
 

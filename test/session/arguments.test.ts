@@ -178,7 +178,7 @@ describe('session.update(change), and the callbacks of save, reload and destroy'
       assert.ok(refused instanceof Promise)
       await assertRefused(() => refused, /session\.update: it takes a function, such as \(session\) =>/)
     }
-    for (const member of ['save', 'reload', 'destroy']) {
+    for (const member of ['save', 'reload']) {
       const refused = untyped[member]?.({ force: SECRET })
       assert.ok(refused instanceof Promise)
       await assertRefused(
@@ -186,5 +186,6 @@ describe('session.update(change), and the callbacks of save, reload and destroy'
         new RegExp(`session\\.${member}: it takes nothing or a callback, not an Object`),
       )
     }
+    await assertRefused(() => untyped['destroy']?.({ force: SECRET }), /session\.destroy: force is not an option/)
   })
 })
