@@ -21,8 +21,8 @@ async function sent(
   options: (address: (host: string) => string) => CrossOriginOptions = () => ({}),
 ): Promise<string | null> {
   const app = new Koa()
-  let protect: Koa.Middleware | undefined // made once the port is known
-  app.use((ctx, next) => protect?.(ctx, next))
+  let protect: Koa.Middleware = (_ctx, next) => next() // until the port is known
+  app.use((ctx, next) => protect(ctx, next))
   app.use((ctx) => {
     ctx.type = 'html'
     ctx.body =
