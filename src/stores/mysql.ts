@@ -12,8 +12,11 @@ import { numberIn } from './store-options.ts'
 
 /** A pool of the package mysql2, with promises or without. */
 export interface MysqlPool {
+  /** Lends a connection. */
   getConnection(...args: never[]): unknown
+  /** Runs one statement. The store lends a connection instead. */
   execute(...args: never[]): unknown
+  /** Ends the pool. The store never ends a pool of yours. */
   end(...args: never[]): unknown
 }
 

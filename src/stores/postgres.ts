@@ -12,8 +12,11 @@ import { numberIn } from './store-options.ts'
 
 /** A `Pool` of the package pg. */
 export interface PostgresPool {
+  /** Lends a client. */
   connect(): Promise<unknown>
+  /** Runs one statement. The store lends a client instead. */
   query(...args: never[]): unknown
+  /** Ends the pool. The store never ends a pool of yours. */
   end(): Promise<void>
 }
 

@@ -11,8 +11,11 @@ import { sqlStore } from './sql/store.ts'
 
 /** A `DatabaseSync` of node:sqlite, or a `Database` of better-sqlite3. */
 export interface SqliteConnection {
+  /** Runs statements that answer nothing. */
   exec(text: string): unknown
+  /** Compiles one statement. */
   prepare(text: string): unknown
+  /** Closes the file. The store never closes a connection of yours. */
   close(): unknown
 }
 
