@@ -23,7 +23,7 @@ interface Manifest {
   bugs: string
   repository: { url: string }
   engines: { node: string }
-  exports: Record<string, string | Record<string, string>>
+  exports: Record<string, string | Record<string, Record<'types' | 'default', string>>>
   bin?: Record<string, string>
   dependencies?: Record<string, string>
   peerDependencies?: Record<string, string>
@@ -90,9 +90,7 @@ describe('the package that npm publishes', () => {
     const names = specifiers().map(
       (specifier, index) => `import * as all${index} from '${specifier}'\nvoid all${index}`,
     )
-    writeFileSync(
-      join(application, 'app.ts'),
-      `${names.join('\n')}
+    const program = `${names.join('\n')}
 import Koa from 'koa'
 import session, { getSession, type Store } from '${manifest.name}'
 declare module '${manifest.name}' {
@@ -105,12 +103,15 @@ new Koa().use(session({ store })).use((ctx) => {
   ctx.session.userId = 1
   ctx.body = id
 })
-`,
-    )
-    for (const [module, moduleResolution] of [
-      ['nodenext', 'nodenext'],
-      ['esnext', 'bundler'],
-    ]) {
+`
+    // A file of ECMAScript modules, and one that is compiled to require().
+    for (const [file, module, moduleResolution] of [
+      ['app.mts', 'nodenext', 'nodenext'],
+      ['app.cts', 'nodenext', 'nodenext'],
+      ['app.cts', 'node16', 'node16'],
+      ['app.mts', 'esnext', 'bundler'],
+    ] as const) {
+      writeFileSync(join(application, file), program)
       const compilerOptions = {
         target: 'es2023',
         module,
@@ -121,7 +122,7 @@ new Koa().use(session({ store })).use((ctx) => {
         exactOptionalPropertyTypes: true,
         skipLibCheck: false,
       }
-      writeFileSync(join(application, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['app.ts'] }))
+      writeFileSync(join(application, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: [file] }))
       const { status, stdout } = spawnSync(process.execPath, [TSC, '-p', application], { encoding: 'utf8' })
       assert.equal(status, 0, stdout)
     }
@@ -177,7 +178,7 @@ new Koa().use(session({ store })).use((ctx) => {
       manifest.types,
       ...Object.values(manifest.bin ?? {}),
       ...Object.values(manifest.exports).flatMap((target) =>
-        typeof target === 'string' ? [target] : Object.values(target),
+        typeof target === 'string' ? [target] : Object.values(target).flatMap((form) => Object.values(form)),
       ),
     ].map((target) => target.replace(/^\.\//, ''))
     assert.deepEqual(
@@ -225,12 +226,9 @@ new Koa().use(session({ store })).use((ctx) => {
       if (subpath === undefined) {
         assert.deepEqual(Object.values(manifest.bin ?? {}), [`./dist/src/${name}.js`])
       } else {
-        assert.deepEqual(manifest.exports[subpath], {
-          types: `./dist/src/${name}.d.ts`,
-          'module-sync': `./dist/src/${name}.js`,
-          require: `./dist/commonjs/${name}.js`,
-          default: `./dist/src/${name}.js`,
-        })
+        const module = { types: `./dist/src/${name}.d.ts`, default: `./dist/src/${name}.js` }
+        const commonjs = { types: `./dist/commonjs/${name}.d.ts`, default: `./dist/commonjs/${name}.js` }
+        assert.deepEqual(manifest.exports[subpath], { 'module-sync': module, require: commonjs, default: module })
       }
     }
     const allowed: string[] = ['./package.json', ...Object.values(PUBLIC).filter((subpath) => subpath !== undefined)]
@@ -256,7 +254,7 @@ new Koa().use(session({ store })).use((ctx) => {
     // A second time for what cannot take ECMAScript modules, but for the command.
     const commonjs = sources
       .filter((path) => !path.startsWith('src/cli/'))
-      .map((path) => path.replace(/^src\/(.*)\.ts$/, 'dist/commonjs/$1.js'))
+      .flatMap((path) => ['.js', '.d.ts'].map((ending) => path.replace(/^src\/(.*)\.ts$/, `dist/commonjs/$1${ending}`)))
     const expected = [...compiled, ...commonjs, 'dist/commonjs/package.json']
     assert.deepEqual(packed.filter((path) => path.startsWith('dist/')).toSorted(), expected.toSorted())
   })

@@ -6,7 +6,8 @@ import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
 
 const ROOT = join(import.meta.dirname, '../../..')
-const ESBUILD = createRequire(import.meta.url).resolve('esbuild/bin/esbuild')
+const require = createRequire(import.meta.url)
+const ESBUILD = require.resolve('esbuild/bin/esbuild')
 
 /** An application that makes each kind of store and shows its own session by way of both module systems. */
 const PROGRAM = `

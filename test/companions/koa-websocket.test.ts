@@ -12,7 +12,8 @@ import { KEY } from '../support/sites/http.ts'
 type SocketContext = Koa.Context & { websocket: WebSocket }
 /** koa-websocket brings no types. */
 type WithSockets = Koa & { ws: { use(middleware: (ctx: SocketContext, next: Koa.Next) => unknown): unknown } }
-const websockify = createRequire(import.meta.url)('koa-websocket') as (app: Koa) => WithSockets
+const require = createRequire(import.meta.url)
+const websockify = require('koa-websocket') as (app: Koa) => WithSockets
 
 /** What a socket's handler does, and what a client with this cookie hears after it has said hello. */
 async function heard(
