@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
@@ -9,7 +10,7 @@ import { storeFromUrl } from '../../src/stores/url.ts'
 import type { Store } from '../../src/store.ts'
 import { discreet } from '../support/secrecy.ts'
 import { postgresServer, type PostgresServer } from '../support/servers/postgres-server.ts'
-import { until } from '../support/servers/server-process.ts'
+import { isOpen, until } from '../support/servers/server-process.ts'
 import { later, newKey, rejection, rejectionBy, savedOf } from '../support/stores/records.ts'
 
 interface Query {
@@ -292,6 +293,23 @@ describe('postgresStore, when its server goes away', () => {
     await client.query('rollback')
     client.release()
     assert.ok(await reading)
+  })
+})
+
+describe('a server that a test has started', () => {
+  it('ends when the test process is killed, also while the server stands still', async () => {
+    const servers = new URL('../support/servers/postgres-server.js', import.meta.url)
+    const program = `const { postgresServer } = await import('${servers}')
+      const server = await postgresServer()
+      await server.freeze()
+      console.log(server.port)
+      setInterval(() => {}, 60_000)`
+    const testProcess = spawn(process.execPath, ['--input-type=module', '-e', program], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    const [port] = (await once(testProcess.stdout, 'data')) as [Buffer]
+    testProcess.kill('SIGKILL')
+    await until(async () => !(await isOpen(Number(port.toString()))))
   })
 })
 

@@ -24,8 +24,9 @@ export interface ServerCommand {
   readonly signal?: 'KILL' | 'QUIT'
 }
 
-// The shell waits on a pipe whose other end only the test process holds, and ends the server when the pipe closes.
-const SCRIPT = `d=$1 s=$2; shift 2; "$@" >"$d/log" 2>&1 & echo $!; read word; kill -$s $!
+// The shell waits on a pipe whose other end only the test process holds, and ends the server when the pipe closes. A
+// server that stands still hears of any signal but KILL only when it goes on.
+const SCRIPT = `d=$1 s=$2; shift 2; "$@" >"$d/log" 2>&1 & echo $!; read word; kill -$s $!; kill -CONT $! 2>/dev/null
   [ "$word" ] || { wait; rm -rf "$d"; }`
 
 /** Starts a server and resolves when it accepts connections. */
