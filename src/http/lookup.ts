@@ -18,8 +18,6 @@ export interface Services {
   readonly underWay: RequestsUnderWay
 }
 
-export type { Stranger }
-
 type Lookup = Pick<Services, 'lifecycle' | 'cookie' | 'diagnostics'>
 
 /** A live session, and the cookie that named it. */

@@ -3,14 +3,16 @@ import { gone } from '../errors.ts'
 import { sessionOf } from '../session/object.ts'
 import type { Operation } from '../session/operation.ts'
 import type { DestroyOptions, RegenerateOptions, Session } from '../session/types.ts'
-import type { SessionHost, WorkingCopy } from '../session/working-copy.ts'
+import type { SessionHost } from '../session/host.ts'
+import type { WorkingCopy } from '../session/working-copy.ts'
 
 /** The visitor's browser may have another cookie, which it withheld or has got since; or the answer carries none. */
 export type WhyPassing = 'withheld' | 'replaced' | 'upgrade'
 
 /**
- * The host of a session that must not reach the browser, because its cookie could take the place of the visitor's own, or
- * that cannot, because an upgrade is answered without a cookie.
+ * The host of a session that must not reach the browser, because its cookie could take the place of the visitor's own; or
+ * that cannot reach it, because an upgrade is answered without a cookie.
+ *
  * The session is empty and new. Handlers read and write it as they like, and nothing of it is stored. Only
  * `regenerate()` makes a session of it that has a record and a cookie: this is how a handler says that a visitor has
  * signed in with this very request.

@@ -3,7 +3,8 @@ import { shared } from './copies.ts'
 import { SessionError } from '../errors.ts'
 import { endOf, merge, type SessionRecord } from '../record/record.ts'
 import { Operation } from './operation.ts'
-import { WorkingCopy, type SessionHost } from './working-copy.ts'
+import type { SessionHost } from './host.ts'
+import { WorkingCopy } from './working-copy.ts'
 import type { Milliseconds } from '../units.ts'
 import {
   checkCallback,

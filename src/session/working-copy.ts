@@ -12,8 +12,6 @@ import type { Instant, Key } from '../units.ts'
 import type { Entry } from '../record/entry.ts'
 import type { Codec } from '../record/codec.ts'
 
-export type { SessionHost }
-
 /**
  * Where a working copy stands. It moves by its methods, and by nothing else:
  *
