@@ -40,8 +40,7 @@ function runTests(flags: string[], files: string[]): void {
       '--enable-source-maps',
       '--test',
       '--test-reporter=spec',
-      // One more than the least machine has processors: some files wait most of the time.
-      '--test-concurrency=3',
+      '--test-concurrency=2',
       // For what hangs, however slow the machine is. Node 20 applies it to each file as a whole, not only to each test.
       '--test-timeout=600000',
       ...flags,
