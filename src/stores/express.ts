@@ -9,7 +9,7 @@ import { formatSession, parseSession } from './express/session.ts'
 import { sharedOf } from './express/shared.ts'
 import { checkedDeadline } from './store-options.ts'
 
-/** What is needed of a store for express-session. One of any package for express-session has these methods. */
+/** The methods that every store for express-session has, and all that is used of it. */
 export interface ExpressSessionStore {
   /** Calls back with the session, or with nothing if there is none. */
   get(id: string, callback: (error?: unknown, session?: unknown) => void): unknown
@@ -27,7 +27,7 @@ export interface OneProcessStore extends Store {
 
 /** How `fromExpressStore` behaves. */
 export interface ExpressStoreOptions {
-  /** Within which every operation settles, also if the store never calls back. Default: 2000. */
+  /** Time limit for every operation, in milliseconds, even if the store never calls back. Default 2000. */
   readonly deadline?: Milliseconds
 }
 
@@ -36,20 +36,21 @@ const checks = new Checks('fromExpressStore')
 /**
  * Sessions in a store that was written for express-session, such as connect-pg-simple or connect-mongo.
  *
- * **Fit for one process.** Such a store can only overwrite, not compare and set, so what would be one step there is
- * several here. Within this process they run one after another for each key, and all guarantees hold. Another process
- * on the same data may write between a read and a write of this one, some milliseconds or less: then one of the two
- * changes is lost (G1, G2), and a session that was destroyed in between comes back (G3), also if this process only
- * extended its idle timeout (G4). A warning says so, once per store (`SESSION_STORE_ONE_PROCESS`); for several
- * processes take `redisStore`, or write a `Store`. The library's cache works if `cache.allowStale` is set.
+ * **Fit for one process.** Such a store can overwrite, but not compare and set, so a save takes several steps. Within
+ * this process they run one after another for each key, and all guarantees hold. Another process on the same data may
+ * write between a read and a write of this one, within some milliseconds. Then one of the two changes is lost (G1, G2),
+ * and a session that was destroyed in between comes back (G3), even if this process only extended its idle timeout
+ * (G4). A warning says so once per store (`SESSION_STORE_ONE_PROCESS`). For several processes use `redisStore` or an SQL
+ * store, or write a `Store`. The library's cache works if `cache.allowStale` is set.
  *
- * The store gets the session `{ cookie, record, version, expiresAt }` under the key; the record is one text. It is
- * read by `get`, and written by `set` also when only its end moves: `touch` of these stores moves the end where no
- * `get` sees it (connect-redis, connect-pg-simple), and may create (session-file-store). A session of another kind
- * under a key is `ERR_SESSION_UNREADABLE` and stays until it is deleted. What was destroyed here is dead to this process for ten minutes,
- * even if another or a late `set` brings it back, and is destroyed again when seen.
+ * The store keeps the session `{ cookie, record, version, expiresAt }` under the key, and the record is one text. A
+ * touch writes by `set` too: `touch` of these stores moves the end where no `get` sees it (connect-redis,
+ * connect-pg-simple), and may create a session (session-file-store). A session of another kind under a key is
+ * `ERR_SESSION_UNREADABLE`, and stays until it is deleted. For ten minutes this process treats what it has destroyed as
+ * gone, even if a late `set` or another process brings it back, and destroys it again when it meets it.
  *
- * Round trips: load 1, save 2, touch 2, delete 2. The store stays the application's: `close` is not offered.
+ * Throws `ERR_SESSION_OPTION` if the store lacks a method or an option is wrong. Round trips: load 1, save 2, touch 2,
+ * delete 2. The store stays the application's, so there is no `close`.
  */
 export function fromExpressStore(store: ExpressSessionStore, options: ExpressStoreOptions = {}): OneProcessStore {
   checks.object('its second argument', options)
@@ -59,13 +60,13 @@ export function fromExpressStore(store: ExpressSessionStore, options: ExpressSto
   const { shared, isNew } = sharedOf(store)
   if (isNew) warn()
 
-  /** What is there, alive or expired. */
+  /** The record under this key, alive or expired. */
   async function read(key: Key, until: Until): Promise<Found | undefined> {
     try {
       const session = await ask<unknown>(until, (callback) => store.get(key, callback))
       return session === undefined || session === null || session === false ? undefined : parseSession(session)
     } catch (error) {
-      // Of a store in files, which takes what is absent for a failure.
+      // A store in files may report an absent session as a failure.
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
       throw error
     }
@@ -77,7 +78,7 @@ export function fromExpressStore(store: ExpressSessionStore, options: ExpressSto
   }
 
   async function write(key: Key, found: Found, until: Until): Promise<void> {
-    // Not every store would take an end in the past for an end.
+    // Not every store treats an end in the past as an end.
     if (found.expiresAt <= Date.now()) return erase(key, until)
     const destroyIfBuried = (): void => {
       if (shared.isBuried(key)) erase(key, untilNow()).catch(() => {})
@@ -153,7 +154,7 @@ export function fromExpressStore(store: ExpressSessionStore, options: ExpressSto
           return 'unreadable' as const
         })
         if (expected && typeof there === 'object' && !wasBuried && there.version !== expected.version) return there
-        // Before the store answers, which it may do too late or not at all.
+        // The store may answer too late or not at all, so the key is buried before.
         shared.bury(key)
         await erase(key, until)
         return there !== undefined && !wasBuried

@@ -12,7 +12,7 @@ import { expiryForServer } from './memcached/expiry.ts'
 
 /** A client of memcache-client 1. */
 export interface MemcachedClient {
-  /** By this and the next, a client is told from anything else. */
+  /** A client is recognized by this member and the next one. */
   readonly options: object
   /** Sends a command as it stands. */
   xsend(...args: never[]): unknown
@@ -20,9 +20,9 @@ export interface MemcachedClient {
 
 /** How `memcachedStore` behaves; the same may stand in its URL. */
 export interface MemcachedStoreOptions {
-  /** What the names of the store's keys begin with: up to 186 printable ASCII characters, no blanks. Default `session:`. */
+  /** What the name of every item begins with: at most 186 printable ASCII characters without blanks. Default `session:`. */
   readonly prefix?: string
-  /** Within which every operation settles, whatever the servers do. Default 2000. */
+  /** Time limit for every operation, in milliseconds, whatever the servers do. Default 2000. */
   readonly deadline?: Milliseconds
 }
 
@@ -30,7 +30,7 @@ const DEFAULT_PREFIX = 'session:'
 /** The server's limit of 250 bytes, less the 64 of a key. */
 const LONGEST_PREFIX = 186
 
-/** What is known of a record, and the mark by which it can be replaced without being read again. */
+/** A record, and the mark with which it can be replaced without being read again. */
 interface Marked extends Found {
   readonly mark?: Mark
 }
@@ -39,26 +39,28 @@ interface Marked extends Found {
  * Sessions in memcached 1.4.8 or later, through memcache-client 1 (`npm i memcache-client`).
  *
  * The address is a URL, `memcached://host:11211,host:11211?prefix=…&deadline=…`, or a client of the application's with
- * one server, which is only copied, never used. An argument goes before what stands in the URL. A wrong address or
- * option, and a missing memcache-client, throw `ERR_SESSION_OPTION` here. Nothing connects before the first use.
+ * one server. The store copies the client's settings and never uses the client itself. An argument takes precedence
+ * over the URL. A wrong address or option, and a missing memcache-client, throw `ERR_SESSION_OPTION` here. Nothing
+ * connects before the first use.
  *
- * Of several servers each keeps a part of the sessions, found by rendezvous hashing. While one is down, whoever has a
- * session there gets errors; no other server stands in, because the sessions would come back with the first one, from
- * before their logouts. Changing the list of servers ends a part of the sessions.
+ * Each of several servers keeps a part of the sessions, found by rendezvous hashing. While a server is down, visitors
+ * whose sessions it keeps get errors. No other server stands in: the first one would come back with these sessions as
+ * they were before their logouts. Changing the list of servers ends a part of the sessions.
  *
  * Memcached is a cache: it forgets everything at a restart, and old sessions when its memory is full (`-M` makes it
- * refuse new ones instead). It tells nobody of changes, so this library keeps no copies of its own either, unless
- * `cache.allowStale` accepts that they are old. memcache-client cannot sign in (SASL, `-Y`) and knows no IPv6 addresses.
+ * refuse new ones instead). It tells nobody of changes. So this library keeps no copies in front of it, unless
+ * `cache.allowStale` accepts that they may be old. memcache-client cannot sign in (SASL, `-Y`) and knows no IPv6
+ * addresses.
  *
- * A record is the value `<expiresAt>|<version>|<text>` at the key `<prefix><key>`. Round trips: load 1; create 1; save
- * of what was loaded 1, of what was saved before 2; touch 2, because it writes the record anew where nothing has
- * changed meanwhile; delete 2; each race that is lost 2 more.
+ * A record is the value `<expiresAt>|<version>|<text>` of the item `<prefix><key>`. Round trips: load 1; create 1; save
+ * 1 after a load, 2 after a save; touch 2, because it writes the record anew if nothing has changed meanwhile; delete
+ * 2; and 2 more for each race that is lost.
  */
 export function memcachedStore(urlOrClient: string | MemcachedClient, options: MemcachedStoreOptions = {}): Store {
   const { servers, prefix, deadline } = settle(urlOrClient, options)
   const serverOf = placement(servers)
 
-  /** What is there, alive or expired. */
+  /** The record under this key, alive or expired. */
   async function read(server: Server, key: Key, until: Until): Promise<(Found & { readonly mark: Mark }) | undefined> {
     const item = await server.read(prefix + key, until)
     return item && { ...parseValue(item.value), parsed: undefined, mark: item.mark }
@@ -78,7 +80,7 @@ export function memcachedStore(urlOrClient: string | MemcachedClient, options: M
       const there = await read(server, key, until)
       if (there === undefined) continue
       if (isLive(there)) return { conflict: there }
-      // The server has yet to notice that this one has expired.
+      // This record has expired, and the server has yet to notice.
       const anew = { ...created, version: Math.max(created.version, there.version + 1) }
       if ((await replace(server, key, anew, there.mark, until)) === 'STORED') return { saved: anew }
     }
@@ -88,7 +90,7 @@ export function memcachedStore(urlOrClient: string | MemcachedClient, options: M
     const server = serverOf(key)
     const { until } = server
     const updated = { text, version: expected.version + 1, expiresAt }
-    // A touch may have moved the end since; only the server knows.
+    // A touch may have moved the end since. Only the server knows.
     let mark = isLive(expected) ? expected.mark : undefined
     for (;;) {
       if (mark !== undefined) {
@@ -103,7 +105,7 @@ export function memcachedStore(urlOrClient: string | MemcachedClient, options: M
     }
   }
 
-  /** The server deletes under no condition, but replaces by a value that has expired. */
+  /** Replaces the record by one that has expired, because the server has no conditional delete. */
   async function deleteVersion(key: Key, expected: Found): Promise<Deleted> {
     const server = serverOf(key)
     const { until } = server
@@ -130,8 +132,8 @@ export function memcachedStore(urlOrClient: string | MemcachedClient, options: M
       return expected === undefined ? create(key, text, end) : update(key, text, end, expected)
     },
 
-    // Not by memcached's own touch, which would leave the old end in the value; and a touch that finds the record
-    // changed under it looks again, so that it never puts back what it has read.
+    // Memcached's own touch would leave the old end in the value. A touch that finds the record changed meanwhile reads
+    // again, so that it never puts an old text back.
     async touch(key: Key, expiresAt: Instant): Promise<boolean> {
       const server = serverOf(key)
       const { until } = server
@@ -145,7 +147,7 @@ export function memcachedStore(urlOrClient: string | MemcachedClient, options: M
       }
     },
 
-    // Reads first, to know whether there was a live one.
+    // The read tells whether there was a live record.
     async delete(key: Key, expected?: Found): Promise<Deleted> {
       if (expected !== undefined) return deleteVersion(key, expected)
       const server = serverOf(key)

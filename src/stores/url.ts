@@ -12,7 +12,7 @@ import { redisStore } from './redis.ts'
 import { sqliteStore, type SqliteStoreOptions } from './sqlite.ts'
 import { numberIn } from './store-options.ts'
 
-/** Makes the store of a URL; a bare word arrives as a URL with nothing after its colon. */
+/** Makes the store that a URL names. A bare word arrives as a URL with nothing after its colon. */
 type Opener = (url: string) => Store
 
 /** Every kind of store that a URL can name. A new one is plugged in here, and nowhere else. */
@@ -39,7 +39,7 @@ const OPENERS: ReadonlyMap<string, Opener> = new Map<string, Opener>([
 const SCHEME = /^([a-z][a-z0-9+.-]{0,31}):/i
 const DEFAULT_DIRECTORY = '.sessions'
 const DEFAULT_DATABASE = 'sessions.db'
-/** Where sessions are if nobody says otherwise. */
+/** The store that is used if none is named. */
 export const DEFAULT_STORE: string = `file:${DEFAULT_DIRECTORY}`
 
 /**
@@ -57,10 +57,9 @@ export const DEFAULT_STORE: string = `file:${DEFAULT_DIRECTORY}`
  * | `sqlite:./sessions.db`, `sqlite:///var/lib/app/sessions.db` | a file of SQLite; see `sqliteStore` |
  *
  * A bare word (`file`, `memory`, `null`, `redis`, `memcached`, `postgres`, `sqlite`) is the store of that name with its
- * usual settings; for `file` that is the directory `.sessions`, for `sqlite` the file `sessions.db`, for a server the one
- * on this machine. A relative directory is relative to
- * the working directory. What is written in a URL beyond these is refused with `ERR_SESSION_OPTION`, whose message
- * repeats nothing but the scheme: the rest may be secret.
+ * usual settings: for `file` the directory `.sessions`, for `sqlite` the file `sessions.db`, for a server the one on this
+ * machine. Relative paths start from the working directory. Anything else in a URL is refused with `ERR_SESSION_OPTION`.
+ * The message repeats nothing but the scheme, because the rest may be secret.
  */
 export function storeFromUrl(url: string): Store {
   const word = typeof url === 'string' ? url.toLowerCase() : ''
@@ -76,13 +75,13 @@ export function storeFromUrl(url: string): Store {
   return open(url)
 }
 
-/** Where the files are of a store that a URL or word names; `undefined` if it does not keep files. */
+/** The directory of the store that a URL or word names; `undefined` if that store does not keep files. */
 export function directoryOfUrl(url: string): string | undefined {
   if (url.toLowerCase() === 'file') return DEFAULT_DIRECTORY
   return schemeOf(url) === 'file' ? filesOf(url).directory : undefined
 }
 
-/** Where the file is of a SQLite store that a URL or word names; `undefined` if it is another store. */
+/** The database file of the store that a URL or word names; `undefined` if that store is not SQLite. */
 export function databaseOfUrl(url: string): string | undefined {
   if (url.toLowerCase() === 'sqlite') return DEFAULT_DATABASE
   return schemeOf(url) === 'sqlite' ? databaseOf(url).path : undefined
@@ -125,7 +124,7 @@ function partsOf(
   known: readonly string[],
 ): { path: string; query: ReadonlyMap<string, string> } {
   const [address = '', search, ...more] = url.slice(scheme.length + 1).split('?')
-  // In a URL these begin what a path does not have; a path that has them writes them as %3F and %23.
+  // A path that contains ? or # must write them as %3F and %23.
   if (more.length > 0 || url.includes('#')) throw wrong(`The ${scheme}: URL is malformed`, form)
   const parameters = search === undefined ? [] : [...new URLSearchParams(search)]
   const query = new Map(parameters)

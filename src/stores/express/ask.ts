@@ -3,7 +3,7 @@ import type { Until } from '../../deadline.ts'
 
 /**
  * Makes one call of a callback-style store and settles by `until`: with what the first callback says, or with what the
- * call throws or its promise rejects with. `late` is told of a callback that comes when nobody waits for it any more.
+ * call throws or its promise rejects with. `late` runs if the callback comes after the deadline.
  */
 export function ask<Answer>(
   until: Until,
@@ -13,7 +13,7 @@ export function ask<Answer>(
   const left = until - performance.now()
   const tooLate = (): Error =>
     new SessionError('ERR_SESSION_STORE_UNAVAILABLE', 'the express-session store did not call back in time')
-  // Whoever waits for it has been told that it failed, so it must not happen now. A timer may be a millisecond early.
+  // The caller is told that it failed, so it must not happen now. A timer may be a millisecond early.
   if (left < 1) return Promise.reject(tooLate())
   return new Promise((resolve, reject) => {
     let isOver = false

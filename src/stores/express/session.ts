@@ -5,16 +5,16 @@ import { notOurs } from '../envelope.ts'
 /** Some stores cut off parts of a second, and would end a session early. */
 const MARGIN: Milliseconds = 1000
 
-/** The session object that an express-session store is given. Whatever else it adds to it is left alone. */
+/** The session object that an express-session store keeps. What the store adds to it is left alone. */
 export interface ExpressSession {
   readonly cookie: ExpressCookie
   readonly record: string
   readonly version: number
-  /** What counts; the cookie's end is only for the store, and a little later. */
+  /** The end that counts. The cookie's end is for the store only, and a little later. */
   readonly expiresAt: Instant
 }
 
-/** What stores read to learn when a session ends: each reads another of these. */
+/** The members from which stores learn when a session ends. Each store reads another one. */
 class ExpressCookie {
   readonly originalMaxAge: Milliseconds
   readonly expires: Date
@@ -26,7 +26,7 @@ class ExpressCookie {
     this.originalMaxAge = this.maxAge
   }
 
-  /** Not stored, as with express-session's own: it is true only now. */
+  /** Not stored, as in express-session itself, because it is true only now. */
   get maxAge(): Milliseconds {
     return this.expires.getTime() - Date.now()
   }

@@ -1,17 +1,17 @@
 import type { Instant, Key, Milliseconds } from '../../units.ts'
 
-/** How long a destroyed key is remembered: longer than any save that was on its way when it was destroyed. */
+/** For how long a destroyed key is remembered: longer than any save takes that was under way at that moment. */
 const REMEMBERED: Milliseconds = 10 * 60_000
 
 /**
- * What this process knows of one express-session store, shared by all who use it: whose turn it is to write a key, and
+ * What this process knows of one express-session store, for all that use the store: whose turn it is to write a key, and
  * which keys were destroyed lately.
  */
 export class Shared {
   readonly #turns = new Map<Key, Promise<void>>()
   readonly #destroyed = new Map<Key, Instant>()
 
-  /** Runs the step when all steps for this key that came before have settled. */
+  /** Runs the step once all earlier steps for this key have settled. */
   async inTurn<Answer>(key: Key, step: () => Promise<Answer>): Promise<Answer> {
     const before = this.#turns.get(key)
     const answer = before === undefined ? step() : before.then(step)
@@ -27,12 +27,12 @@ export class Shared {
     }
   }
 
-  /** From now on the key is destroyed, whatever the store says of it. */
+  /** From now on the key counts as destroyed, whatever the store says. */
   bury(key: Key): void {
     const now = Date.now()
     this.#destroyed.delete(key)
     this.#destroyed.set(key, now + REMEMBERED)
-    // The oldest come first.
+    // A Map keeps its entries in the order in which they were set, so the oldest come first.
     for (const [oldest, until] of this.#destroyed) {
       if (until > now) break
       this.#destroyed.delete(oldest)
@@ -43,7 +43,7 @@ export class Shared {
     return (this.#destroyed.get(key) ?? 0) > Date.now()
   }
 
-  /** The key is created anew, which only a create may do. */
+  /** Only a create may call this: the key has a new session. */
   unbury(key: Key): void {
     this.#destroyed.delete(key)
   }
@@ -51,7 +51,7 @@ export class Shared {
 
 const states = new WeakMap<object, Shared>()
 
-/** What is shared about this store; `isNew` for who asks first. */
+/** What is shared about this store. `isNew`: nobody has asked before. */
 export function sharedOf(store: object): { shared: Shared; isNew: boolean } {
   const known = states.get(store)
   if (known) return { shared: known, isNew: false }

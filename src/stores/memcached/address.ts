@@ -6,7 +6,7 @@ export const checks: Checks = new Checks('store memcached')
 export interface Address {
   /** One or more servers, each as `host:port`; or the path of one socket. */
   readonly servers: readonly string[]
-  /** What followed the `?`. */
+  /** The parameters after the `?`. */
   readonly query: ReadonlyMap<string, string>
 }
 
@@ -16,7 +16,7 @@ const SERVER = /^([^:[\]\s]+)(?::(\d{1,5}))?$/
 const USUAL_PORT = 11211
 const IN_QUERY = ['prefix', 'deadline']
 
-/** Reads a store URL. No message repeats any part of it, since somebody may have put a password there. */
+/** Reads a store URL. No message repeats any part of it, because it may hold a password. */
 export function parseAddress(url: string): Address {
   const [, path, socketSearch = ''] = SOCKET_FORM.exec(url) ?? []
   if (path !== undefined) return { servers: [decodePath(path)], query: parseQuery(socketSearch) }
@@ -54,7 +54,7 @@ function decodePath(path: string): string {
   }
 }
 
-/** `host:port`, always with the port and in one spelling, because which server keeps a key follows from this name. */
+/** `host:port`, always with the port and in one spelling, because this name decides which keys the server keeps. */
 export function parseServer(text: string): string {
   if (text === '') return `127.0.0.1:${USUAL_PORT}`
   if (text.includes('['))

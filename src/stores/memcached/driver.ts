@@ -13,12 +13,12 @@ export type Maker = (server: string, deadline: Milliseconds) => MemcacheClient
 /** Longer than one of two timers can be late while the other is not. */
 const GRACE: Milliseconds = 100
 
-/** A value that memcache-client would have to decompress: no record of ours. */
+/** An item's value is compressed, so it is no record of this library. */
 export class Compressed extends Error {}
 
 /**
- * The package memcache-client, loaded synchronously, so that its absence is an error where the store is made and not a
- * failed request later.
+ * Loads the package memcache-client. It does so synchronously, so that a missing package is an error where the store is
+ * made and not a failed request later.
  */
 export function loadDriver(): Maker {
   for (const place of PLACES) {
@@ -32,7 +32,7 @@ export function loadDriver(): Maker {
     try {
       driver = require('memcache-client') as typeof driver
     } catch (cause) {
-      // It may be tslib, which memcache-client's own parser uses and does not ask npm for.
+      // memcache-client's own parser uses tslib, and does not name it as a dependency.
       const missing = /^Cannot find module '([^']+)'/.exec((cause as Error).message)?.[1]
       throw checks.refusal(
         missing === undefined
@@ -53,7 +53,7 @@ export function loadDriver(): Maker {
   throw checks.refusal('needs the package memcache-client 1; npm i memcache-client')
 }
 
-/** The application's client is only a pattern for ours: its class, its one server, and how TLS is to be done. */
+/** Takes from the application's client what a client of this store needs: its class, its one server and its TLS settings. */
 export function makerFromClient(client: unknown): { server: string; make: Maker } {
   const shape = client as Partial<MemcacheClient> | null | undefined
   if (typeof shape !== 'object' || shape === null || typeof shape.xsend !== 'function' || !shape.options?.server) {
@@ -66,7 +66,7 @@ export function makerFromClient(client: unknown): { server: string; make: Maker 
 
 function onlyServerOf(server: MemcacheClientOptions['server']): string {
   if (typeof server === 'string') return server
-  // What the types call `server` of a whole definition is a `servers` list beside its `config`.
+  // The types call it `server`, but a definition with a `config` has a list `servers`.
   const entry = server as { server?: unknown; servers?: { server: string }[] }
   if (typeof entry.server === 'string') return entry.server
   const [first, second] = entry.servers ?? []
@@ -84,8 +84,8 @@ function makerOf(Client: Client, given: Partial<MemcacheClientOptions>): Maker {
       // More connections would not keep the order in which commands are sent.
       server: { server, maxConnections: 1 },
       noDelay: true,
-      // A server that hangs sends no event; this is what ends its connection. Only after our own deadline, which
-      // would otherwise be taken for a lost connection now and then.
+      // A server that hangs sends no event, so this timeout ends its connection. It comes after our own deadline, which
+      // would otherwise be reported as a lost connection now and then.
       cmdTimeout: deadline + GRACE,
       connectTimeout: deadline + GRACE,
       ignoreNotStored: false,

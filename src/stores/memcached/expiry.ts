@@ -1,7 +1,7 @@
 import type { Instant, Milliseconds } from '../../units.ts'
 
 const SECOND: Milliseconds = 1000
-/** The server takes a greater number than this for Unix seconds. */
+/** The server reads a greater number than this as Unix seconds. */
 const LONGEST_RELATIVE = 30 * 24 * 60 * 60
 /** The server reads the time of expiry as a signed number of 32 bits. */
 const LATEST_ABSOLUTE = 2 ** 31 - 1
@@ -9,8 +9,8 @@ const ENDED = -1
 const NEVER = 0
 
 /**
- * The end as the server is told of it: always a little late, because the server counts whole seconds by a clock that
- * ticks once a second. The digits in the value decide; this number only lets the server have its memory back.
+ * The expiry that the server is given. It is always a little late, because the server counts whole seconds by a clock
+ * that ticks once a second. The instant in the value decides; this number only lets the server free the memory.
  */
 export function expiryForServer(expiresAt: Instant): number {
   const now = Date.now()

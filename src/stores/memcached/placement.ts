@@ -2,16 +2,17 @@ import { createHash } from 'node:crypto'
 import type { Key } from '../../units.ts'
 
 /**
- * Which of the servers keeps a key. Every process with the same servers, in whatever order, finds the same; whether a
- * server is up does not matter, since a key that moved away while its server was down would come back with it, from
- * before its logout. Of a change of the list only as many keys move as must: those that score highest on the new one.
+ * Gives a function that says which of the servers keeps a key, by rendezvous hashing. Every process with the same
+ * servers, in any order, gets the same answer. Whether a server is up does not matter: if a key moved away while its
+ * server was down, that server would come back with the session as it was before its logout. A new server takes over
+ * only the keys that score highest on it.
  */
 export function placement<Server>(servers: ReadonlyMap<string, Server>): (key: Key) => Server {
   const candidates = [...servers].map(([name, server]) => ({ server, seed: seedOf(name) }))
   const [only] = candidates
   if (candidates.length === 1 && only) return () => only.server
   return (key) => {
-    // A key is itself a hash, so a few of its digits are as good as all.
+    // A key is a hash, so a few of its digits are as good as all of them.
     const digits = Number.parseInt(key.slice(0, 8), 16)
     let best: Server | undefined
     let highest = -1

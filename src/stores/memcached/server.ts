@@ -6,10 +6,10 @@ import type { Milliseconds } from '../../units.ts'
 import { Compressed } from './driver.ts'
 import { notOurs } from '../envelope.ts'
 
-/** The server's mark of one state of one item, and the connection over which it was read. */
+/** Identifies one state of one item: the server's number for it, and the connection over which it was read. */
 export interface Mark {
   readonly unique: string
-  /** A server that was restarted counts its marks from the beginning, but over another connection. */
+  /** A restarted server begins to count anew, and answers over another connection. */
   readonly connection: number
 }
 
@@ -25,12 +25,12 @@ type Answers = Partial<Record<string, { readonly casUniq: string; readonly value
 const connections = new WeakMap<object, number>()
 let lastConnection = 0
 
-/** One memcached server: single commands, none of which is ever repeated or sent elsewhere. */
+/** One memcached server. It sends single commands, and never repeats one or sends it elsewhere. */
 export class Server {
   readonly #client: MemcacheClient
   readonly #name: string
   readonly #deadline: Milliseconds
-  /** Set while the server owes an answer that is overdue. */
+  /** Set while an answer of the server is overdue. */
   #silence: SessionError | undefined
   #isProbed = false
   #isClosed = false
@@ -41,7 +41,7 @@ export class Server {
     this.#deadline = deadline
   }
 
-  /** By when an operation that begins now must have settled, however many commands it takes. */
+  /** When an operation that begins now must have settled, however many commands it takes. */
   get until(): Until {
     return performance.now() + this.#deadline
   }
@@ -56,7 +56,7 @@ export class Server {
       const answer = answers[name]
       return answer && { value: answer.value, mark: { unique: answer.casUniq, connection } }
     } catch (error) {
-      // The client itself turns values into numbers and objects where somebody else has marked them so.
+      // The client turns values into numbers and objects if another writer has flagged them so.
       throw error instanceof Compressed || error instanceof SyntaxError ? notOurs(error) : error
     }
   }
@@ -66,7 +66,7 @@ export class Server {
     return (await this.#write(`add ${name} 0 ${expiry}`, '', value, until)) === 'STORED'
   }
 
-  /** Writes if the item is still in the state of this mark, as far as can be known. */
+  /** Writes if the item is known to be still in the state of this mark. */
   async replace(
     name: string,
     value: string,
@@ -101,7 +101,7 @@ export class Server {
     })
   }
 
-  /** The first word of the answer, where it is one that says what became of the command. */
+  /** The first word of the answer, if that word says what became of the command. */
   async #outcome(until: Until, write: (socket: Socket) => void): Promise<string> {
     try {
       const [word] = await this.#run<string[]>(until, write)
@@ -115,8 +115,8 @@ export class Server {
   }
 
   /**
-   * Sends one command and settles by `until`, whatever the server does. Once it has not answered in time, one command
-   * at a time finds out whether it does again; the others reject at once instead of waiting with it.
+   * Sends one command and settles by `until`, whatever the server does. Once the server has missed a deadline, one
+   * command at a time finds out whether it answers again; all others reject at once.
    */
   async #run<Answer>(until: Until, write: (socket: Socket) => void): Promise<Answer> {
     if (this.#isClosed) throw new SessionError('ERR_SESSION_STORE_UNAVAILABLE', 'the store is closed')
@@ -150,9 +150,9 @@ export class Server {
       try {
         this.#client
           .send<Answer>((socket) => {
-            // Whoever asked has been told that it failed: it must not happen after that, or to nobody's connection.
+            // The caller has been told that the command failed, so it must not be sent now.
             if (isOver || !socket) throw new Error('the connection was lost')
-            // An open connection keeps no process alive; a command under way does, by its timer.
+            // An open connection keeps no process alive. A command under way does, by its timer.
             ;(socket as Socket).unref?.()
             write(socket)
           })
@@ -193,10 +193,10 @@ export class Server {
   }
 }
 
-/** The connection over which a mark was read is no more, so that nobody knows what it would mean now. */
+/** The connection over which a mark was read is gone, so the mark may now stand for another state. */
 class StaleMark extends Error {}
 
-/** Answers that say what became of a command, and are no failures. */
+/** The answers that say what became of a command. They are no failures. */
 const OUTCOMES: readonly (string | undefined)[] = ['NOT_STORED', 'EXISTS', 'NOT_FOUND']
 const PASSED = [StaleMark, Compressed, SyntaxError]
 const LINE_END = Buffer.from('\r\n')
@@ -207,7 +207,7 @@ function connectionOf(socket: Socket): number {
   return connection
 }
 
-/** The words of a server that said no; undefined if the error is anything else. */
+/** The words with which the server refused a command; `undefined` if the error is anything else. */
 function answerOf(error: unknown): readonly string[] | undefined {
   return error instanceof Error ? (error as Error & { cmdTokens?: string[] }).cmdTokens : undefined
 }

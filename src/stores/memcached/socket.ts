@@ -1,7 +1,7 @@
 import { createConnection } from 'node:net'
 import type { MemcacheClient, MemcacheConnection, MemcacheNode, Status } from 'memcache-client'
 
-/** The parts of the package memcache-client by which a client is made to use a socket. */
+/** The parts of the package memcache-client that a connection by socket is made of. */
 export interface SocketParts {
   readonly MemcacheNode: typeof MemcacheNode
   readonly MemcacheConnection: typeof MemcacheConnection
@@ -9,8 +9,8 @@ export interface SocketParts {
 }
 
 /**
- * Has the client connect by a Unix socket. memcache-client itself knows hosts and ports only, so it is given a node that
- * opens its one connection in another way.
+ * Makes the client connect by a Unix socket. memcache-client itself knows hosts and ports only, so this gives the client
+ * a node that opens its one connection in another way.
  */
 export function connectBySocket(client: MemcacheClient, path: string, parts: SocketParts): void {
   const node = new parts.MemcacheNode(client, { server: path, maxConnections: 1 })

@@ -10,8 +10,8 @@ export interface Driver {
 }
 
 /**
- * The package ioredis, loaded synchronously, so that its absence is an error where the store is made and not a failed
- * request later.
+ * Loads the package ioredis. It does so synchronously, so that a missing package is an error where the store is made and
+ * not a failed request later.
  */
 export function loadDriver(): Driver {
   let found = false
@@ -32,7 +32,7 @@ export function loadDriver(): Driver {
   throw checks.refusal('needs the package ioredis 6; npm i ioredis')
 }
 
-/** Checks that what an application passed is a client of ioredis 6, and says which of the two. */
+/** Checks that the argument is a client of ioredis 6, and says of which of its two classes. */
 export function checkClient(client: unknown): { redis: Redis; cluster?: never } | { cluster: Cluster; redis?: never } {
   const shape = client as Partial<Record<string, unknown>> | null | undefined
   if (typeof shape !== 'object' || shape === null) {
@@ -49,7 +49,7 @@ export function checkClient(client: unknown): { redis: Redis; cluster?: never } 
   return shape.isCluster === true ? { cluster: client as Cluster } : { redis: client as Redis }
 }
 
-/** Only from release 6 on do clients have these options, whatever their values. */
+/** Clients have these options since release 6, whatever their values. */
 function isCurrent(client: Redis | Cluster): boolean {
   return client.isCluster ? 'himportFieldsets' in client.options : 'protocol' in client.options
 }
