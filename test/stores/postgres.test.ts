@@ -5,10 +5,13 @@ import { writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { after, before, describe, it, type TestContext } from 'node:test'
+import { Diagnostics } from '../../src/diagnostics.ts'
+import { cached } from '../../src/layers/cached.ts'
 import { postgresStore, type PostgresPool, type PostgresStoreOptions } from '../../src/stores/postgres.ts'
 import { storeFromUrl } from '../../src/stores/url.ts'
 import type { Store } from '../../src/store.ts'
 import { discreet } from '../support/secrecy.ts'
+import { pgbouncer, type Pgbouncer } from '../support/servers/pgbouncer.ts'
 import { postgresServer, type PostgresServer } from '../support/servers/postgres-server.ts'
 import { isOpen, until } from '../support/servers/server-process.ts'
 import { later, newKey, rejection, rejectionBy, savedOf } from '../support/stores/records.ts'
@@ -32,6 +35,8 @@ const { Pool, Client } = createRequire(import.meta.url)('pg') as {
   Pool: new (options: object) => Pool
   Client: { prototype: { query(query: unknown): Promise<{ rows: Record<string, unknown>[] }> } }
 }
+
+const CACHE = { max: 100, maxBytes: 1_000_000, maxAge: 60_000, allowStale: false }
 
 let server: PostgresServer
 let tables = 0
@@ -243,6 +248,71 @@ describe('postgresStore', () => {
       assert.match((await rejection(store.load(absent))).error.message, /this is a standby/)
     }
     assert.match((await rejection(store.save(newKey(), '{}', later(), undefined))).error.message, /is a standby.*25006/)
+  })
+})
+
+describe('postgresStore, behind pgbouncer in transaction mode', () => {
+  let bouncer: Pgbouncer
+  before(async () => {
+    await server.sql('create role visitor login; create schema if not exists shop')
+    bouncer = await pgbouncer(server, ['tests', 'visitor'], 2)
+  })
+  after(() => bouncer.stop())
+
+  it('makes its tables, and lets one of many writers win', async (test) => {
+    const table = newTable()
+    const stores = Array.from({ length: 3 }, () => open(test, bouncer.url, { table }))
+    const keys = Array.from({ length: 10 }, newKey)
+    await Promise.all(
+      keys.map(async (key) => {
+        const known = savedOf(await stores[0]!.save(key, '0', later(), undefined))
+        const answers = await Promise.all(
+          stores.map(async (store, n) => store.save(key, String(n + 1), later(), known)),
+        )
+        const winners = answers.flatMap(({ saved }) => saved ?? [])
+        assert.equal(winners.length, 1)
+        for (const { conflict } of answers) if (conflict) assert.equal(conflict.version, winners[0]!.version)
+        assert.deepEqual(await stores[2]!.load(key, known), { ...winners[0], parsed: undefined })
+      }),
+    )
+  })
+
+  it('shows in the cache of no process what another one has changed or ended', async (test) => {
+    const table = newTable()
+    const cacheOfAProcess = (): Store => cached(open(test, bouncer.url, { table }), CACHE, new Diagnostics('sid'))
+    const [front, other] = [cacheOfAProcess(), cacheOfAProcess()]
+    const key = newKey()
+    const first = savedOf(await front.save(key, '1', later(), undefined))
+    assert.equal((await front.load(key))?.version, first.version)
+    const second = savedOf(await other.save(key, '2', later(), first))
+    assert.equal((await front.load(key))?.version, second.version)
+    assert.equal(await other.delete(key), true)
+    assert.equal(await front.load(key), undefined)
+  })
+
+  it('works for a role that may not make tables, in a schema that is named', async (test) => {
+    const table = 'shop.visits'
+    const asVisitor = open(test, bouncer.url.replace('tests@', 'visitor@'), { table })
+    const make = await rejection(asVisitor.save(newKey(), '{}', later(), undefined))
+    assert.match(make.error.message, /42501.* migrate as a user that may make tables/)
+    savedOf(await open(test, server.url, { table }).save(newKey(), '{}', later(), undefined))
+    const use = await rejection(asVisitor.load(newKey()))
+    const grants = [...use.error.message.matchAll(/grant [^;]+;/g)].map(([grant]) => grant)
+    assert.match(grants.join(' '), /usage on schema "shop" to visitor;.* "shop"."visits_schema" to visitor;$/)
+    await server.sql(grants.join(' '))
+    const key = newKey()
+    savedOf(await asVisitor.save(key, '{}', later(), undefined))
+    assert.equal(await asVisitor.delete(key), true)
+  })
+
+  it('says what the pooler says, if that cannot go on', async (test) => {
+    const nobody = open(test, bouncer.url.replace('tests@', 'nobody@'))
+    assert.match(
+      (await rejection(nobody.load(newKey()))).error.message,
+      /no connection to PostgreSQL: .*authentication failed/,
+    )
+    const nowhere = open(test, bouncer.url.replace('/postgres', '/nowhere'))
+    assert.match((await rejection(nowhere.load(newKey()))).error.message, /nowhere|no database of this name/)
   })
 })
 

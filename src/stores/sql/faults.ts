@@ -49,12 +49,13 @@ export function refusedBy(server: string, fault: Exclude<Fault, 'rights'> | unde
   return failed(fault === undefined ? `${server} answered ${code}` : `${server}: ${MEANINGS[fault]} (${code})`)
 }
 
-/** The error for a connection that there was none of, or that went away. Before the first statement no message quotes a value. */
+/** The error for a connection that there was none of, or that went away. */
 export function notConnected(server: string, error: unknown, hadConnection: boolean): SessionError {
   const reason = reasonOf(error)
-  if (reason !== undefined) return failed(reason)
-  const said = error instanceof Error && !hadConnection ? `no connection to ${server}: ${error.message}` : undefined
-  return failed(said ?? `${server}: ${MEANINGS.lost}`)
+  if (hadConnection) return failed(`${server}: ${MEANINGS.lost}${reason === undefined ? '' : ` (${reason})`}`)
+  // Before the first statement no message quotes a value.
+  const said = error instanceof Error && error.message !== '' ? error.message : reason
+  return failed(`no connection to ${server}${said === undefined ? '' : `: ${said}`}`)
 }
 
 /** The error for a deadline that has passed. */

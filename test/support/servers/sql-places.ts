@@ -27,13 +27,16 @@ export const SQL_PLACES: Readonly<Record<string, () => Promise<SqlPlace>>> = {
   SQLite: sqlitePlace,
 }
 
+/** Nothing here is about time, however busy the machine is. */
+const PATIENT = { pruneInterval: 0, deadline: 60_000 }
+
 async function postgresPlace(): Promise<SqlPlace> {
   const server = await postgresServer('max_connections=200')
   const { Pool } = require('pg') as { Pool: new (options: object) => Pg }
   const pool = new Pool({ connectionString: server.url, max: 1 })
   return {
     url: server.url,
-    open: (table) => postgresStore(server.url, { table, pruneInterval: 0 }),
+    open: (table) => postgresStore(server.url, { table, ...PATIENT }),
     sql: async (text) => (await pool.query(text)).rows,
     async close() {
       await pool.end()
@@ -53,7 +56,7 @@ async function mariadbPlace(): Promise<SqlPlace> {
   const pool = createPool({ uri: server.url, connectionLimit: 1 })
   return {
     url: server.url,
-    open: (table) => mysqlStore(server.url, { table, pruneInterval: 0 }),
+    open: (table) => mysqlStore(server.url, { table, ...PATIENT }),
     async sql(text) {
       const [rows] = await pool.query(text)
       return Array.isArray(rows) ? rows : []
@@ -74,7 +77,7 @@ async function sqlitePlace(): Promise<SqlPlace> {
   const file = join(temporaryDirectory('sqlite'), 'sessions.db')
   return {
     url: `sqlite://${file}`,
-    open: (table) => sqliteStore(file, { table, pruneInterval: 0 }),
+    open: (table) => sqliteStore(file, { table, ...PATIENT }),
     async sql(text) {
       const database = openDatabase(file)
       try {

@@ -25,6 +25,9 @@ export interface PgDriver {
   readonly Pool: new (options: object) => PgPool
 }
 
+/** Also what poolers say, whatever the matter is. */
+const PROTOCOL_VIOLATION = '08P01'
+
 /** By SQLSTATE: https://www.postgresql.org/docs/current/errcodes-appendix.html */
 const FAULTS: Readonly<Record<string, Fault>> = {
   '40001': 'rolled back',
@@ -57,7 +60,9 @@ export function postgresPool(pool: PgPool, table: string, isOurs: boolean): Pool
     faults: FAULTS,
     codeOf(error) {
       const { code, severity } = error as { code?: unknown; severity?: unknown }
-      return typeof code === 'string' && typeof severity === 'string' ? code : undefined
+      if (typeof code !== 'string' || typeof severity !== 'string') return undefined
+      // The class of errors that are about connections.
+      return code.startsWith('08') ? undefined : code
     },
     async connect() {
       return connectionOver(await pool.connect())
@@ -89,20 +94,54 @@ function connectionOver(client: PgClient): Connection {
   }
 }
 
-/** A pool of our own. */
+/**
+ * A pool of our own. The server is asked to end what takes longer than the deadline, because what waits for a lock would
+ * otherwise be written whenever the lock is free. A pooler that refuses to pass that on is asked again without it.
+ */
 export function makePool({ Pool }: PgDriver, url: string, poolSize: number, deadline: Milliseconds): PgPool {
-  const pool = new Pool({
-    connectionString: url,
-    max: poolSize,
-    connectionTimeoutMillis: deadline,
-    // The server gives up too. What waits for a lock would otherwise be written whenever the lock is free.
-    statement_timeout: deadline,
-    keepAlive: true,
-    allowExitOnIdle: true,
-  })
-  // An idle connection that the server closes would end the process.
-  pool.on?.('error', ignore)
-  return pool
+  const make = (more: object): PgPool => {
+    const made = new Pool({
+      connectionString: url,
+      max: poolSize,
+      connectionTimeoutMillis: deadline,
+      keepAlive: true,
+      allowExitOnIdle: true,
+      ...more,
+    })
+    // An idle connection that the server closes would end the process.
+    made.on?.('error', ignore)
+    return made
+  }
+  const limited = make({ statement_timeout: deadline })
+  let pool = limited
+  return {
+    async connect() {
+      try {
+        return await pool.connect()
+      } catch (error) {
+        if (!isParameterRefused(error)) throw error
+        // The others who were refused at the same time find it made.
+        if (pool === limited) {
+          pool = make({})
+          limited.end().catch(ignore)
+        }
+        return pool.connect()
+      }
+    },
+    end: () => pool.end(),
+    get ended() {
+      return pool.ended === true
+    },
+    get ending() {
+      return pool.ending === true
+    },
+  }
+}
+
+/** As pgbouncer does, unless its `ignore_startup_parameters` names the parameter. */
+function isParameterRefused(error: unknown): boolean {
+  const { code, message } = error as { code?: unknown; message?: unknown }
+  return code === PROTOCOL_VIOLATION && String(message).includes('statement_timeout')
 }
 
 function ignore(): void {}
