@@ -48,13 +48,15 @@ export interface Sessions<Data extends object = SessionData> {
    */
   readonly canList: boolean
   /**
-   * The live sessions of this subject (see `session.identify`), the one that was seen last first. Subjects are this
+   * The live sessions of this subject (see `session.identify`), the one that was seen last first; or those that have all
+   * of these names, such as `{ tenant: 'acme' }` or `{ subject: user.id, tenant: 'acme' }`. The first name is looked up,
+   * and the others are compared, so begin with the one that the fewest sessions have. Subjects and names are this
    * middleware's own: another one with the same keys and the same `cookie.name` shares them, and no other does.
    *
-   * Rejects with `ERR_SESSION_OPTION` if the subject is not what `identify` takes, if the store cannot list, or if the
+   * Rejects with `ERR_SESSION_OPTION` if the subject or a name is not what `identify` takes, if the store cannot list, or if the
    * keys are the application's and no request has shown them yet; with `ERR_SESSION_STORE_UNAVAILABLE` if the store fails.
    */
-  list(subject: string): Promise<SessionSummary[]>
+  list(whose: string | Readonly<Record<string, string>>): Promise<SessionSummary[]>
   /**
    * Ends the session of this public id, on every node. Resolves to `false` if there was none; with `subject`, also if it
    * is not a session of this subject, which then stays.
@@ -77,14 +79,19 @@ export interface Sessions<Data extends object = SessionData> {
   /**
    * Ends all sessions of this subject, but those of the excepted ids, on every node; resolves to how many. Once it has
    * resolved, no session of this subject lives that began before the call: a session that gets a new id meanwhile is
-   * ended under that one.
+   * ended under that one. With names, it ends all sessions that have all of them: see `list`.
+   *
+   * ```ts
+   * await sessions.revokeAll(user.id, { except: ctx.session.id })
+   * await sessions.revokeAll({ tenant: 'acme' })
+   * ```
    *
    * Rejects as `list` does. If some sessions cannot be looked at, all others are ended before it rejects, with
    * `ERR_SESSION_UNREADABLE` (a record that cannot be read) or `ERR_SESSION_STORE_UNAVAILABLE`. Rejects with
    * `ERR_SESSION_BUSY` if new sessions keep coming for as long as it looks.
    */
   revokeAll(
-    subject: string,
+    whose: string | Readonly<Record<string, string>>,
     options?: {
       /** The public id that stays, or several: usually that of the request that asks. */
       except?: Key | readonly Key[]
@@ -148,20 +155,20 @@ function operationsOf<Data extends object>(parts: Parts): Operations<Data> {
     rotate: (keys) => useKeys(keyringOf(keys)),
 
     canList: stack.front.subjects !== undefined,
-    async list(subject) {
-      checkList(subject)
+    async list(whose) {
+      checkList(whose)
       assertKeys('sessions.list')
-      return subjects.list(subject, currentHolder(owner)?.session.id)
+      return subjects.list(whose, currentHolder(owner)?.session.id)
     },
     async revoke(id, options) {
       const subject = checkRevoke(id, options)
       if (subject !== undefined) assertKeys('sessions.revoke')
       return subjects.revoke(id, subject)
     },
-    async revokeAll(subject, options) {
-      const except = checkRevokeAll(subject, options)
+    async revokeAll(whose, options) {
+      const except = checkRevokeAll(whose, options)
       assertKeys('sessions.revokeAll')
-      return revokedOf(await subjects.revokeAll(subject, except))
+      return revokedOf(await subjects.revokeAll(whose, except))
     },
 
     prune: async () => (await store.prune?.()) ?? 0,

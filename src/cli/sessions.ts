@@ -13,6 +13,7 @@ export interface SessionLine {
   readonly expiresAt?: Instant
   readonly subject?: string
   readonly label?: string
+  readonly also?: Readonly<Record<string, string>>
   /** The length of the record in the store. */
   readonly bytes?: number
   readonly state?: 'encrypted' | 'unreadable'
@@ -26,7 +27,7 @@ export function lineOf({ key, found, record }: Sighting): SessionLine | undefine
   if (record === 'unreadable') {
     return { id: key, ...known, state: stored?.whyEncrypted === undefined ? 'unreadable' : 'encrypted' }
   }
-  const { createdAt, subject, label } = record
+  const { createdAt, subject, label, also } = record
   return {
     id: key,
     createdAt,
@@ -34,6 +35,7 @@ export function lineOf({ key, found, record }: Sighting): SessionLine | undefine
     ...known,
     ...(subject !== undefined && { subject }),
     ...(label !== undefined && { label }),
+    ...(also !== undefined && { also }),
   }
 }
 

@@ -104,7 +104,7 @@ export function openStore(
   if (cookie !== undefined && keyring) {
     const [byKeys, byNone] = [subjectNames(cookie, keyring.derive('subjects')), subjectNames(cookie, [])]
     // By none as well, because the application may have passed its secrets as a Keygrip.
-    subjects.notes.use((subject) => [...byKeys(subject), ...byNone(subject)])
+    subjects.notes.use((value, kind) => [...byKeys(value, kind), ...byNone(value, kind)])
   }
   let closing: Promise<void> | undefined
   return {

@@ -4,6 +4,7 @@ import { Entry } from './entry.ts'
 import { escapeName, unescapeName } from './names.ts'
 import type { SessionRecord } from './record.ts'
 import { isTimeout } from './timeouts.ts'
+import type { Whose } from './whose.ts'
 import type { Instant } from '../units.ts'
 
 /** Of the text. A later one may be written by a later release, and is then left alone by this one. */
@@ -29,11 +30,12 @@ export function format(record: SessionRecord): string {
 }
 
 function formatWith(record: SessionRecord, mark: string, data = '', flash = ''): string {
-  const { createdAt, idleTimeout, absoluteTimeout, persistent, subject, label, unheld } = record
+  const { createdAt, idleTimeout, absoluteTimeout, persistent, subject, label, also, unheld } = record
   return (
     `{"format":${FORMAT},"createdAt":${createdAt},"idleTimeout":${idleTimeout},"absoluteTimeout":${absoluteTimeout}` +
     `${persistent ? ',"persistent":true' : ''}${subject === undefined ? '' : `,"subject":${JSON.stringify(subject)}`}` +
     `${label === undefined ? '' : `,"label":${JSON.stringify(label)}`}` +
+    `${also === undefined ? '' : `,"also":${JSON.stringify(also)}`}` +
     `${unheld === undefined ? '' : `,"unheld":${JSON.stringify(unheld)}`}${mark},"data":${data}` +
     `${record.flash.size > 0 ? `,"flash":${flash}` : ''}}`
   )
@@ -67,7 +69,7 @@ export function parse(text: string): SessionRecord {
   }
   if (!isObject(document)) throw unreadable('it is not a session record')
   const { format: found, createdAt, idleTimeout, absoluteTimeout, persistent, subject, label, ...rest } = document
-  const { escapedNames, data, flash = {}, unheld } = rest
+  const { escapedNames, data, flash = {}, also, unheld } = rest
   if (found !== FORMAT) {
     throw unreadable(`its format is ${typeof found === 'number' ? found : 'unknown'}, and this release reads ${FORMAT}`)
   }
@@ -75,6 +77,7 @@ export function parse(text: string): SessionRecord {
     throw unreadable('a field is missing or has another type')
   }
   if (!isTextOrAbsent(subject) || !isTextOrAbsent(label)) throw unreadable('its subject or its label is not a text')
+  if (!areTexts(also)) throw unreadable('its other names are not an object of texts')
   if (!isObject(flash)) throw unreadable('its flash values are not an object')
   if (!isListOfTexts(unheld)) throw unreadable('what it says of the session before it is no list of texts')
   const texts = valueTexts(text)
@@ -89,6 +92,7 @@ export function parse(text: string): SessionRecord {
     persistent: persistent === true,
     ...(subject !== undefined && { subject }),
     ...(label !== undefined && { label }),
+    ...(also && { also }),
     entries,
     flash: readEntries(flash, texts.flash, nameOf),
     ...(unheld && { unheld }),
@@ -186,6 +190,10 @@ function isInstant(value: unknown): value is Instant {
 
 function isListOfTexts(value: unknown): value is readonly string[] | undefined {
   return value === undefined || (Array.isArray(value) && value.every((item) => typeof item === 'string'))
+}
+
+function areTexts(value: unknown): value is Whose | undefined {
+  return value === undefined || (isObject(value) && Object.values(value).every((item) => typeof item === 'string'))
 }
 
 function isTextOrAbsent(value: unknown): value is string | undefined {

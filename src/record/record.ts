@@ -1,6 +1,7 @@
 import { LONGEST_COOKIE } from './timeouts.ts'
 import type { Instant, Milliseconds } from '../units.ts'
 import type { Entry } from './entry.ts'
+import { areSame, type Whose } from './whose.ts'
 
 /** What is stored of one session. Immutable; its version and its end are the store's to keep. */
 export interface SessionRecord extends Terms {
@@ -21,6 +22,8 @@ export interface Terms {
   /** Whose session it is, and what its user may know it by: see `identify`. */
   readonly subject?: string | undefined
   readonly label?: string | undefined
+  /** By which other names the session can be found; never empty. */
+  readonly also?: Whose | undefined
 }
 
 /** What one request did to a record. */
@@ -39,10 +42,10 @@ const NOTHING: ReadonlyMap<string, Entry> = new Map()
 /** A record with nothing in it yet. */
 export function newRecord(
   createdAt: Instant,
-  { idleTimeout, absoluteTimeout, persistent, subject, label }: Terms,
+  { idleTimeout, absoluteTimeout, persistent, subject, label, also }: Terms,
 ): SessionRecord {
   const record = { idleTimeout, absoluteTimeout, persistent, createdAt, entries: NOTHING, flash: NOTHING }
-  return subject === undefined ? record : { ...record, subject, label }
+  return subject === undefined ? record : { ...record, subject, label, also }
 }
 
 /** How long the session may rest. A visitor who does not come for longer has lost even a persistent cookie. */
@@ -110,7 +113,9 @@ function mergeFlash(flash: SessionRecord['flash'], { flash: added, flashSeen }: 
 }
 
 function differs(record: Terms, terms: Partial<Terms>): boolean {
-  return (Object.keys(terms) as (keyof Terms)[]).some((name) => record[name] !== terms[name])
+  return (Object.keys(terms) as (keyof Terms)[]).some((name) =>
+    name === 'also' ? !areSame(record.also, terms.also) : record[name] !== terms[name],
+  )
 }
 
 /** What is left of the terms when the others have been stored; `undefined` if nothing. */

@@ -14,10 +14,11 @@ import {
   checkRegenerate,
   timeoutsToRemember,
 } from './arguments.ts'
-import { checkIdentity } from './subject-arguments.ts'
+import { identityIn } from './subject-arguments.ts'
 import { warnOfHabit } from './habits.ts'
 import type {
   DestroyOptions,
+  IdentifyOptions,
   RegenerateOptions,
   RememberOptions,
   Session,
@@ -116,10 +117,8 @@ const MEMBERS: { [Name in keyof Members]: (copy: WorkingCopy) => unknown } = {
         }),
   remember: (copy) => (timeouts: Milliseconds | RememberOptions) =>
     copy.forWriting().remember(timeoutsToRemember(timeouts, copy.current.terms)),
-  identify: (copy) => (subject: string, label?: string) => {
-    checkIdentity(subject, label)
-    copy.forWriting().identify(subject, label)
-  },
+  identify: (copy) => (subject: string, options?: string | IdentifyOptions) =>
+    copy.forWriting().identify(identityIn(subject, options)),
   flash:
     (copy) =>
     (key: string, ...value: [] | [unknown]) => {

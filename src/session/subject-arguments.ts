@@ -1,10 +1,12 @@
-import { Checks } from '../checks.ts'
+import { Checks, isOptions, type Cures } from '../checks.ts'
+import type { Terms } from '../record/record.ts'
+import { inOrder, type Whose } from '../record/whose.ts'
 import { isKey, isPromise, type Key } from '../units.ts'
 import { kindOf } from './arguments.ts'
 
 /*
- * The arguments that say whose session something is, checked where they are written. No message shows a subject: it may be
- * somebody's name or address.
+ * The arguments that say whose session something is, checked where they are written. No message shows a subject or the
+ * value of a name: it may be somebody's name or address.
  */
 
 const OF_IDENTIFY = new Checks('session.identify')
@@ -12,16 +14,43 @@ const OF_REVOKE = new Checks('sessions.revoke')
 const OF_REVOKE_ALL = new Checks('sessions.revokeAll')
 const EXCEPT = 'Write except.'
 
-/** Throws unless `identify` can take these. */
-export function checkIdentity(subject: unknown, label: unknown): void {
+/** Other names cost a note each, at every sign-in and in each tenth of the idle timeout. */
+const MAX_NAMES = 8
+const MAX_VALUE = 1024
+const NAME = /^[A-Za-z][A-Za-z0-9]{0,63}$/
+
+const ALSO = 'Write also: { … } around it.'
+const IDENTIFY_CURES: Cures = { name: 'Write label.', device: 'Write label.', names: ALSO, tenant: ALSO, sid: ALSO }
+
+/** What `identify` is to say of a session. Throws unless it can take these arguments. */
+export function identityIn(subject: unknown, options: unknown): Pick<Terms, 'subject' | 'label' | 'also'> {
   checkSubject(OF_IDENTIFY, 'identify', subject)
-  if (label !== undefined && (typeof label !== 'string' || label === ''))
-    throw OF_IDENTIFY.refusal(`the label must be a string that is not empty, or absent, not ${kindOf(label)}.`)
+  if (!isOptions(options)) return { subject, label: labelOf(options), also: undefined }
+  OF_IDENTIFY.names(options, ['label', 'also'], { cures: IDENTIFY_CURES })
+  return { subject, label: labelOf(options['label']), also: alsoOf(options['also']) }
+}
+
+function labelOf(label: unknown): string | undefined {
+  if (label === undefined || (typeof label === 'string' && label !== '')) return label
+  throw OF_IDENTIFY.refusal(`the label must be a string that is not empty, or absent, not ${kindOf(label)}.`)
+}
+
+function alsoOf(also: unknown): Whose | undefined {
+  if (also === undefined) return undefined
+  OF_IDENTIFY.object('also', also, "must be an object of names, such as { tenant: 'acme' }")
+  const names = also as Record<string, unknown>
+  for (const taken of ['subject', 'id'])
+    if (taken in names)
+      throw OF_IDENTIFY.refusal(
+        `also.${taken} is taken: the subject is the first argument. Call it otherwise, such as tenant.`,
+      )
+  checkNames(OF_IDENTIFY, 'also.', names)
+  return Object.keys(names).length === 0 ? undefined : inOrder(names)
 }
 
 /** Throws unless `sessions.list` can take it. */
-export function checkList(subject: unknown): void {
-  checkSubject(new Checks('sessions.list'), 'list', subject)
+export function checkList(whose: unknown): asserts whose is string | Whose {
+  checkWhose(new Checks('sessions.list'), 'list', whose)
 }
 
 /** Throws unless `sessions.revoke` can take these; the subject that it is limited to, if it is. */
@@ -46,8 +75,8 @@ export function checkRevoke(id: unknown, options: unknown): string | undefined {
 }
 
 /** Throws unless `sessions.revokeAll` can take these; the ids that it leaves alone. */
-export function checkRevokeAll(subject: unknown, options: unknown): readonly Key[] {
-  checkSubject(OF_REVOKE_ALL, 'revokeAll', subject)
+export function checkRevokeAll(whose: unknown, options: unknown): readonly Key[] {
+  checkWhose(OF_REVOKE_ALL, 'revokeAll', whose)
   if (options === undefined) return []
   OF_REVOKE_ALL.object(
     'the second argument',
@@ -65,6 +94,41 @@ export function checkRevokeAll(subject: unknown, options: unknown): readonly Key
 }
 
 /** `call`: how it is written, for a cure. */
+function checkWhose(checks: Checks, call: string, whose: unknown): asserts whose is string | Whose {
+  // What has an id is most likely the user itself, and as names it would match nothing, without a word.
+  if (!isOptions(whose) || 'id' in whose) return checkSubject(checks, call, whose)
+  if (Object.keys(whose).length === 0)
+    throw checks.refusal(
+      `the names must not be empty, or they would mean every session. Write ${call}({ tenant: 'acme' }).`,
+    )
+  checkNames(checks, '', whose)
+}
+
+/** `path`: what to write in front of a name, in a message. */
+function checkNames(checks: Checks, path: string, names: Record<string, unknown>): asserts names is Whose {
+  const entries = Object.entries(names)
+  if (entries.length > MAX_NAMES)
+    throw checks.refusal(`there may be ${MAX_NAMES} names at most, not ${entries.length}.`)
+  for (const [name, value] of entries) {
+    if (!NAME.test(name))
+      throw checks.refusal(
+        'a name must begin with a letter and have up to 64 letters and digits of ASCII, such as tenant or oidcSid. ' +
+          'What differs from session to session is its value.',
+      )
+    const fault = `${path}${name} must be a string of 1 to ${MAX_VALUE} characters, not ${kindOf(value)}.`
+    if (typeof value === 'number' || typeof value === 'bigint')
+      throw checks.refusal(`${fault} Write String(…) around it.`)
+    if (value === undefined || value === null) throw checks.refusal(`${fault} Leave the name out if there is none.`)
+    if (isPromise(value)) throw checks.refusal(`${fault} Await it first.`)
+    if (typeof value !== 'string' || value === '') throw checks.refusal(fault)
+    if (value.length > MAX_VALUE)
+      throw checks.refusal(`${path}${name} must have ${MAX_VALUE} characters at most; it has ${value.length}.`)
+    if (!value.isWellFormed())
+      throw checks.refusal(`${path}${name} must be well-formed text, and it holds half of a surrogate pair.`)
+  }
+}
+
+/** `call`: how it is written, for a cure. */
 function checkSubject(checks: Checks, call: string, subject: unknown): asserts subject is string {
   const fault = `the subject must be a string that is not empty, not ${kindOf(subject)}.`
   if (typeof subject === 'number' || typeof subject === 'bigint') {
@@ -75,6 +139,7 @@ function checkSubject(checks: Checks, call: string, subject: unknown): asserts s
   }
   if (subject === undefined || subject === null) throw checks.refusal(`${fault} Is somebody signed in?`)
   if (isPromise(subject)) throw checks.refusal(`${fault} Await it first.`)
+  if (isOptions(subject) && 'id' in subject) throw checks.refusal(`${fault} Pass its id, as a string.`)
   if (typeof subject !== 'string' || subject === '') throw checks.refusal(fault)
   // As UTF-8, every half is one and the same replacement character, so different users would share their sessions.
   if (subject.isWellFormed()) return

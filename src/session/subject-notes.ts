@@ -2,19 +2,21 @@ import { SessionError } from '../errors.ts'
 import { recordOf } from '../record/format.ts'
 import { lastSeenAt, longestPauseOf, TOUCH_AFTER, type SessionRecord } from '../record/record.ts'
 import { lookAt } from '../record/scan.ts'
+import { areSame, whoseIs, without, type Whose } from '../record/whose.ts'
 import type { Found, Saved, Store, SubjectIndex } from '../store.ts'
 import { settle, type Awaitable, type Instant, type Key, type SubjectName } from '../units.ts'
 import type { SubjectNames } from './subject-names.ts'
 
 /**
- * Keeps the store's index of whose sessions there are. Three rules hold whatever crashes and whoever races:
+ * Keeps the store's index of whose sessions there are, under each name that says so. Three rules hold whatever crashes
+ * and whoever races:
  *
- * - A session that becomes a subject's is noted before the save and after it. The first note is there if the process
+ * - A session that gets a name is noted before the save and after it. The first note is there if the process
  *   dies in between; the second one undoes whatever took the first one back because the record was not there yet.
  * - A note is written from the record that is committed, not from what a request knew of it, and again whenever the
  *   session is extended: an index that was lost is made anew by those who use their sessions.
- * - A note is taken back only for a session that certainly ended, or has certainly become another subject's. Afterwards
- *   the store is asked once more, past every cache: if the session lives after all, it is noted again.
+ * - A note is taken back only for a session that certainly ended, or has certainly lost that name. Afterwards the store is
+ *   asked once more, past every cache: if the session lives with that name after all, it is noted again.
  */
 export class SubjectNotes {
   readonly #source: Pick<Store, 'load'>
@@ -34,11 +36,12 @@ export class SubjectNotes {
 
   /**
    * Runs the save of `record` onto `base`, and keeps the notes right. A record that is nobody's costs nothing, and one
-   * that stays its subject's a renewal in each tenth of its idle timeout.
+   * that keeps its names a renewal in each tenth of its idle timeout.
    */
   saving(key: Key, record: SessionRecord, base: Found | undefined, save: () => Awaitable<Saved>): Awaitable<Saved> {
     const before = base && recordOf(base)
-    if (record.subject !== before?.subject) return this.#savingAnothers(key, record, before, save)
+    if (record.subject !== before?.subject || !areSame(record.also, before?.also))
+      return this.#savingAnothers(key, record, before, save)
     return record.subject !== undefined && base && isDue(recordOf(base), base)
       ? this.#renewing(key, record, save)
       : save()
@@ -55,7 +58,7 @@ export class SubjectNotes {
     if (!result.saved) return result
     // It is stored, and noted: what fails from here on was reported by the guard, and fails nobody's request.
     await this.renew(key, record)
-    if (before) await this.takeBack(key, before)
+    if (before) await this.takeBack(key, before, without(whoseIs(before), whoseIs(record)))
     return result
   }
 
@@ -76,36 +79,50 @@ export class SubjectNotes {
     )
   }
 
-  #add(key: Key, { subject, createdAt, absoluteTimeout }: SessionRecord): Awaitable<void> {
+  #add(key: Key, record: SessionRecord, whose: Whose = whoseIs(record)): Awaitable<void> {
     const index = this.#required()
-    return index.add(this.#namesOf(subject as string)[0] as SubjectName, key, createdAt + absoluteTimeout)
+    const until = record.createdAt + record.absoluteTimeout
+    const added = Object.entries(whose).map(([kind, value]) => index.add(this.#newestNameOf(kind, value), key, until))
+    return added.length > 1 ? Promise.all(added).then(() => {}) : added[0]
   }
 
-  /** Takes the note of this record back, for a session that its own visitor has ended. What fails is cleared away later. */
-  async forget(key: Key, { subject }: SessionRecord): Promise<void> {
-    if (subject === undefined || !this.#index || !this.#names) return
+  /** Takes the notes of this record back, for a session that its own visitor has ended. What fails is cleared away later. */
+  async forget(key: Key, record: SessionRecord, whose: Whose = whoseIs(record)): Promise<void> {
+    if (!this.#index || !this.#names) return
     try {
-      for (const name of this.#namesOf(subject)) await this.#index.remove(name, key)
+      for (const [kind, value] of Object.entries(whose))
+        for (const name of this.#names(value, kind)) await this.#index.remove(name, key)
     } catch {}
   }
 
-  /** The same for whoever cannot be sure that nobody has made the session this subject's again meanwhile. */
-  async takeBack(key: Key, record: SessionRecord): Promise<void> {
-    if (record.subject === undefined || !this.#index || !this.#names) return
-    await this.forget(key, record)
+  /** The same for anyone who cannot be sure that nobody has given the session such a name again meanwhile. */
+  async takeBack(key: Key, record: SessionRecord, whose: Whose = whoseIs(record)): Promise<void> {
+    if (Object.keys(whose).length === 0 || !this.#index || !this.#names) return
+    await this.forget(key, record, whose)
+    const kept = await this.#stillOf(key, whose)
+    if (Object.keys(kept).length === 0) return
     try {
-      const { record: now } = await lookAt(this.#source, key)
-      if (now === 'unreadable' || now?.subject === record.subject) await this.renew(key, record)
-    } catch {
-      await this.renew(key, record)
-    }
+      await this.#add(key, record, kept)
+    } catch {} // reported by the guard; it is noted again whenever the session is extended
   }
 
-  /** The keys noted for this subject, each once. Some may have no record, or another subject's. */
-  async *keys(subject: string): AsyncGenerator<Key> {
+  /** Which of these names the session under this key has by now: all of them, as long as that is not known. */
+  async #stillOf(key: Key, whose: Whose): Promise<Whose> {
+    try {
+      const { record } = await lookAt(this.#source, key)
+      if (record !== 'unreadable') return without(whose, without(whose, record ? whoseIs(record) : {}))
+    } catch {}
+    return whose
+  }
+
+  /** The keys noted under the first of these names, each once. Some may have no record, or one with other names. */
+  async *keys(whose: Whose): AsyncGenerator<Key> {
     const index = this.#required()
     const seen = new Set<Key>()
-    for (const name of this.#namesOf(subject)) {
+    const [first] = Object.entries(whose)
+    if (!first) return
+    const [kind, value] = first
+    for (const name of this.#namesOf(kind, value)) {
       for await (const key of index.keys(name)) {
         if (seen.has(key)) continue
         seen.add(key)
@@ -114,8 +131,12 @@ export class SubjectNotes {
     }
   }
 
-  #namesOf(subject: string): readonly SubjectName[] {
-    if (this.#names) return this.#names(subject)
+  #newestNameOf(kind: string, value: string): SubjectName {
+    return this.#namesOf(kind, value)[0] as SubjectName
+  }
+
+  #namesOf(kind: string, value: string): readonly SubjectName[] {
+    if (this.#names) return this.#names(value, kind)
     throw new Error('The signing keys are not known yet.')
   }
 

@@ -3,6 +3,7 @@ import { recordOf } from '../record/format.ts'
 import { isFresh, isMarker, markerOf } from '../record/marker.ts'
 import { lastSeenAt, type SessionRecord } from '../record/record.ts'
 import { lookAt, visitKeys, visitRecords, type Sighting } from '../record/scan.ts'
+import { isOf, type Whose } from '../record/whose.ts'
 import type { Found, Store } from '../store.ts'
 import type { Instant, Key } from '../units.ts'
 import { SubjectNotes } from './subject-notes.ts'
@@ -21,8 +22,12 @@ export interface SessionSummary {
   readonly lastSeenAt: Instant
   /** When the session ends if it is not used again. */
   readonly expiresAt: Instant
+  /** Whose session it is, as `identify` was told. */
+  readonly subject: string
   /** The label that `identify` was given. */
   readonly label: string | undefined
+  /** The other names that `identify` was given; an empty object if there are none. */
+  readonly also: Readonly<Record<string, string>>
   /** Whether it is the session of the request that asks. */
   readonly isCurrent: boolean
 }
@@ -42,7 +47,7 @@ const MAX_TRIES = 5
 
 const NONE: ReadonlySet<Key> = new Set()
 
-/** The sessions of one subject: listed, revoked. */
+/** The sessions of one subject, or of one other name: listed, revoked. A text is a subject. */
 export class Subjects {
   readonly notes: SubjectNotes
   readonly #front: Store
@@ -58,14 +63,15 @@ export class Subjects {
   }
 
   /** The live sessions of this subject, the one that was seen last first. */
-  async list(subject: string, current: Key | undefined): Promise<SessionSummary[]> {
+  async list(whose: string | Whose, current: Key | undefined): Promise<SessionSummary[]> {
     const sessions: SessionSummary[] = []
-    await this.visit(subject, async ({ key, found, record }) => {
+    await this.visit(whose, async ({ key, found, record }) => {
       if (!found || typeof record !== 'object') return
-      const { createdAt, label } = record
+      const { createdAt, subject = '', label, also = {} } = record
       const { expiresAt } = found
       const seenAt = lastSeenAt(record, expiresAt)
-      sessions.push({ id: key, createdAt, lastSeenAt: seenAt, expiresAt, label, isCurrent: key === current })
+      const isCurrent = key === current
+      sessions.push({ id: key, createdAt, lastSeenAt: seenAt, expiresAt, subject, label, also, isCurrent })
     })
     return sessions.sort((one, other) => other.lastSeenAt - one.lastSeenAt)
   }
@@ -74,18 +80,20 @@ export class Subjects {
    * Looks at the subject's records, and at those noted for the subject that cannot be read: whose they are is not known
    * then.
    */
-  async visit(subject: string, visit: (sighting: Sighting) => Promise<void>): Promise<void> {
-    await visitRecords(this.#source, this.notes.keys(subject), async (sighting) => {
+  async visit(whose: string | Whose, visit: (sighting: Sighting) => Promise<void>): Promise<void> {
+    const names = asWhose(whose)
+    await visitRecords(this.#source, this.notes.keys(names), async (sighting) => {
       const { record } = sighting
-      if (record === 'unreadable' || record?.subject === subject) await visit(sighting)
+      if (record === 'unreadable' || (record && isOf(record, names))) await visit(sighting)
     })
   }
 
   /** Ends one session; `false`: there was none, or none of this subject's. */
   async revoke(key: Key, subject?: string): Promise<boolean> {
     if (subject === undefined) return this.end(await lookAt(this.#source, key))
-    for await (const noted of this.notes.keys(subject)) {
-      if (noted === key) return (await this.#endIfOf(key, subject, NONE)) === 'ended'
+    const whose = { subject }
+    for await (const noted of this.notes.keys(whose)) {
+      if (noted === key) return (await this.#endIfOf(key, whose, NONE)) === 'ended'
     }
     return false
   }
@@ -111,7 +119,8 @@ export class Subjects {
    * there, because it is excepted, its marker leads nowhere from then on, so that no request under way can carry on the
    * old one. What cannot be judged does not hold up the rest.
    */
-  async revokeAll(subject: string, except: readonly Key[]): Promise<Revocation> {
+  async revokeAll(whose: string | Whose, except: readonly Key[]): Promise<Revocation> {
+    const names = asWhose(whose)
     const excepted = new Set(except)
     const knownAsGone = new Set<Key>()
     let revoked = 0
@@ -119,14 +128,14 @@ export class Subjects {
       let isOver = true
       const failures: unknown[] = []
       const judge = async (key: Key): Promise<void> => {
-        const outcome = await this.#endIfOf(key, subject, excepted)
+        const outcome = await this.#endIfOf(key, names, excepted)
         if (outcome === 'other') return
         // By this node's clock it may only have expired. The store has the last word, and the note says whose it is.
         if (outcome === 'ended' || (outcome === 'gone' && (await this.#front.delete(key)) === true)) revoked++
         isOver = false
         knownAsGone.add(key)
       }
-      await visitKeys(this.notes.keys(subject), async (key) => {
+      await visitKeys(this.notes.keys(names), async (key) => {
         // No key comes back, so what is known as gone costs no further look, and each round is as long as what is new.
         if (excepted.has(key) || knownAsGone.has(key)) return
         try {
@@ -145,10 +154,10 @@ export class Subjects {
   }
 
   /**
-   * Ends the session of this key if it is this subject's, as it was last seen; or the one that it has become since. `moved`:
+   * Ends the session of this key if it has these names, as it was last seen; or the one that it has become since. `moved`:
    * it had become one that stays, or that had ended. Throws `ERR_SESSION_UNREADABLE`.
    */
-  async #endIfOf(key: Key, subject: string, excepted: ReadonlySet<Key>): Promise<'ended' | 'gone' | 'moved' | 'other'> {
+  async #endIfOf(key: Key, whose: Whose, excepted: ReadonlySet<Key>): Promise<'ended' | 'gone' | 'moved' | 'other'> {
     let at = key
     let found: Found | undefined = await this.#source.load(key)
     const first = found
@@ -166,7 +175,7 @@ export class Subjects {
         continue
       }
       const record: SessionRecord = recordOf(found)
-      if (record.subject !== subject) return close()
+      if (!isOf(record, whose)) return close()
       const deleted = await this.#front.delete(at, tries < MAX_TRIES ? found : undefined)
       if (deleted === true) {
         await this.notes.takeBack(at, record)
@@ -176,6 +185,10 @@ export class Subjects {
     }
     return at === key ? 'gone' : 'moved'
   }
+}
+
+function asWhose(whose: string | Whose): Whose {
+  return typeof whose === 'string' ? { subject: whose } : whose
 }
 
 /** How many sessions were ended; throws if some could not be judged. */

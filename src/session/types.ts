@@ -155,18 +155,19 @@ export interface SessionMembers<Data extends object = SessionData> {
 
   /**
    * Says whose session this is, so that `sessions.list` and `sessions.revokeAll` find it. `subject` is usually the user's
-   * id. `label` is what the user knows the session by, such as a device; default: none. Takes effect with the next
-   * commit, which rejects with `ERR_SESSION_OPTION` if the store cannot list sessions.
+   * id. A text as the second argument is the label. Each call says all of it anew: what it leaves out is gone. Takes effect
+   * with the next commit, which rejects with `ERR_SESSION_OPTION` if the store cannot list sessions.
    *
    * ```ts
    * await ctx.session.regenerate()
    * ctx.session.identify(user.id, 'Firefox on Linux')
+   * ctx.session.identify(user.id, { label: 'Firefox on Linux', also: { tenant: 'acme' } })
    * ```
    *
-   * Throws `ERR_SESSION_OPTION` unless both are strings that are not empty, and `ERR_SESSION_COMMITTED` or
-   * `ERR_SESSION_HEADERS_SENT` after the end of the request.
+   * Throws `ERR_SESSION_OPTION` if an argument is wrong, and `ERR_SESSION_COMMITTED` or `ERR_SESSION_HEADERS_SENT` after
+   * the end of the request.
    */
-  identify(subject: string, label?: string): void
+  identify(subject: string, options?: string | IdentifyOptions): void
 
   /**
    * With a value: leaves it for the next request that asks for this key, however many other requests come before. Without
@@ -192,6 +193,23 @@ export interface RegenerateOptions<Data extends object = SessionData> {
    * is kept.
    */
   keep?: boolean | readonly (keyof Data & string)[]
+}
+
+/** What `identify` may be told beside the subject. */
+export interface IdentifyOptions {
+  /** What the user knows the session by, such as a device. A text that is not empty; default: none. */
+  label?: string
+  /**
+   * Other names by which `sessions.list` and `sessions.revokeAll` find the session, such as the user's tenant or what an
+   * identity provider calls its own session. At most eight. A name has up to 64 letters and digits of ASCII and begins
+   * with a letter; `subject` is taken. A value is a text of 1 to 1024 characters. Default: none.
+   *
+   * ```ts
+   * ctx.session.identify(user.id, { also: { tenant: 'acme', oidcSid: claims.sid } })
+   * await sessions.revokeAll({ tenant: 'acme' })
+   * ```
+   */
+  also?: Readonly<Record<string, string>>
 }
 
 /** What the browser is to forget with the session. */

@@ -239,9 +239,9 @@ export class WorkingCopy {
     this.#terms = { ...this.#terms, persistent: true, ...timeouts }
   }
 
-  identify(subject: string, label?: string): void {
+  identify(identity: Pick<Terms, 'subject' | 'label' | 'also'>): void {
     this.#assertOpen('identify')
-    this.#terms = { ...this.#terms, subject, label }
+    this.#terms = { ...this.#terms, ...identity }
   }
 
   flash(key: string, ...values: [] | [value: unknown]): unknown {

@@ -184,13 +184,13 @@ describe('WorkingCopy.committed(found, record, changes)', () => {
   it('leaves the terms that were changed while it was under way, also if they were set together with others', () => {
     const { copy } = copyWith()
     copy.remember({ idleTimeout: 5 })
-    copy.identify('ada', 'laptop')
+    copy.identify({ subject: 'ada', label: 'laptop' })
     const changes = copy.changes()
     copy.remember({ idleTimeout: 6 })
     const record = merge(copy.record, changes as Changes)
     copy.committed(foundOf(record), record, { ...(changes as Changes) })
     assert.deepEqual(copy.changes()?.terms, { idleTimeout: 6 })
-    copy.identify('ada')
+    copy.identify({ subject: 'ada', label: undefined })
     assert.deepEqual(copy.changes()?.terms, { idleTimeout: 6, subject: 'ada', label: undefined })
   })
 

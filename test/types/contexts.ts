@@ -114,8 +114,11 @@ export function members(): void {
   current.flash('notice', { text: 'Welcome' })
   const notice: unknown = current.flash('notice')
   current.identify('ada', String(notice))
+  current.identify('ada', { label: 'phone', also: { tenant: 'acme' } })
   // @ts-expect-error: a subject is a string
   current.identify(1)
+  // @ts-expect-error: and so is every other name
+  current.identify('ada', { also: { tenant: 1 } })
   current.save((error: unknown) => void error)
 }
 

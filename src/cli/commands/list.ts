@@ -12,7 +12,7 @@ export const list: Command = {
   options: ['subject', 'cookie', 'json', 'store'],
   operands: { least: 0, most: 0, what: '' },
   details: `The sessions come in no particular order. With --json each line is a document of its own: id, createdAt, lastSeenAt,
-expiresAt (Unix milliseconds), bytes, subject and label if it has them, and state: "encrypted" or "unreadable"
+expiresAt (Unix milliseconds), bytes, subject, label and also (its other names) if it has them, and state: "encrypted" or "unreadable"
 instead of what cannot be read. --subject looks through all sessions, whichever application they belong to; with
 --cookie it asks the index of the application with this cookie.name.`,
   async run(call) {
