@@ -11,6 +11,7 @@ const CHAPTERS: Readonly<Record<string, readonly string[]>> = {
     'RegenerateOptions',
     'DestroyOptions',
     'RememberOptions',
+    'IdentifyOptions',
     'SessionCallback',
   ],
   'Sessions anywhere in the code': ['getSession', 'tryGetSession', 'tryGetSessionId', 'bindSession', 'runWithSession'],
