@@ -4,7 +4,7 @@ import { lastSeenAt, longestPauseOf, TOUCH_AFTER, type SessionRecord } from '../
 import { lookAt } from '../record/scan.ts'
 import { areSame, whoseIs, without, type Whose } from '../record/whose.ts'
 import type { Found, Saved, Store, SubjectIndex } from '../store.ts'
-import { settle, type Awaitable, type Instant, type Key, type SubjectName } from '../units.ts'
+import { isPromise, settle, type Awaitable, type Instant, type Key, type SubjectName } from '../units.ts'
 import type { SubjectNames } from './subject-names.ts'
 
 /**
@@ -83,7 +83,7 @@ export class SubjectNotes {
     const index = this.#required()
     const until = record.createdAt + record.absoluteTimeout
     const added = Object.entries(whose).map(([kind, value]) => index.add(this.#newestNameOf(kind, value), key, until))
-    return added.length > 1 ? Promise.all(added).then(() => {}) : added[0]
+    return added.length > 1 ? Promise.all(added.filter(isPromise)).then(() => {}) : added[0]
   }
 
   /** Takes the notes of this record back, for a session that its own visitor has ended. What fails is cleared away later. */
