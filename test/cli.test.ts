@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { fileStore, session } from '../src/index.ts'
-import { command, documents } from './support/processes/command.ts'
+import { command, documents, program } from './support/processes/command.ts'
 import { memcachedServer, type MemcachedServer } from './support/servers/memcached-server.ts'
 import { newKey } from './support/stores/records.ts'
 import { redisServer, type RedisServer } from './support/servers/redis-server.ts'
@@ -64,7 +64,7 @@ describe('a store that is not there', () => {
   it('is not taken for one if it holds something else', async () => {
     const cwd = temporaryDirectory()
     mkdirSync(join(cwd, '.sessions/ab'), { recursive: true })
-    const { code, err } = await command(['prune'], { cwd })
+    const { code, err } = await program(['prune'], { cwd })
     assert.equal(code, 1)
     assert.match(err, /directory \.sessions: it does not exist, or koa-server-session did not make it/)
   })

@@ -1,72 +1,21 @@
 #!/usr/bin/env node
 import { constants } from 'node:os'
-import { parseCommandLine } from './arguments.ts'
-import { DONE, FAILED, WRONG_USAGE, type Call, type ExitCode } from './command.ts'
-import { COMMANDS } from './commands/index.ts'
-import { helpOn, overview, version } from './help.ts'
-import { openStore, type OpenStore } from './store.ts'
+import { FAILED } from './command.ts'
+import { main } from './main.ts'
 import { Terminal } from './terminal.ts'
-import { isSessionError } from '../errors.ts'
 
-/** The command `koa-server-session`: arguments in, exit code out. */
-async function main(args: string[], environment: NodeJS.ProcessEnv): Promise<ExitCode> {
-  const stopping = new AbortController()
-  const terminal = new Terminal(() => stopping.abort())
-  let interrupted: ExitCode | undefined
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    // Once, because anyone who asks a second time does not want to wait for what is under way.
-    process.once(signal, () => {
-      interrupted = 128 + constants.signals[signal]
-      stopping.abort()
-    })
-  }
-  let store: OpenStore | undefined
-  let code: ExitCode
-  try {
-    const { command, values, operands } = parseCommandLine(args, COMMANDS)
-    if (values.version) {
-      await terminal.line(version())
-      code = DONE
-    } else if (values.help || !command) {
-      const text = command ? helpOn(command.name, command.definition) : overview(COMMANDS)
-      if (values.help) for (const line of text.split('\n')) await terminal.line(line)
-      else terminal.say(...text.split('\n'))
-      code = values.help ? DONE : WRONG_USAGE
-    } else {
-      const call: Call = {
-        values,
-        operands,
-        terminal,
-        signal: stopping.signal,
-        openStore: (how) => (store ??= openStore(values, environment, how?.forMaking)),
-      }
-      code = await command.definition.run(call)
-    }
-  } catch (error) {
-    // Work that was stopped has not failed.
-    if (!stopping.signal.aborted) terminal.say(...sentencesOf(error, store?.name))
-    code = isSessionError(error, 'ERR_SESSION_OPTION') ? WRONG_USAGE : FAILED
-  }
-  await terminal.finish()
-  await store?.close()
-  if (terminal.failure) {
-    terminal.say(...sentencesOf(terminal.failure))
-    return FAILED
-  }
-  if (interrupted !== undefined) return interrupted
-  // Anyone who stops reading has seen enough.
-  return terminal.isCutOff ? DONE : code
+const stopping = new AbortController()
+const terminal = new Terminal(process, () => stopping.abort())
+terminal.takeOverProcess()
+
+let interrupted: number | undefined
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  // Once, because anyone who asks a second time does not want to wait for what is under way.
+  process.once(signal, () => {
+    interrupted = 128 + constants.signals[signal]
+    stopping.abort()
+  })
 }
 
-/** The sentence of an error and those of its causes, each on a line of its own. `where`: the store, if one was opened. */
-function sentencesOf(error: unknown, where?: string): string[] {
-  const sentences = where === undefined ? [] : [`${where} failed.`]
-  for (let inner = error; inner instanceof Error; inner = inner.cause) {
-    const sentence = inner.message.replace(/^koa-server-session: /, '').replace(/ See `cause`\.$/, '')
-    if (sentence !== '' && !sentences.includes(sentence)) sentences.push(sentence)
-  }
-  const [first = String(error), ...more] = sentences
-  return [`koa-server-session: ${first}`, ...more.map((sentence) => `  ${sentence}`)]
-}
-
-process.exitCode = await main(process.argv.slice(2), process.env)
+const code = await main(process.argv.slice(2), process.env, terminal, stopping.signal)
+process.exitCode = terminal.failure ? FAILED : (interrupted ?? code)

@@ -1,3 +1,4 @@
+import type { Writable } from 'node:stream'
 import type { WriteStream } from 'node:tty'
 import type { Milliseconds } from '../units.ts'
 
@@ -7,10 +8,13 @@ const EVERY: Milliseconds = 100
 const WIDTH = 30
 const TO_LINE_START_AND_CLEAR = '\r\u001B[2K'
 
+/** Where something is written: a terminal, a pipe, a file, or what somebody collects in memory. */
+export type Output = Writable & Partial<Pick<WriteStream, 'isTTY' | 'columns' | 'hasColors'>>
+
 /** A bar on a terminal. It shows how much of the work is done or, if the amount of work is unknown, that it goes on. */
 export class Progress {
   #label: string
-  readonly #stream: WriteStream
+  readonly #stream: Output
   readonly #startedAt = performance.now()
   #total: number | undefined
   #done = 0
@@ -18,7 +22,7 @@ export class Progress {
   #isShown = false
   #timer: NodeJS.Timeout | undefined
 
-  constructor(label: string, stream: WriteStream) {
+  constructor(label: string, stream: Output) {
     this.#label = label
     this.#stream = stream
     if (!stream.isTTY) return

@@ -1,8 +1,9 @@
 import { once } from 'node:events'
 import { createInterface } from 'node:readline/promises'
+import type { Readable } from 'node:stream'
 import { format, styleText } from 'node:util'
 import { harmless, harmlessJson } from './harmless.ts'
-import { Progress } from './progress.ts'
+import { Progress, type Output } from './progress.ts'
 
 /** Lines are written together, so that 300 000 lines are not as many calls of the system. */
 const BLOCK = 16_384
@@ -13,12 +14,20 @@ export interface Painted {
   readonly text: string
 }
 
+/** The standard streams of the command's process, or what stands for them. */
+export interface Streams {
+  readonly stdin: Readable & { readonly isTTY?: boolean }
+  readonly stdout: Output
+  readonly stderr: Output
+}
+
 /**
  * Where a command speaks: results go to the standard output, everything else to the standard error. Whatever is printed
  * comes through here, warnings and what drivers print included, and characters that would steer the terminal are spelled
  * out, wherever the text came from.
  */
 export class Terminal {
+  readonly #streams: Streams
   #pending = ''
   #isCutOff = false
   #failure: Error | undefined
@@ -27,14 +36,19 @@ export class Terminal {
   #room: Promise<void> | undefined
 
   /** `onCutOff` is called when nobody reads the output any more, as after `| head`. */
-  constructor(onCutOff: () => void) {
-    process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  constructor(streams: Streams, onCutOff: () => void) {
+    this.#streams = streams
+    streams.stdout.on('error', (error: NodeJS.ErrnoException) => {
       this.#cutOff(error)
       onCutOff()
     })
     // There is nobody to tell.
-    process.stderr.on('error', () => {})
-    // Drivers print too, and quote their server. Between the results it would break what programs read.
+    streams.stderr.on('error', () => {})
+  }
+
+  /** Takes what is printed by others in this process: drivers, which quote their server, and Node's warnings. */
+  takeOverProcess(): void {
+    // Between the results it would break what programs read.
     for (const method of ['debug', 'error', 'info', 'log', 'warn'] as const) {
       console[method] = (...words: unknown[]) => this.say(...format(...words).split('\n'))
     }
@@ -52,12 +66,12 @@ export class Terminal {
 
   /** Whether a person reads the results. */
   get isColored(): boolean {
-    return process.stdout.isTTY && process.stdout.hasColors()
+    return this.#streams.stdout.isTTY === true && this.#streams.stdout.hasColors?.() === true
   }
 
   /** Whether a person can be asked. */
   get isInteractive(): boolean {
-    return process.stdin.isTTY && process.stderr.isTTY
+    return this.#streams.stdin.isTTY === true && this.#streams.stderr.isTTY === true
   }
 
   /** One line of the results. Resolves when there is room for more. */
@@ -81,7 +95,7 @@ export class Terminal {
 
   async #print(line: string): Promise<void> {
     this.#pending += `${line}\n`
-    if (this.#pending.length < BLOCK && !process.stdout.isTTY) return
+    if (this.#pending.length < BLOCK && !this.#streams.stdout.isTTY) return
     if (!this.#flush()) this.#room ??= this.#untilThereIsRoom()
     await this.#room
   }
@@ -89,20 +103,20 @@ export class Terminal {
   /** Tells the person at the terminal something beside the results, in one or more lines. */
   say(...lines: string[]): void {
     this.#progress?.end()
-    process.stderr.write(lines.map((line) => `${harmless(line)}\n`).join(''))
+    this.#streams.stderr.write(lines.map((line) => `${harmless(line)}\n`).join(''))
   }
 
   /** A bar for work that may take long. It shows on a terminal only. */
   progress(label: string): Progress {
     this.#progress?.end()
-    this.#progress = new Progress(label, process.stderr)
+    this.#progress = new Progress(label, this.#streams.stderr)
     return this.#progress
   }
 
   /** Whether the person says yes. */
   async ask(question: string, signal: AbortSignal): Promise<boolean> {
     this.#progress?.end()
-    const lines = createInterface({ input: process.stdin, output: process.stderr })
+    const lines = createInterface({ input: this.#streams.stdin, output: this.#streams.stderr })
     try {
       // Without this, Ctrl-C would be a line's end to the reader, and no signal to the process.
       lines.on('SIGINT', () => process.kill(process.pid, 'SIGINT'))
@@ -120,23 +134,24 @@ export class Terminal {
     const text = this.#pending
     this.#pending = ''
     if (this.#isCutOff) return
-    const error = await new Promise<Error | null | undefined>((resolve) => process.stdout.write(text, resolve))
+    const error = await new Promise<Error | null | undefined>((resolve) => this.#streams.stdout.write(text, resolve))
     if (error) this.#cutOff(error)
   }
 
   #flush(): boolean {
     const text = this.#pending
     this.#pending = ''
-    return this.#isCutOff || process.stdout.write(text)
+    return this.#isCutOff || this.#streams.stdout.write(text)
   }
 
   async #untilThereIsRoom(): Promise<void> {
     const taken = new AbortController()
     const { signal } = taken
     // After an error there is no drain any more. The listener of the error has seen to it.
-    await Promise.race([once(process.stdout, 'drain', { signal }), once(process.stdout, 'close', { signal })]).catch(
-      () => {},
-    )
+    await Promise.race([
+      once(this.#streams.stdout, 'drain', { signal }),
+      once(this.#streams.stdout, 'close', { signal }),
+    ]).catch(() => {})
     taken.abort()
     this.#room = undefined
   }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { fileStore } from '../../src/index.ts'
-import { command } from '../support/processes/command.ts'
+import { program } from '../support/processes/command.ts'
 import { HOSTILE } from '../support/records/hostile.ts'
 import { later, newKey, savedOf } from '../support/stores/records.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
@@ -18,11 +18,11 @@ describe('koa-server-session show, of values that somebody else put into the sto
     const text = `{"format":1,"createdAt":${Date.now()},"idleTimeout":600000,"absoluteTimeout":600000,"data":{${lines.join()}\n}}`
     const id = newKey()
     savedOf(await store.save(id, text, later(), undefined))
-    const shown = await command(['show', id, '-s', `file:${directory}`], { nodeOptions })
+    const shown = await program(['show', id, '-s', `file:${directory}`], { nodeOptions })
     assert.deepEqual([shown.code, shown.err], [0, ''])
     for (const name of Object.keys(HOSTILE)) assert.ok(shown.out.includes(`\n  ${name}: `), name)
     assert.ok(shown.out.length < 20 * text.length, `${shown.out.length} characters for ${text.length}`)
-    const json = await command(['show', id, '--json', '-s', `file:${directory}`], { nodeOptions })
+    const json = await program(['show', id, '--json', '-s', `file:${directory}`], { nodeOptions })
     assert.deepEqual([json.code, json.err], [0, ''])
     assert.ok(json.out.length < 2 * text.length)
   })
@@ -39,7 +39,7 @@ describe('koa-server-session show, of values that somebody else put into the sto
     const text = `{"format":1,"createdAt":${Date.now()},"idleTimeout":600000,"absoluteTimeout":600000,"data":{${data.join()}}}`
     const id = newKey()
     savedOf(await store.save(id, text, later(), undefined))
-    const { out } = await command(['show', id, '-s', `file:${directory}`], { nodeOptions })
+    const { out } = await program(['show', id, '-s', `file:${directory}`], { nodeOptions })
     assert.match(out, /pair: \[ \{ when: Invalid Date \}, \{ when: Invalid Date \} \]/)
     assert.match(out, /round: <ref \*1> \{ self: \[Circular \*1\], when: Invalid Date \}/)
     assert.match(out, /endless: '\{"~":\[\{"a":1,"b":1\},/)

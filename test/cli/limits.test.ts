@@ -30,11 +30,11 @@ describe('encrypted sessions', () => {
     assert.doesNotMatch(hidden.out + hidden.err, /tea/)
 
     for (const env of [{ SESSION_KEY: OLD_KEY }, { SESSION_KEY: KEY, SESSION_KEY_OLD: OLD_KEY }]) {
-      const shown = await command(['show', id, '-s', store], { env })
+      const shown = await command(['show', id, '-s', store], env)
       assert.equal(shown.code, 0)
       assert.match(shown.out, /cart: \{ items: \[ \{ sku: 'tea' \} \] \}/)
     }
-    const wrong = await command(['show', id, '-s', store], { env: { SESSION_KEY: KEY } })
+    const wrong = await command(['show', id, '-s', store], { SESSION_KEY: KEY })
     assert.equal(wrong.code, 1)
     assert.match(wrong.err, /none of the keys encrypted it/)
   })
@@ -48,7 +48,7 @@ describe('encrypted sessions', () => {
     assert.equal(blind.code, 1)
     assert.match(blind.err, /1 session that may be this user’s cannot be read.* SESSION_KEY/)
     assert.equal(await whoIs(two.browser), 'ada')
-    assert.equal((await command(['revoke', '--subject', 'ada', '-s', store], { env: { SESSION_KEY: KEY } })).code, 0)
+    assert.equal((await command(['revoke', '--subject', 'ada', '-s', store], { SESSION_KEY: KEY })).code, 0)
     assert.equal(await whoIs(two.browser), 'undefined')
   })
 })

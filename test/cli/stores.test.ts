@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, describe, it, type TestContext } from 'node:test'
 import Keygrip from 'keygrip'
 import { keyOf } from '../../src/session/token.ts'
-import { command, documents } from '../support/processes/command.ts'
+import { command, documents, program } from '../support/processes/command.ts'
 import { KEY } from '../support/sites/http.ts'
 import { newKey } from '../support/stores/records.ts'
 import { postgresServer, type PostgresServer } from '../support/servers/postgres-server.ts'
@@ -35,7 +35,7 @@ for (const [name, urlOf] of Object.entries(STORES)) {
     it('lists the live sessions, for people and for programs', async (test) => {
       const { store, visit } = await watchedSite(test, urlOf(test))
       const [ada, anonymous] = [await visit('ada', 'Firefox on Linux'), await visit()]
-      const forPeople = await command(['list', '--store', store])
+      const forPeople = await program(['list', '--store', store])
       assert.deepEqual([forPeople.code, forPeople.err], [0, ''])
       const [heading = '', ...rows] = forPeople.out.trimEnd().split('\n')
       assert.match(heading, /^ID +CREATED +LAST SEEN +EXPIRES +SIZE +USER +LABEL$/)
@@ -43,7 +43,7 @@ for (const [name, urlOf] of Object.entries(STORES)) {
       assert.match(rows.find((row) => row.startsWith(ada.id)) ?? '', / B  ada  Firefox on Linux$/)
       assert.match(rows.find((row) => row.startsWith(anonymous.id)) ?? '', / B  -$/)
 
-      const lines = documents(await command(['list', '--json'], { env: { SESSION_STORE: store } }))
+      const lines = documents(await command(['list', '--json'], { SESSION_STORE: store }))
       const line = lines.find(({ id }) => id === ada.id)
       assert.deepEqual(Object.keys(line ?? {}), [
         'id',
@@ -126,22 +126,22 @@ for (const [name, urlOf] of Object.entries(STORES)) {
       const admin = await watchedSite(test, url, { cookie: { name: 'admin' } })
       const [customer, administrator] = [await shop.visit('1'), await admin.visit('1')]
       const env = { SESSION_KEY: KEY }
-      const listed = await command(['list', '--subject', '1', '--cookie', 'shop', '--json', '-s', url], { env })
+      const listed = await command(['list', '--subject', '1', '--cookie', 'shop', '--json', '-s', url], env)
       assert.deepEqual(
         documents(listed).map(({ id }) => id),
         [customer.id],
       )
       assert.equal(documents(await command(['list', '--subject', '1', '--json', '-s', url])).length, 2)
 
-      const unknown = await command(['revoke', '--subject', '1', '--cookie', 'sid', '-s', url], { env })
+      const unknown = await command(['revoke', '--subject', '1', '--cookie', 'sid', '-s', url], env)
       assert.equal(unknown.code, 3)
       assert.match(unknown.err, /if --cookie is the application’s cookie.name and SESSION_KEY its key/)
       const keyless = await command(['revoke', '--subject', '1', '--cookie', 'shop', '-s', url])
       assert.equal(keyless.code, 2)
       assert.match(keyless.err, /--cookie needs SESSION_KEY/)
-      assert.equal((await command(['revoke', customer.id, '--cookie', 'shop', '-s', url], { env })).code, 2)
+      assert.equal((await command(['revoke', customer.id, '--cookie', 'shop', '-s', url], env)).code, 2)
 
-      const revoked = await command(['revoke', '--subject', '1', '--cookie', 'shop', '--json', '-s', url], { env })
+      const revoked = await command(['revoke', '--subject', '1', '--cookie', 'shop', '--json', '-s', url], env)
       assert.deepEqual([revoked.code, documents(revoked)], [0, [{ revoked: 1 }]])
       await until(async () => (await shop.whoIs(customer.browser)) === 'undefined')
       assert.equal(await admin.whoIs(administrator.browser), '1')
@@ -152,7 +152,7 @@ for (const [name, urlOf] of Object.entries(STORES)) {
       const { visit } = await watchedSite(test, url, { keys: new Keygrip([KEY], 'sha256') })
       await visit('ada')
       const args = ['revoke', '--subject', 'ada', '--cookie', 'sid', '--json', '-s', url]
-      assert.deepEqual(documents(await command(args, { env: { SESSION_KEY: KEY } })), [{ revoked: 1 }])
+      assert.deepEqual(documents(await command(args, { SESSION_KEY: KEY })), [{ revoked: 1 }])
     })
 
     it('ends all sessions only with --yes where nobody can be asked', async (test) => {
@@ -197,7 +197,7 @@ for (const [name, urlOf] of Object.entries(STORES)) {
         ['stats'],
         ['revoke', id],
       ]) {
-        const { code, out, err } = await command([...args, '-s', store], { env: { SESSION_KEY: KEY } })
+        const { code, out, err } = await command([...args, '-s', store], { SESSION_KEY: KEY })
         assert.equal(code, 0)
         for (const word of [secret, signature, KEY]) assert.ok(!(out + err).includes(word))
       }

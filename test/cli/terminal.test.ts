@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
-import { atTerminal, command, pipeline } from '../support/processes/command.ts'
+import { atTerminal, command, pipeline, program } from '../support/processes/command.ts'
 import { fileStore } from '../../src/index.ts'
 import { newKey } from '../support/stores/records.ts'
 import { redisServer } from '../support/servers/redis-server.ts'
@@ -154,7 +154,7 @@ describe('very many sessions', () => {
   it('are listed and counted in little memory, and a reader who has enough ends it quietly', async (test) => {
     const url = await crowdedRedis(test)
     const nodeOptions = ['--max-old-space-size=32']
-    const counted = await command(['stats', '--json', '-s', url], { nodeOptions })
+    const counted = await program(['stats', '--json', '-s', url], { nodeOptions })
     const { sessions } = JSON.parse(counted.out) as { sessions: number }
     assert.equal(sessions, COUNT)
     const listed = await pipeline(`$CLI list --json -s '${url}' | wc -l`, { env: { NODE_OPTIONS: nodeOptions.join() } })

@@ -15,7 +15,7 @@ import {
 } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describe, it } from 'node:test'
-import { command } from '../support/processes/command.ts'
+import { program } from '../support/processes/command.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 import { assertHides } from '../support/secrecy.ts'
 import { until } from '../support/servers/server-process.ts'
@@ -277,7 +277,7 @@ describe('fileStore, where one of many sessions cannot be looked at,', () => {
       ['list', /^ID/, ...[8, 9, 10, 11].map((n) => new RegExp(keyOf(n)))],
       ['stats', /sessions +4\n/],
     ] as const) {
-      const { code, out, err } = await command([name, '--store', `file:${store.directory}`], {
+      const { code, out, err } = await program([name, '--store', `file:${store.directory}`], {
         ...(isRoot && { user: 65534 }),
       })
       assert.equal(code, 0, err)
