@@ -2,6 +2,7 @@ import { unreadable } from '../errors.ts'
 import type { Found } from '../store.ts'
 import { Entry } from './entry.ts'
 import { escapeName, unescapeName } from './names.ts'
+import { noticeWithoutId, type Notice, type Notices } from './notices.ts'
 import type { SessionRecord } from './record.ts'
 import { isTimeout } from './timeouts.ts'
 import type { Whose } from './whose.ts'
@@ -21,27 +22,26 @@ const ESCAPED_NAMES = ',"escapedNames":true'
  * on a line of its own, so that a changed key costs that key's text and the others are copied as they are.
  */
 export function format(record: SessionRecord): string {
-  const { entries, flash } = record
-  const data = formatEntries(entries, String)
-  const notices = formatEntries(flash, String)
-  return data === undefined || notices === undefined
-    ? formatWith(record, ESCAPED_NAMES, formatEntries(entries, escapeName), formatEntries(flash, escapeName))
-    : formatWith(record, '', data, notices)
+  return formatWith(record, '', String) ?? (formatWith(record, ESCAPED_NAMES, escapeName) as string)
 }
 
-function formatWith(record: SessionRecord, mark: string, data = '', flash = ''): string {
+/** `undefined` if a name has a backslash in its text. */
+function formatWith(record: SessionRecord, mark: string, nameText: (name: string) => string): string | undefined {
   const { createdAt, idleTimeout, absoluteTimeout, persistent, subject, label, also, unheld } = record
+  const data = formatEntries(record.entries, nameText)
+  const flash = formatEntries(newestOf(record.flash), nameText)
+  if (data === undefined || flash === undefined) return undefined
   return (
     `{"format":${FORMAT},"createdAt":${createdAt},"idleTimeout":${idleTimeout},"absoluteTimeout":${absoluteTimeout}` +
     `${persistent ? ',"persistent":true' : ''}${subject === undefined ? '' : `,"subject":${JSON.stringify(subject)}`}` +
     `${label === undefined ? '' : `,"label":${JSON.stringify(label)}`}` +
     `${also === undefined ? '' : `,"also":${JSON.stringify(also)}`}` +
-    `${unheld === undefined ? '' : `,"unheld":${JSON.stringify(unheld)}`}${mark},"data":${data}` +
+    `${unheld === undefined ? '' : `,"unheld":${JSON.stringify(unheld)}`}${mark}` +
+    `${formatNotices(record.flash, nameText)},"data":${data}` +
     `${record.flash.size > 0 ? `,"flash":${flash}` : ''}}`
   )
 }
 
-/** `undefined` if a name has a backslash in its text. */
 function formatEntries(entries: SessionRecord['entries'], nameText: (name: string) => string): string | undefined {
   if (entries.size === 0) return '{}'
   let text = '{'
@@ -51,6 +51,26 @@ function formatEntries(entries: SessionRecord['entries'], nameText: (name: strin
     text += `${text === '{' ? '' : ','}\n${quoted}:${entry.text}`
   }
   return `${text}\n}`
+}
+
+/**
+ * The newest notice of each key stands beside the data, where releases that knew one notice of a key have it. Before the
+ * data stand the ids of all of them, and the values of the older ones.
+ */
+function newestOf(notices: Notices): Map<string, Entry> {
+  return new Map(Array.from(notices, ([key, list]) => [key, (list.at(-1) as Notice).entry]))
+}
+
+function formatNotices(notices: Notices, nameText: (name: string) => string): string {
+  if (notices.size === 0) return ''
+  const lists = Array.from(notices, ([key, list]) => {
+    const items = list.map(({ id, entry }, index) => {
+      const older = index < list.length - 1 ? `,${entry.text}` : ''
+      return `[${JSON.stringify(id)}${older}]`
+    })
+    return `${JSON.stringify(nameText(key))}:[${items.join(',')}]`
+  })
+  return `,"notices":{${lists.join(',')}}`
 }
 
 /** The record of what a store found, decoded once. Throws `ERR_SESSION_UNREADABLE`. */
@@ -69,7 +89,7 @@ export function parse(text: string): SessionRecord {
   }
   if (!isObject(document)) throw unreadable('it is not a session record')
   const { format: found, createdAt, idleTimeout, absoluteTimeout, persistent, subject, label, ...rest } = document
-  const { escapedNames, data, flash = {}, also, unheld } = rest
+  const { escapedNames, data, flash = {}, notices = {}, also, unheld } = rest
   if (found !== FORMAT) {
     throw unreadable(`its format is ${typeof found === 'number' ? found : 'unknown'}, and this release reads ${FORMAT}`)
   }
@@ -94,7 +114,7 @@ export function parse(text: string): SessionRecord {
     ...(label !== undefined && { label }),
     ...(also && { also }),
     entries,
-    flash: readEntries(flash, texts.flash, nameOf),
+    flash: readNotices(readEntries(flash, texts.flash, nameOf), notices, nameOf),
     ...(unheld && { unheld }),
   }
 }
@@ -119,6 +139,33 @@ function readEntries(
     entries.set(nameOf(name), new Entry(isComplete ? (texts.get(name) as string) : textOf(value), value))
   }
   return entries
+}
+
+/** `newest`: of each key. `lists`: what the record says of the notices, which is nothing if an older release wrote it. */
+function readNotices(newest: Map<string, Entry>, lists: unknown, nameOf: (text: string) => string): Notices {
+  if (!isObject(lists)) throw unreadable(NOT_NOTICES)
+  const known = new Map(Object.entries(lists).map(([name, list]) => [nameOf(name), list]))
+  const notices = new Map<string, readonly Notice[]>()
+  for (const [key, entry] of newest) {
+    const list = known.get(key)
+    known.delete(key)
+    notices.set(key, list === undefined ? [noticeWithoutId(key, entry)] : readList(list, entry))
+  }
+  if (known.size > 0) throw unreadable(NOT_NOTICES)
+  return notices
+}
+
+const NOT_NOTICES = 'what it says of its flash values is not as this release writes it'
+
+function readList(list: unknown, newest: Entry): Notice[] {
+  if (!Array.isArray(list) || list.length === 0) throw unreadable(NOT_NOTICES)
+  return list.map((item: unknown, index): Notice => {
+    const isNewest = index === list.length - 1
+    if (!Array.isArray(item) || item.length !== (isNewest ? 1 : 2)) throw unreadable(NOT_NOTICES)
+    const [id, value] = item as [unknown, unknown]
+    if (typeof id !== 'string') throw unreadable(NOT_NOTICES)
+    return { id, entry: isNewest ? newest : new Entry(textOf(value), value) }
+  })
 }
 
 function textOf(value: unknown): string {

@@ -1,6 +1,7 @@
 import { LONGEST_COOKIE } from './timeouts.ts'
 import type { Instant, Milliseconds } from '../units.ts'
 import type { Entry } from './entry.ts'
+import { mergeNotices, type NoticeChanges, type Notices } from './notices.ts'
 import { areSame, type Whose } from './whose.ts'
 
 /** What is stored of one session. Immutable; its version and its end are the store's to keep. */
@@ -8,7 +9,7 @@ export interface SessionRecord extends Terms {
   readonly createdAt: Instant
   readonly entries: ReadonlyMap<string, Entry>
   /** What `flash` left for the request that asks for it. */
-  readonly flash: ReadonlyMap<string, Entry>
+  readonly flash: Notices
   /** Absent once the cookie of this session has come back. Until then: see `unheld.ts`. */
   readonly unheld?: readonly string[] | undefined
 }
@@ -27,17 +28,14 @@ export interface Terms {
 }
 
 /** What one request did to a record. */
-export interface Changes {
+export interface Changes extends NoticeChanges {
   /** By name: the new entry, or `undefined` where the name was deleted. */
   readonly entries: ReadonlyMap<string, Entry | undefined>
-  readonly flash?: ReadonlyMap<string, Entry>
-  /** Flash values that this request has asked for: removed, unless they have been set anew since. */
-  readonly flashSeen?: ReadonlyMap<string, Entry>
   readonly terms?: Partial<Terms>
 }
 
 // Records are immutable, so all empty ones share it: a Map of one's own costs each visitor without a session 0.2 µs.
-const NOTHING: ReadonlyMap<string, Entry> = new Map()
+const NOTHING: ReadonlyMap<string, never> = new Map<string, never>()
 
 /** A record with nothing in it yet. */
 export function newRecord(
@@ -86,7 +84,7 @@ export function lastSeenAt(record: SessionRecord, expiresAt: Instant): Instant {
 /** The record with the changes on top; the very same record if they change nothing. */
 export function merge(record: SessionRecord, changes: Changes): SessionRecord {
   const entries = mergeEntries(record.entries, changes.entries)
-  const flash = mergeFlash(record.flash, changes)
+  const flash = mergeNotices(record.flash, changes)
   const terms = changes.terms
   const isSame = entries === record.entries && flash === record.flash && !(terms && differs(record, terms))
   return isSame ? record : { ...record, ...terms, entries, flash }
@@ -101,15 +99,6 @@ function mergeEntries(entries: SessionRecord['entries'], changes: Changes['entri
     else merged.delete(name)
   }
   return merged ?? entries
-}
-
-function mergeFlash(flash: SessionRecord['flash'], { flash: added, flashSeen }: Changes): SessionRecord['flash'] {
-  if (!added && !flashSeen) return flash
-  const merged = new Map(flash)
-  // By text, because another request may have left a new value under the same name meanwhile.
-  for (const [name, seen] of flashSeen ?? []) if (merged.get(name)?.text === seen.text) merged.delete(name)
-  for (const [name, entry] of added ?? []) merged.set(name, entry)
-  return merged.size === flash.size && !added ? flash : merged
 }
 
 function differs(record: Terms, terms: Partial<Terms>): boolean {

@@ -1,4 +1,4 @@
-import { hash } from 'node:crypto'
+import { digestOf } from './digest.ts'
 import type { Entry } from './entry.ts'
 import type { SessionRecord } from './record.ts'
 
@@ -7,8 +7,6 @@ import type { SessionRecord } from './record.ts'
  * that was carried over from the replaced session what it was, as a digest: a second sign-in with the replaced id may
  * carry these on, and nothing that was written since.
  */
-
-const DIGEST_LENGTH = 16 // 96 bits of base64url
 
 /**
  * The record of a session that nobody holds yet. Its entries are those that were carried over from `replaced`. Of an
@@ -30,8 +28,4 @@ export function asHeld(record: SessionRecord): SessionRecord {
 /** What was carried over into this record and has not been changed since. */
 export function carriedOver({ entries, unheld = [] }: SessionRecord): Map<string, Entry> {
   return new Map([...entries].filter(([name, entry]) => unheld.includes(digestOf(name, entry))))
-}
-
-function digestOf(name: string, { text }: Entry): string {
-  return hash('sha256', `${JSON.stringify(name)}:${text}`, 'base64url').slice(0, DIGEST_LENGTH)
 }

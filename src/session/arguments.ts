@@ -12,6 +12,7 @@ const OF_REMEMBER = new Checks('session.remember')
 const OF_REGENERATE = new Checks('session.regenerate')
 const OF_DESTROY = new Checks('session.destroy')
 const OF_FLASH = new Checks('session.flash')
+const OF_FLASHES = new Checks('session.flashes')
 const OF_UPDATE = new Checks('session.update')
 
 const REMEMBER_RULE =
@@ -104,9 +105,16 @@ export function checkDestroy(options: unknown): asserts options is DestroyOption
 export function checkFlash(key: unknown, values: readonly unknown[]): void {
   if (typeof key !== 'string')
     throw OF_FLASH.refusal(`the key must be a string, not ${kindOf(key)}. Write flash('notice', 'Saved').`)
-  if (values.length > 1) throw OF_FLASH.refusal('it takes one value: make one text of it, or a list.')
+  if (values.length > 1) throw OF_FLASH.refusal('it takes one value. For several notices, call it several times.')
   if (values.length === 1 && values[0] === undefined)
     throw OF_FLASH.refusal('the value is undefined. To read what was left, leave it out.')
+}
+
+/** Throws unless `flashes` can take these. `more`: what follows the key. */
+export function checkFlashes(key: unknown, more: readonly unknown[]): void {
+  if (typeof key !== 'string')
+    throw OF_FLASHES.refusal(`the key must be a string, not ${kindOf(key)}. Write flashes('notice').`)
+  if (more.length > 0) throw OF_FLASHES.refusal('it takes a key alone. To leave a notice, write flash(key, value).')
 }
 
 /** Throws unless it is what `update` runs. */

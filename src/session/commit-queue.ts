@@ -3,12 +3,18 @@ import { SessionError } from '../errors.ts'
 import { endOf, lastEndOf, lastSeenAt, type SessionRecord } from '../record/record.ts'
 import { format, recordOf } from '../record/format.ts'
 import { isMarker } from '../record/marker.ts'
+import { isFull, newerHalf } from '../record/notices.ts'
+import { asHeld } from '../record/unheld.ts'
 import type { Found, Saved, Store } from '../store.ts'
 import { isLonger, type Awaitable, type Instant, type Key, type Milliseconds } from '../units.ts'
 import type { SubjectNotes } from './subject-notes.ts'
 
 /** How long a commit, or a regenerate, goes on losing races before it gives up. */
 export const MAX_CONFLICT_TIME: Milliseconds = 2000
+
+const NOTICES_DROPPED =
+  'A session has a hundred notices of one key, or no room for all of its notices, so the oldest are dropped. Ask for each key ' +
+  'that you leave: session.flash(key) takes its notices, and so does session.flashes(key).'
 
 /** One request's wish to change one record. */
 export interface Write {
@@ -190,11 +196,35 @@ export class CommitQueue {
     }
     // Nothing is stored, so the size of the record does not matter.
     if (record === before) return { record, members }
-    const text = format(record)
-    if (!isLonger(text, this.#maxRecordBytes)) return { record, text, members }
+    const fitting = this.#fit(record)
+    if (fitting) return { ...fitting, members }
     if (group.length > 1) return this.#applySingly(before, members)
     for (const { reject } of members) reject(this.#tooLarge())
     return { record: before, members: [] }
+  }
+
+  /**
+   * The record as it is stored; `undefined` if it is too large. Notices that nobody has asked for give way, the oldest
+   * first, so that no change of the data is refused because of them.
+   */
+  #fit(whole: SessionRecord): { record: SessionRecord; text: string } | undefined {
+    let record = whole
+    for (;;) {
+      const text = format(record)
+      if (!this.#isTooLarge(text, record)) {
+        if (record !== whole || isFull(whole.flash)) this.#diagnostics.warn('SESSION_NOTICES_DROPPED', NOTICES_DROPPED)
+        return { record, text }
+      }
+      const flash = newerHalf(record.flash)
+      if (!flash) return undefined
+      record = { ...record, flash }
+    }
+  }
+
+  /** What the library notes of a session that nobody holds yet does not count: the application cannot keep less of it. */
+  #isTooLarge(text: string, record: SessionRecord): boolean {
+    if (!isLonger(text, this.#maxRecordBytes)) return false
+    return !record.unheld || isLonger(format(asHeld(record)), this.#maxRecordBytes)
   }
 
   /** Finds out which writes made the record too large: each is tried on the record that the accepted ones have made. */

@@ -11,6 +11,7 @@ import {
   checkChange,
   checkDestroy,
   checkFlash,
+  checkFlashes,
   checkRegenerate,
   timeoutsToRemember,
 } from './arguments.ts'
@@ -123,7 +124,13 @@ const MEMBERS: { [Name in keyof Members]: (copy: WorkingCopy) => unknown } = {
     (copy) =>
     (key: string, ...value: [] | [unknown]) => {
       checkFlash(key, value)
-      return (value.length > 0 ? copy.forWriting() : copy).flash(key, ...value)
+      return value.length > 0 ? copy.forWriting().flash(key, value[0]) : copy.flashes(key).at(-1)
+    },
+  flashes:
+    (copy) =>
+    (key: string, ...more: []) => {
+      checkFlashes(key, more)
+      return copy.flashes(key)
     },
   // So that a session may be returned from an async function.
   then: () => undefined,
@@ -179,7 +186,7 @@ function regenerate(copy: WorkingCopy, options: RegenerateOptions): Promise<void
 
 const NO_FLASH_MIDDLEWARE =
   "connect-flash, koa-better-flash and their like keep their notices under this name: leave them out. session.flash('error', " +
-  "text) leaves a notice, and session.flash('error') in a later request takes it."
+  "text) leaves a notice, and session.flashes('error') in a later request takes all of them."
 
 function assertNotReserved(name: string): void {
   if (!MEMBER_OF.has(name)) return

@@ -170,20 +170,44 @@ export interface SessionMembers<Data extends object = SessionData> {
   identify(subject: string, options?: string | IdentifyOptions): void
 
   /**
-   * With a value: leaves it for the next request that asks for this key, however many other requests come before. Without
-   * one: what an earlier request has left under this key, or `undefined`. Whoever asks takes it: it is gone after this
-   * request, unless the handlers throw an error that is not the client's.
+   * With a value: leaves a notice for the next request that asks for this key, however many other requests come before.
+   * Several notices of one key wait together, from one request or from parallel ones, and none takes another's place.
+   *
+   * Without a value: the newest notice that earlier requests have left under this key, or `undefined`. This takes all
+   * notices of the key, as if the handler had asked for `flashes(key)` and shown the last one.
    *
    * ```ts
    * ctx.session.flash('notice', 'Saved.') // in this request
    * const notice = ctx.session.flash('notice') // in a later one, once
    * ```
    *
+   * A request is shown the same notices however often it asks, and none that it leaves itself. Those that it was shown are
+   * gone after it, unless the handlers throw an error that is not the client's. What is left meanwhile stays. Two requests
+   * that ask at the same moment may both be shown a notice; `update((session) => session.flashes(key))` shows it to one
+   * alone.
+   *
+   * A hundred notices of one key wait at most, and of all keys as many as `maxRecordBytes` has room for; then the oldest
+   * are dropped, and the warning `SESSION_NOTICES_DROPPED` says so once. `regenerate` keeps notices only with
+   * `keep: true`, and `destroy` keeps none.
+   *
    * Throws `ERR_SESSION_OPTION` if the key is not a string. A value that cannot be serialized makes the commit reject
    * with `ERR_SESSION_VALUE`.
    */
   flash(key: string, value: unknown): void
   flash(key: string): unknown
+
+  /**
+   * All notices that earlier requests have left under this key, oldest first; an empty list if there are none. Takes them
+   * as `flash(key)` does.
+   *
+   * ```ts
+   * for (const problem of problems) ctx.session.flash('error', problem) // in this request
+   * const errors = ctx.session.flashes('error') // in a later one, once
+   * ```
+   *
+   * Throws `ERR_SESSION_OPTION` if the key is not a string.
+   */
+  flashes(key: string): unknown[]
 }
 
 /** What `regenerate` takes over. */

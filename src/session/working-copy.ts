@@ -9,7 +9,6 @@ import type { Found } from '../store.ts'
 import type { Timeouts } from '../record/timeouts.ts'
 import type { RegenerateOptions, Session } from './types.ts'
 import type { Instant, Key } from '../units.ts'
-import type { Entry } from '../record/entry.ts'
 import type { Codec } from '../record/codec.ts'
 
 /**
@@ -33,7 +32,7 @@ export interface Stored {
   readonly found: Found | undefined
 }
 
-const NONE: ReadonlyMap<string, Entry> = new Map()
+const NONE: ReadonlyMap<string, never> = new Map<string, never>()
 
 /** One request's view of one session: what was loaded, and what was done to it since. */
 export class WorkingCopy {
@@ -244,12 +243,16 @@ export class WorkingCopy {
     this.#terms = { ...this.#terms, ...identity }
   }
 
-  flash(key: string, ...values: [] | [value: unknown]): unknown {
-    if (values.length === 0) return this.#phase === 'destroyed' ? undefined : this.#flash?.read(key, this.#record.flash)
+  /** Leaves a notice. */
+  flash(key: string, value: unknown): void {
     this.#assertOpen('flash')
     this.#flash ??= this.#newFlash(NONE)
-    this.#flash.leave(key, values[0])
-    return undefined
+    this.#flash.leave(key, value)
+  }
+
+  /** Takes the notices of this key, oldest first. */
+  flashes(key: string): unknown[] {
+    return this.#phase === 'destroyed' ? [] : (this.#flash?.read(key, this.#record.flash) ?? [])
   }
 
   #newFlash(received: SessionRecord['flash']): Flash {

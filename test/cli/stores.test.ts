@@ -87,13 +87,14 @@ for (const [name, urlOf] of Object.entries(STORES)) {
         /^ {2}since: 1970-01-01T00:00:00.000Z$/m,
         /^ {2}seen: Map\(1\) \{ 'tea' => 1n \}$/m,
         /^ {2}cart: \{ items: \[ \{ sku: 'tea' \} \] \}$/m,
-        /^flash\n {2}notice: 'Welcome'$/m,
+        /^flash\n {2}notice: 'Welcome'\n {2}notice: 'You have mail'$/m,
       ])
         assert.match(out, new RegExp(part))
 
       const [document] = documents(await command(['show', id, '--json', '-s', store]))
       const data = document?.['data'] as Record<string, unknown> | undefined
       assert.deepEqual(data?.['cart'], { items: [{ sku: 'tea' }] })
+      assert.deepEqual(document?.['flash'], { notice: ['Welcome', 'You have mail'] })
       assert.deepEqual([document?.['subject'], document?.['idleTimeout']], ['ada', 1_800_000])
     })
 

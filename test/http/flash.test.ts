@@ -8,10 +8,12 @@ async function site(test: TestContext): Promise<{ browser: Agent; saves(): numbe
   const { port } = await siteWith(test, { store }, async (ctx) => {
     const { session } = ctx
     if (ctx.path === '/save') session.flash('notice', 'Saved')
+    if (ctx.path === '/form') for (const what of ['name', 'mail']) session.flash('notice', `The ${what} is missing`)
     if (ctx.path === '/other') session.flash('problem', 'None')
     if (ctx.path === '/write') Object.assign(session, { n: Math.random() })
     if (ctx.path === '/rotate') await session.regenerate({ keep: true })
     if (ctx.path === '/page') ctx.body = { notice: session.flash('notice') ?? null }
+    else if (ctx.path === '/all') ctx.body = session.flashes('notice')
     else if (ctx.path === '/twice') ctx.body = [session.flash('notice'), session.flash('notice')]
     else if (ctx.path === '/in-update') ctx.body = { notice: await session.update((fresh) => fresh.flash('notice')) }
     else if (ctx.path === '/fails') ctx.throw(500, String(session.flash('notice')))
@@ -21,6 +23,37 @@ async function site(test: TestContext): Promise<{ browser: Agent; saves(): numbe
   await browser.get('/save')
   return { browser, saves: () => store.count('save') }
 }
+
+describe('several notices of one key', () => {
+  it('are all shown, oldest first, whichever requests have left them, and once', async (test) => {
+    const { browser } = await site(test)
+    await browser.get('/form')
+    assert.deepEqual((await browser.get('/all')).json(), ['Saved', 'The name is missing', 'The mail is missing'])
+    assert.deepEqual((await browser.get('/all')).json(), [])
+  })
+
+  it('are all taken by a page that shows the newest alone', async (test) => {
+    const { browser } = await site(test)
+    await browser.get('/form')
+    assert.deepEqual((await browser.get('/page')).json(), { notice: 'The mail is missing' })
+    assert.deepEqual((await browser.get('/all')).json(), [])
+  })
+
+  it('are not lost if parallel requests leave them, and go over to a new token', async (test) => {
+    const { browser } = await site(test)
+    await Promise.all(['/form', '/save', '/form'].map((path) => browser.get(path)))
+    await browser.get('/rotate')
+    const shown = (await browser.get('/all')).json<string[]>()
+    assert.deepEqual(shown.toSorted(), [
+      'Saved',
+      'Saved',
+      'The mail is missing',
+      'The mail is missing',
+      'The name is missing',
+      'The name is missing',
+    ])
+  })
+})
 
 describe('a notice', () => {
   it('waits for the request that asks for it, whatever comes before: polls, writes, other notices, a new token', async (test) => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { format, parse } from '../../src/record/format.ts'
-import { assertSame, empty, recordWith, records, valuesOf } from '../support/records/records.ts'
+import { assertSame, empty, flashOf, idsOf, recordWith, records, valuesOf } from '../support/records/records.ts'
 import { discreet } from '../support/secrecy.ts'
 
 const SECRET = 'the-value-nobody-may-read'
@@ -25,9 +25,34 @@ describe('a record as text', () => {
     )
     assert.equal(
       format({ ...recordWith({ user: 'ann', cart: { items: [1] } }, { note: 'hi' }), persistent: true }),
-      '{"format":1,"createdAt":1700000000000,"idleTimeout":1800000,"absoluteTimeout":28800000,"persistent":true,"data":{\n' +
+      '{"format":1,"createdAt":1700000000000,"idleTimeout":1800000,"absoluteTimeout":28800000,"persistent":true,' +
+        '"notices":{"note":[["#0"]]},"data":{\n' +
         '"user":"ann",\n"cart":{"items":[1]}\n},"flash":{\n"note":"hi"\n}}',
     )
+  })
+
+  const OLD =
+    '{"format":1,"createdAt":1,"idleTimeout":1,"absoluteTimeout":1,"data":{},"flash":{\n"error":"Saved",\n"note":["Saved"]\n}}'
+
+  it('is read as releases wrote it that knew one notice of a key, and every reader gives that one the same name', () => {
+    const [one, other] = [parse(OLD), parse(OLD)]
+    assert.deepEqual(flashOf(one), { error: ['Saved'], note: [['Saved']] })
+    assertSame(one, other)
+    assert.notDeepEqual(idsOf(one, 'error'), idsOf(one, 'note'))
+    assertSame(parse(format(one)), one)
+  })
+
+  it('shows to such releases the newest notice of each key, where they look for it', () => {
+    const { data, flash } = JSON.parse(
+      format(
+        recordWith({ a: 1 }, [
+          ['error', 'first'],
+          ['error', ['second']],
+          ['note', null],
+        ]),
+      ),
+    ) as Record<string, unknown>
+    assert.deepEqual([data, flash], [{ a: 1 }, { error: ['second'], note: null }])
   })
 
   it('has the same text when it is read and written again, so that an untouched key costs nothing', () => {
@@ -139,6 +164,21 @@ describe('a text that is no record', () => {
       [text.replace(/"data":\{[^}]*\},/, ''), /another type/],
       [text.replace(/"flash":\{[^}]*\}/, '"flash":5'), /flash values/],
       [text.replace(/"flash":\{[^}]*\}/, '"flash":null'), /flash values/],
+      ...[
+        '5',
+        'null',
+        `["${SECRET}"]`,
+        `{"note":"${SECRET}"}`,
+        '{"note":[]}',
+        `{"note":[["1"],["2","${SECRET}"]]}`,
+        `{"note":[["1","${SECRET}"]]}`,
+        '{"note":[[1]]}',
+        '{"note":["1"]}',
+        `{"note":[["1"]],"${SECRET}":[["2"]]}`,
+      ].map((notices): [string, RegExp] => [
+        text.replace(/"notices":\{[^}]*\}/, `"notices":${notices}`),
+        /flash values/,
+      ]),
     ]
     for (const [wrong, why] of cases) {
       assert.throws(

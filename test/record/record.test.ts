@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import type { Entry } from '../../src/record/entry.ts'
+import type { Notice, Notices } from '../../src/record/notices.ts'
 import { endOf, merge, type Changes } from '../../src/record/record.ts'
 import {
   CREATED_AT,
@@ -9,11 +10,20 @@ import {
   assertSame,
   empty,
   entriesOf,
+  flashOf,
+  idsOf,
+  noticesOf,
   recordWith,
   records,
   values,
   valuesOf,
 } from '../support/records/records.ts'
+
+/** What a request leaves: notices with ids of its own. */
+function left(values: Parameters<typeof noticesOf>[0], request = 'mine'): Notices {
+  const named = ({ id, entry }: Notice): Notice => ({ id: `${request} ${id}`, entry })
+  return new Map(Array.from(noticesOf(values), ([key, list]) => [key, list.map(named)]))
+}
 
 describe('merge(record, changes)', () => {
   const change = (set: Record<string, unknown>, ...deleted: string[]): Changes => ({
@@ -50,7 +60,9 @@ describe('merge(record, changes)', () => {
       change({ a: 1 }),
       change({}, 'b'),
       { ...change({}), terms: { ...TERMS } },
-      { ...change({}), flashSeen: new Map() },
+      { ...change({}), flashSeen: new Set<string>() },
+      { ...change({}), flashSeen: new Set(['taken by another']) },
+      { ...change({}), flash: record.flash },
     ]) {
       assert.equal(merge(record, changes), record)
     }
@@ -88,20 +100,53 @@ describe('merge(record, changes)', () => {
 
   it('adds what was left for the next request, and takes away what was shown', () => {
     const record = recordWith({}, { seen: 1, other: 2 })
-    const seen = new Map([['seen', record.flash.get('seen') as Entry]])
-    const merged = merge(record, { ...change({}), flash: entriesOf({ added: 3 }), flashSeen: seen })
-    assert.deepEqual(valuesOf(merged.flash), [
-      ['other', 2],
-      ['added', 3],
-    ])
+    const seen = new Set(idsOf(record, 'seen'))
+    const merged = merge(record, { ...change({}), flash: left({ added: 3, other: 4 }), flashSeen: seen })
+    assert.deepEqual(flashOf(merged), { other: [2, 4], added: [3] })
+    assert.deepEqual(flashOf(record), { seen: [1], other: [2] }, 'the record itself stays as it was')
   })
 
-  it('takes nothing away that was set anew since it was shown', () => {
-    const shown = recordWith({}, { note: 'old' })
-    const now = recordWith({}, { note: 'new' })
-    assert.deepEqual(valuesOf(merge(now, { ...change({}), flashSeen: shown.flash }).flash), [['note', 'new']])
-    const both = merge(shown, { ...change({}), flash: entriesOf({ note: 'mine' }), flashSeen: shown.flash })
-    assert.deepEqual(valuesOf(both.flash), [['note', 'mine']])
+  it('adds a notice once, however often it is merged, because a save may be repeated', () => {
+    const record = recordWith({}, { note: 1 })
+    const changes = { ...change({}), flash: left({ note: 2 }) }
+    const once = merge(record, changes)
+    assert.deepEqual(flashOf(once), { note: [1, 2] })
+    assert.equal(merge(once, changes), once)
+  })
+
+  it('takes nothing away that was left anew since it was shown, also if it says the same', () => {
+    const shown = recordWith({}, { note: 'Saved' })
+    const take = { ...change({}), flashSeen: new Set(idsOf(shown, 'note')) }
+    const leave = { ...change({}), flash: left({ note: 'Saved' }) }
+    const both = { ...leave, ...take }
+    for (const steps of [[leave, take], [take, leave], [both], [take, leave, take]]) {
+      const record = steps.reduce(merge, shown)
+      assert.deepEqual([flashOf(record), idsOf(record, 'note')], [{ note: ['Saved'] }, ['mine #0']])
+    }
+  })
+
+  it('commutes, but for the order of the notices, if two requests leave and take some', () => {
+    const shown = recordWith({}, [
+      ['note', 1],
+      ['note', 2],
+      ['other', 3],
+    ])
+    const one = { ...change({}), flash: left({ note: 4 }, 'one'), flashSeen: new Set(idsOf(shown, 'note')) }
+    const two = { ...change({}), flash: left({ note: 4, new: 5 }, 'two'), flashSeen: new Set(idsOf(shown, 'other')) }
+    for (const order of [
+      [one, two],
+      [two, one],
+    ])
+      assert.deepEqual(flashOf(order.reduce(merge, shown)), { note: [4, 4], new: [5] })
+  })
+
+  it('keeps a hundred notices of each key, the newest', () => {
+    const many = Array.from({ length: 250 }, (_, index): [string, unknown] => ['note', index])
+    let record = recordWith({}, { other: 'stays' })
+    for (const [index, notice] of many.entries())
+      record = merge(record, { ...change({}), flash: left([notice], `${index}`) })
+    assert.deepEqual(flashOf(record), { other: ['stays'], note: many.slice(150).map(([, index]) => index) })
+    assert.deepEqual(flashOf(merge(empty, { ...change({}), flash: left(many) })), { note: flashOf(record)['note'] })
   })
 })
 

@@ -170,6 +170,19 @@ describe('session.flash(key, value)', () => {
   }
 })
 
+describe('session.flashes(key)', () => {
+  const wrong: [title: string, args: unknown[], said: RegExp][] = [
+    ['no key', [], /the key must be a string, not undefined\. Write flashes\('notice'\)/],
+    ['a value', ['notice', SECRET], /To leave a notice, write flash\(key, value\)/],
+  ]
+  for (const [title, args, said] of wrong) {
+    it(`refuses ${title}, and says what to write`, async () => {
+      const { untyped } = stranger()
+      await assertRefused(() => untyped['flashes']?.(...args), said)
+    })
+  }
+})
+
 describe('session.update(change), and the callbacks of save, reload and destroy', () => {
   it('reject what is no function', async () => {
     const { untyped } = stranger()

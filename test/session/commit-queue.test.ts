@@ -9,6 +9,7 @@ import type { Found, Saved, Store } from '../../src/store.ts'
 import { Codec } from '../../src/record/codec.ts'
 import { Entry } from '../../src/record/entry.ts'
 import { recordingStore, type RecordingStore } from '../support/stores/recording-store.ts'
+import { flashOf, recordWith } from '../support/records/records.ts'
 import { discreet } from '../support/secrecy.ts'
 
 const KEY = 'a'.repeat(64)
@@ -308,6 +309,40 @@ describe('a writer that fails', () => {
       commits.commit(KEY, setting('a', `${'€'.repeat(100)}x`, fits.found)),
       discreet('ERR_SESSION_TOO_LARGE'),
     )
+  })
+
+  it('finds room for data where notices wait that nobody asks for, and drops the oldest of them', async () => {
+    const store = recordingStore()
+    const texts = Array.from({ length: 40 }, (_, index) => `${index} ${'x'.repeat(20)}`)
+    const full = recordWith({ user: 'ada' }, [
+      ...texts.map((text): [string, unknown] => ['error', text]),
+      ['form', 'y'.repeat(300)],
+    ])
+    const found = await stored(store, { ...full, createdAt: initial.createdAt })
+    const { commits, diagnostics } = committing(store, format(full).length)
+    const warnings: string[] = []
+    diagnostics.warn = (code) => void warnings.push(code)
+    storedBy(await commits.commit(KEY, setting('small', 1, found)))
+    const record = (await nowIn(store)) as SessionRecord
+    assert.deepEqual(flashOf(record), { error: texts.slice(20), form: ['y'.repeat(300)] })
+    assert.deepEqual([valueOf(record, 'user'), valueOf(record, 'small')], ['ada', 1])
+    assert.deepEqual(warnings, ['SESSION_NOTICES_DROPPED'])
+    await assert.rejects(
+      commits.commit(KEY, setting('large', SECRET.repeat(1000), await store.elsewhere.load(KEY))),
+      discreet('ERR_SESSION_TOO_LARGE', SECRET),
+    )
+    assert.deepEqual(flashOf((await nowIn(store)) as SessionRecord), flashOf(record), 'and none in vain')
+  })
+
+  it('is not refused for what the library notes of a session that nobody holds yet', async () => {
+    const store = recordingStore()
+    const data = { ...recordWith({ a: 1, b: 'x'.repeat(100) }), createdAt: initial.createdAt }
+    const { commits } = committing(store, format(data).length)
+    const put = (record: SessionRecord): Write => ({ ...setting('', 0), apply: () => record })
+    const unheld = { ...data, unheld: ['a'.repeat(16), 'b'.repeat(16)] }
+    const { found } = storedBy(await commits.commit(KEY, put(unheld)))
+    assert.deepEqual((await nowIn(store))?.unheld, unheld.unheld)
+    await assert.rejects(commits.commit(KEY, setting('c', 1, found)), { code: 'ERR_SESSION_TOO_LARGE' })
   })
 
   it('may find a record that is larger than is allowed now, and make it smaller', async () => {

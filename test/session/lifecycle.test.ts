@@ -757,10 +757,46 @@ describe('flash', () => {
     await setter.end()
     const [one, two] = [await returning(key), await returning(key)]
     assert.deepEqual([one.session.flash('note'), two.session.flash('note')], ['first', 'first'])
-    one.session.flash('note', 'second')
+    one.session.flash('note', 'first')
     await one.end()
     await two.end()
-    assert.equal((await returning(key)).session.flash('note'), 'second')
+    assert.deepEqual((await returning(key)).session.flashes('note'), ['first'], 'the one that a third has left')
+    assert.deepEqual((await returning(key)).session.flashes('note'), ['first'], 'and that nobody has taken')
+  })
+
+  it('is not lost if others leave one under the same key in parallel, whoever is stored first', async () => {
+    const { stored, returning } = recorded()
+    const key = await stored({})
+    const visits = await Promise.all([returning(key), returning(key), returning(key)])
+    for (const { session } of visits) session.flash('error', 'The name is missing')
+    await Promise.all(visits.map((visit) => visit.end()))
+    const page = await returning(key)
+    assert.deepEqual(page.session.flashes('error'), Array(3).fill('The name is missing'))
+    assert.equal(page.session.flash('error'), 'The name is missing')
+    await page.end()
+    assert.deepEqual((await returning(key)).session.flashes('error'), [])
+  })
+
+  it('is there once if the save that brought it failed and was stored all the same', async () => {
+    const { stored, returning, store } = recorded()
+    const key = await stored({})
+    const visit = await returning(key)
+    visit.session.flash('note', 'Saved')
+    store.fail('save', new Error('the answer was lost'), 'after')
+    await assert.rejects(visit.session.save(), { code: 'ERR_SESSION_STORE_UNAVAILABLE' })
+    assert.equal(await visit.end(), 'saved')
+    assert.deepEqual((await returning(key)).session.flashes('note'), ['Saved'])
+  })
+
+  it('is shown to one request alone if both ask by update', async () => {
+    const { stored, returning } = recorded()
+    const key = await stored({})
+    const setter = await returning(key)
+    setter.session.flash('note', 'Saved')
+    await setter.end()
+    const pages = await Promise.all([returning(key), returning(key)])
+    const shown = await Promise.all(pages.map(({ session }) => session.update((fresh) => fresh.flashes('note'))))
+    assert.deepEqual(shown.toSorted(), [[], ['Saved']])
   })
 })
 

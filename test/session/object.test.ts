@@ -24,6 +24,7 @@ const RESERVED = [
   'destroy',
   'remember',
   'flash',
+  'flashes',
   'then',
 ]
 
@@ -301,6 +302,30 @@ describe('replaceData(copy, data)', () => {
   })
 })
 
+describe('data that a release before had under a name that is a member now', () => {
+  it('is out of reach, hinders nothing, and stays in the record until the data is replaced', async () => {
+    const all = visits()
+    const key = await all.stored({ a: 1 })
+    const old = await all.returning(key)
+    old.copy.write('flashes', SECRET) // as that release did
+    await old.end()
+    const visit = await all.returning(key)
+    const { session } = visit
+    assert.deepEqual([{ ...session }, JSON.stringify(session)], [{ a: 1 }, '{"a":1}'])
+    assert.deepEqual(session.flashes('notice'), [])
+    session['a'] = 2
+    await visit.end()
+    const again = await all.returning(key)
+    assert.ok((await all.store.load(key))?.text.includes(SECRET))
+    replaceData(again.copy, again.session)
+    await again.end()
+    assert.deepEqual(
+      [{ ...(await all.returning(key)).session }, (await all.store.load(key))?.text.includes(SECRET)],
+      [{ a: 2 }, false],
+    )
+  })
+})
+
 describe('the forms with a callback', () => {
   for (const method of ['save', 'reload', 'destroy', 'regenerate'] as const) {
     it(`${method} calls back with null when it is done, and returns nothing`, async () => {
@@ -391,7 +416,7 @@ describe('a flash middleware of Express or Koa', () => {
     const session = visits().stranger().session
     assert.throws(() => ((session as { flash: unknown }).flash = {}), {
       code: 'ERR_SESSION_RESERVED_KEY',
-      message: /connect-flash.*leave them out.*session\.flash\('error'\)/,
+      message: /connect-flash.*leave them out.*session\.flashes\('error'\)/,
     })
   })
 })

@@ -4,20 +4,17 @@ import { merge, newRecord, type Changes, type SessionRecord } from '../../src/re
 import type { SessionHost } from '../../src/session/host.ts'
 import { WorkingCopy } from '../../src/session/working-copy.ts'
 import type { Found } from '../../src/store.ts'
-import { Codec } from '../../src/record/codec.ts'
-import { Entry } from '../../src/record/entry.ts'
+import { codec, entriesOf, flashOf, noticesOf } from '../support/records/records.ts'
 import { discreet } from '../support/secrecy.ts'
 
 const SECRET = 'the-value-nobody-may-read'
-const codec = new Codec()
 const empty = newRecord(5, { idleTimeout: 1000, absoluteTimeout: 10_000, persistent: false })
 
-function entriesOf(values: object): Map<string, Entry> {
-  return new Map(Object.entries(values).map(([name, value]) => [name, new Entry(codec.encode(value, name))]))
-}
-
 /** A working copy over a record with this data; `seal` closes it. */
-function copyWith(data: object = {}, { flash = {}, record = empty }: { flash?: object; record?: SessionRecord } = {}) {
+function copyWith(
+  data: Record<string, unknown> = {},
+  { flash = {}, record = empty }: { flash?: Record<string, unknown>; record?: SessionRecord } = {},
+) {
   let seal: ReturnType<SessionHost['sealedBy']>
   const never = (): never => assert.fail('no I/O here')
   const host: SessionHost = {
@@ -29,7 +26,7 @@ function copyWith(data: object = {}, { flash = {}, record = empty }: { flash?: o
     signalOf: never,
     sealedBy: () => seal,
   }
-  const loaded = { ...record, entries: entriesOf(data), flash: entriesOf(flash) }
+  const loaded = { ...record, entries: entriesOf(data), flash: noticesOf(flash) }
   const copy = new WorkingCopy(loaded, codec, host, { key: 'a'.repeat(64), found: foundOf(loaded) })
   return { copy, seal: (code: typeof seal) => (seal = code) }
 }
@@ -41,10 +38,6 @@ function foundOf(parsed: SessionRecord): Found {
 /** What would be stored: the names that were set with their values, and `undefined` for those that were deleted. */
 function changed(changes: Changes | undefined): Record<string, unknown> | undefined {
   return changes && Object.fromEntries([...changes.entries].map(([name, entry]) => [name, entry?.read(codec, name)]))
-}
-
-function flashOf(record: SessionRecord): Record<string, unknown> {
-  return Object.fromEntries([...record.flash].map(([name, entry]) => [name, entry.read(codec, name)]))
 }
 
 /** What a commit does, without the store. */
@@ -165,7 +158,7 @@ describe('WorkingCopy.committed(found, record, changes)', () => {
     const rest = copy.changes() as Changes
     assert.deepEqual(changed(rest), { a: 3, b: { c: 2 } })
     const next = merge(record, rest)
-    assert.deepEqual(flashOf(next), { note: 3, 'another note': 2 })
+    assert.deepEqual(flashOf(next), { note: [1, 3], 'another note': [2] })
     assert.deepEqual([next.idleTimeout, next.absoluteTimeout], [5, 7])
   })
 
@@ -178,7 +171,7 @@ describe('WorkingCopy.committed(found, record, changes)', () => {
     copy.committed(foundOf(record), record, changes)
     const rest = copy.changes() as Changes
     assert.deepEqual([...(rest.flash?.keys() ?? [])], ['another note'])
-    assert.deepEqual(flashOf(merge(record, rest)), { note: 1, 'another note': 2 })
+    assert.deepEqual(flashOf(merge(record, rest)), { note: [1], 'another note': [2] })
   })
 
   it('leaves the terms that were changed while it was under way, also if they were set together with others', () => {
@@ -196,11 +189,11 @@ describe('WorkingCopy.committed(found, record, changes)', () => {
 
   it('leaves to the next request the flash of others that came with it', () => {
     const { copy } = copyWith()
-    const record = { ...copy.record, flash: entriesOf({ note: 'theirs' }) }
+    const record = { ...copy.record, flash: noticesOf({ note: 'theirs' }) }
     copy.committed(foundOf(record), record)
     copy.flash('own', 1)
     assert.equal(copy.changes()?.flashSeen, undefined)
-    assert.equal(copy.flash('note'), undefined)
+    assert.equal(copy.flashes('note').at(-1), undefined)
   })
 
   it('notices a change and its undoing, each against what was stored last', () => {
@@ -247,11 +240,11 @@ describe('WorkingCopy.reset(stored)', () => {
     copy.write('new', 1)
     copy.flash('for the next', 1)
     copy.remember({})
-    const record = { ...copy.record, entries: entriesOf({ a: { b: 3 } }), flash: entriesOf({ fresh: 1 }) }
+    const record = { ...copy.record, entries: entriesOf({ a: { b: 3 } }), flash: noticesOf({ fresh: 1 }) }
     copy.reset({ found: foundOf(record), record })
     assert.deepEqual(copy.read('a'), { b: 3 })
     assert.deepEqual(copy.names(), ['a'])
-    assert.deepEqual([copy.flash('note'), copy.flash('fresh')], [undefined, 1])
+    assert.deepEqual([copy.flashes('note').at(-1), copy.flashes('fresh').at(-1)], [undefined, 1])
     const changes = copy.changes() as Changes
     assert.deepEqual([changes.entries.size, changes.flash, changes.terms], [0, undefined, undefined])
   })
@@ -261,43 +254,55 @@ describe('WorkingCopy.flash(key, value)', () => {
   it('is for the next request and not for this one, whatever this one commits in between', () => {
     const { copy } = copyWith()
     copy.flash('note', { a: 1 })
-    assert.equal(copy.flash('note'), undefined)
+    assert.equal(copy.flashes('note').at(-1), undefined)
     commit(copy)
-    assert.equal(copy.flash('note'), undefined)
+    assert.equal(copy.flashes('note').at(-1), undefined)
     copy.write('a', 1)
     commit(copy)
-    assert.deepEqual(flashOf(copy.record), { note: { a: 1 } })
+    assert.deepEqual(flashOf(copy.record), { note: [{ a: 1 }] })
     assert.equal(copy.changes(), undefined)
   })
 
   it('shows what an earlier request left until the end, and drops it with the first commit', () => {
     const { copy } = copyWith({}, { flash: { note: { a: 1 }, other: 2 } })
-    assert.deepEqual(copy.flash('note'), { a: 1 })
+    assert.deepEqual(copy.flashes('note').at(-1), { a: 1 })
     assert.ok(copy.changes(), 'also if it was only looked at')
     commit(copy)
-    assert.deepEqual(flashOf(copy.record), { other: 2 }, 'and nothing that nobody has asked for')
-    assert.deepEqual(copy.flash('note'), { a: 1 })
+    assert.deepEqual(flashOf(copy.record), { other: [2] }, 'and nothing that nobody has asked for')
+    assert.deepEqual(copy.flashes('note').at(-1), { a: 1 })
     assert.equal(copy.changes(), undefined)
   })
 
   it('may leave under the same key what was found there', () => {
     const { copy } = copyWith({}, { flash: { note: 'same' } })
-    copy.flash('note', 'same')
+    copy.flash('note', copy.flashes('note').at(-1))
     commit(copy)
     copy.write('a', 1)
     commit(copy)
-    assert.deepEqual(flashOf(copy.record), { note: 'same' })
+    assert.deepEqual(flashOf(copy.record), { note: ['same'] })
+  })
+
+  it('puts none in the place of another, and stores each once', () => {
+    const { copy } = copyWith({}, { flash: { error: 'waiting' } })
+    for (const text of ['first', 'second']) copy.flash('error', text)
+    commit(copy)
+    copy.flash('error', 'third')
+    commit(copy)
+    assert.equal(copy.changes(), undefined)
+    assert.deepEqual(flashOf(copy.record), { error: ['waiting', 'first', 'second', 'third'] })
+    const { copy: next } = copyWith({}, { record: copy.record })
+    assert.deepEqual(next.flashes('error'), [])
   })
 
   it('is a copy for each who reads, and stores what was in the value at the end', () => {
     const { copy } = copyWith({}, { flash: { list: [1] } })
-    ;(copy.flash('list') as number[]).push(2)
-    assert.deepEqual(copy.flash('list'), [1])
+    ;(copy.flashes('list').at(-1) as number[]).push(2)
+    assert.deepEqual(copy.flashes('list').at(-1), [1])
     const list = ['a']
     copy.flash('mine', list)
     list.push('b')
     commit(copy)
-    assert.deepEqual(flashOf(copy.record), { mine: ['a', 'b'] })
+    assert.deepEqual(flashOf(copy.record), { mine: [['a', 'b']] })
   })
 
   it('has no name among the data', () => {
@@ -361,13 +366,13 @@ describe('a session that can no longer be changed', () => {
   it('can still be read, unless it was destroyed', () => {
     const { copy, seal } = copyWith({ a: 1 }, { flash: { note: 1 } })
     seal('ERR_SESSION_COMMITTED')
-    assert.deepEqual([copy.read('a'), copy.flash('note')], [1, 1])
+    assert.deepEqual([copy.read('a'), copy.flashes('note').at(-1)], [1, 1])
     copy.replaced()
     assert.deepEqual([copy.read('a'), copy.has('a'), copy.names()], [1, true, ['a']])
     const destroyed = copyWith({ a: 1 }, { flash: { note: 1 } }).copy
     destroyed.end()
     assert.deepEqual(
-      [destroyed.read('a'), destroyed.has('a'), destroyed.names(), destroyed.flash('note')],
+      [destroyed.read('a'), destroyed.has('a'), destroyed.names(), destroyed.flashes('note').at(-1)],
       [undefined, false, [], undefined],
     )
   })
@@ -427,11 +432,11 @@ describe('WorkingCopy.handOver(next, keep)', () => {
 
   it('hands on with everything what was received by flash and what was left for the next request', () => {
     const { next } = handedOver(true)
-    assert.equal(next.flash('received'), 1)
-    assert.deepEqual(flashOf((commit(next), next.record)), { left: 2 })
+    assert.equal(next.flashes('received').at(-1), 1)
+    assert.deepEqual(flashOf((commit(next), next.record)), { left: [2] })
     for (const keep of [undefined, ['d']]) {
       const { next } = handedOver(keep)
-      assert.equal(next.flash('received'), undefined)
+      assert.equal(next.flashes('received').at(-1), undefined)
       assert.deepEqual(flashOf((commit(next), next.record)), {})
     }
   })

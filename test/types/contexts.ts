@@ -113,6 +113,9 @@ export function members(): void {
   current.remember({ idleTimeout: '1d' })
   current.flash('notice', { text: 'Welcome' })
   const notice: unknown = current.flash('notice')
+  const notices: unknown[] = current.flashes('notice')
+  // @ts-expect-error: flash leaves notices
+  current.flashes('notice', notices)
   current.identify('ada', String(notice))
   current.identify('ada', { label: 'phone', also: { tenant: 'acme' } })
   // @ts-expect-error: a subject is a string
@@ -146,4 +149,5 @@ export const OFFERED: Record<Exclude<keyof Session, keyof SessionData>, true> = 
   remember: true,
   identify: true,
   flash: true,
+  flashes: true,
 }

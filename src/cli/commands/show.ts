@@ -1,3 +1,4 @@
+import type { Entry } from '../../record/entry.ts'
 import type { SessionRecord } from '../../record/record.ts'
 import { lookAt } from '../../record/scan.ts'
 import type { Milliseconds } from '../../units.ts'
@@ -13,7 +14,7 @@ export const show: Command = {
   usage: 'ID [--json] [--store URL]',
   options: ['json', 'store'],
   operands: { least: 1, most: 1, what: 'one id' },
-  details: `With --json the data is as it is stored: JSON, and {"~": …} around what JSON has no form for, such as a Date.`,
+  details: `With --json the data is as it is stored: JSON, and {"~": …} around what JSON has no form for, such as a Date. The flash values of each key are a list, oldest first.`,
   async run(call) {
     const [id = ''] = call.operands
     assertId(id)
@@ -66,13 +67,14 @@ async function print(
   for (const [name, value] of facts) {
     if (value !== undefined) await terminal.line({ style: 'dim', text: name.padEnd(16) }, `  ${value}`)
   }
+  if (!record) return
   for (const [heading, entries] of [
-    ['data', record?.entries],
-    ['flash', record?.flash],
+    ['data', [...record.entries]],
+    ['flash', [...record.flash].flatMap(([key, notices]) => notices.map(({ entry }): [string, Entry] => [key, entry]))],
   ] as const) {
-    if (!entries || (heading === 'flash' && entries.size === 0)) continue
+    if (heading === 'flash' && entries.length === 0) continue
     await terminal.line()
-    await terminal.line({ style: 'bold', text: heading }, entries.size === 0 ? '  (none)' : '')
+    await terminal.line({ style: 'bold', text: heading }, entries.length === 0 ? '  (none)' : '')
     for (const [name, entry] of entries) {
       const [first = '', ...more] = pretty(name, entry).split('\n')
       await terminal.line(`  ${name}: ${first}`)
@@ -90,9 +92,13 @@ function document(line: SessionLine, record: SessionRecord | undefined): string 
   const { idleTimeout, absoluteTimeout, persistent } = record ?? {}
   const facts = JSON.stringify({ ...line, idleTimeout, absoluteTimeout, persistent })
   if (!record) return facts
-  return `${facts.slice(0, -1)},"data":${entriesOf(record.entries)},"flash":${entriesOf(record.flash)}}`
+  const data = Array.from(record.entries, ([name, { text }]) => [name, text] as const)
+  const flash = Array.from(record.flash, ([key, notices]) => {
+    return [key, `[${notices.map(({ entry }) => entry.text).join(',')}]`] as const
+  })
+  return `${facts.slice(0, -1)},"data":${objectText(data)},"flash":${objectText(flash)}}`
 }
 
-function entriesOf(entries: SessionRecord['entries']): string {
-  return `{${Array.from(entries, ([name, { text }]) => `${JSON.stringify(name)}:${text}`).join(',')}}`
+function objectText(members: readonly (readonly [name: string, text: string])[]): string {
+  return `{${members.map(([name, text]) => `${JSON.stringify(name)}:${text}`).join(',')}}`
 }

@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { Codec } from '../../../src/record/codec.ts'
 import { Entry } from '../../../src/record/entry.ts'
 import { newRecord, type SessionRecord, type Terms } from '../../../src/record/record.ts'
+import type { Notice, Notices } from '../../../src/record/notices.ts'
 import type { Instant } from '../../../src/units.ts'
 
 export const codec: Codec = new Codec()
@@ -16,11 +17,32 @@ export function entriesOf(values: Record<string, unknown> | Iterable<[string, un
   return new Map(pairs.map(([name, value]) => [name, new Entry(codec.encode(value, name))]))
 }
 
+/** Several notices of one key are several pairs. Each has its number as its id. */
+export function noticesOf(values: Record<string, unknown> | Iterable<[string, unknown]>): Notices {
+  const notices = new Map<string, Notice[]>()
+  let number = 0
+  for (const [key, value] of Symbol.iterator in values ? values : Object.entries(values)) {
+    const notice = { id: `#${number++}`, entry: new Entry(codec.encode(value, key)) }
+    notices.set(key, [...(notices.get(key) ?? []), notice])
+  }
+  return notices
+}
+
 export function recordWith(
   data: Record<string, unknown> | Iterable<[string, unknown]>,
-  flash: Record<string, unknown> = {},
+  flash: Record<string, unknown> | Iterable<[string, unknown]> = {},
 ): SessionRecord {
-  return { ...empty, entries: entriesOf(data), flash: entriesOf(flash) }
+  return { ...empty, entries: entriesOf(data), flash: noticesOf(flash) }
+}
+
+/** The notices of each key as a reader gets them, oldest first. */
+export function flashOf({ flash }: SessionRecord): Record<string, unknown[]> {
+  const lists = Array.from(flash, ([key, list]) => [key, list.map(({ entry }) => entry.read(codec, key))] as const)
+  return Object.fromEntries(lists)
+}
+
+export function idsOf({ flash }: SessionRecord, key: string): string[] {
+  return (flash.get(key) ?? []).map(({ id }) => id)
 }
 
 /** The values of a record, as a reader gets them, in their order. */
@@ -32,12 +54,22 @@ export function textsOf(entries: ReadonlyMap<string, Entry>): [string, string][]
   return [...entries].map(([name, { text }]) => [name, text])
 }
 
+/** As JSON reads them, because the text of a notice that is not the newest is made anew. */
+function noticeTextsOf(notices: Notices): Map<string, [string, string][]> {
+  return new Map(
+    Array.from(notices, ([key, list]) => [
+      key,
+      list.map(({ id, entry }) => [id, JSON.stringify(JSON.parse(entry.text))]),
+    ]),
+  )
+}
+
 export function assertSame(actual: SessionRecord, expected: SessionRecord): void {
   const { entries, flash, ...terms } = actual
   const { entries: expectedEntries, flash: expectedFlash, ...expectedTerms } = expected
   assert.deepEqual(terms, expectedTerms)
   assert.deepEqual(new Map(textsOf(entries)), new Map(textsOf(expectedEntries)))
-  assert.deepEqual(new Map(textsOf(flash)), new Map(textsOf(expectedFlash)))
+  assert.deepEqual(noticeTextsOf(flash), noticeTextsOf(expectedFlash))
 }
 
 const names: fc.Arbitrary<string> = fc
@@ -56,10 +88,10 @@ const data: fc.Arbitrary<[string, unknown][]> = fc.array(fc.tuple(names, values)
 export const records: fc.Arbitrary<SessionRecord> = fc
   .record({
     data,
-    flash: fc.oneof(fc.constant([]), data),
+    flash: fc.oneof(fc.constant([]), data, fc.array(fc.tuple(fc.constantFrom('', 'a', '"'), values))),
     createdAt: fc.nat(),
     idleTimeout: fc.nat().map((length) => length + 1),
     absoluteTimeout: fc.nat().map((length) => length + 1),
     persistent: fc.boolean(),
   })
-  .map(({ data, flash, ...terms }): SessionRecord => ({ ...terms, entries: entriesOf(data), flash: entriesOf(flash) }))
+  .map(({ data, flash, ...terms }): SessionRecord => ({ ...terms, entries: entriesOf(data), flash: noticesOf(flash) }))

@@ -29,7 +29,7 @@ export async function watchedSite(
       const { user, label } = ctx.query as { user?: string; label?: string }
       if (user !== undefined) data.identify(user, label)
       Object.assign(data, { user, since: new Date(0), seen: new Map([['tea', 1n]]), cart: { items: [{ sku: 'tea' }] } })
-      data.flash('notice', 'Welcome')
+      for (const text of ['Welcome', 'You have mail']) data.flash('notice', text)
       ctx.body = data.id
     } else ctx.body = String(data['user'])
   })
