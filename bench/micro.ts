@@ -111,7 +111,7 @@ async function stored(lifecycle: Lifecycle, size: number): Promise<{ key: string
   return { key: copy.key, found: copy.found as Found }
 }
 
-const ATTRIBUTES: CheckedCookie = { name: 'sid', path: '/', secure: 'auto' }
+const ATTRIBUTES: CheckedCookie = { path: '/', secure: 'auto' }
 
 async function stepCases(directory: string): Promise<Case[]> {
   const cookie = new SessionCookie('sid', new Diagnostics('sid'))

@@ -29,8 +29,9 @@ export function createApp(options: AppOptions): { app: Koa; sessions: Sessions }
   const sessions = session({
     keys,
     store,
-    // With the prefix __Host- the browser takes this cookie from this very host and over https only.
-    cookie: isBehindHttps ? { name: '__Host-sid', secure: true } : {},
+    // Behind https, the cookie is __Host-sid: the browser takes it from this very host and over https only. Here it is so
+    // even for a request of which the proxy forgot to say so.
+    cookie: isBehindHttps ? { secure: true } : {},
     skip: (ctx) => ctx.path === STYLE_PATH,
   })
 

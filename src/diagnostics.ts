@@ -49,7 +49,7 @@ export interface SessionStats {
   bypasses: number
   /** Failures of the store, and records that cannot be read. */
   errors: number
-  /** Well-formed cookies that have a wrong signature or no session. */
+  /** Well-formed cookies that have a wrong signature or no session, or that http gave out and https got. */
   suspicious: number
   /** Cookies that were signed anew, by the index of the key that had signed them. A key that stays at 0 can be retired. */
   resigned: number[]

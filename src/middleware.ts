@@ -29,13 +29,13 @@ import { withOperations, type Sessions } from './sessions.ts'
 export function session<Data extends object = SessionData>(options: SessionOptions = {}): Sessions<Data> {
   const checked = checkOptions(options)
   const { skip, passive, onStoreError } = checked
-  const { name, cookieFor } = checked.cookie
+  const { name, isAuto, cookieFor } = checked.cookie
 
   // The parts, each with one job.
   const diagnostics = new Diagnostics(name)
   const stack = storeStack(checked.store, checked, diagnostics)
   const lifecycle = new Lifecycle(stack, checked, diagnostics)
-  const cookie = new SessionCookie(name, diagnostics, checked.cache?.max)
+  const cookie = new SessionCookie(name, diagnostics, { isAuto, remembered: checked.cache?.max })
   const identity = { owner: middleware, property: checked.property, cookie: checked.cookie }
   const property = new SessionProperty(identity, diagnostics)
   const underWay = new RequestsUnderWay()

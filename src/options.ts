@@ -43,8 +43,8 @@ export interface SessionOptions {
    * and a request with wrong attributes fails with `ERR_SESSION_OPTION`.
    */
   cookie?: CookieOptions | ((ctx: Koa.Context) => Omit<CookieOptions, 'name'>)
-  /** The cookie's name if `cookie` is a function: it is one for all requests. Default `sid`. */
-  cookieName?: string
+  /** The cookie's name if `cookie` is a function: it is one for all requests. Default `'auto'`: see `CookieOptions.name`. */
+  cookieName?: CookieOptions['name']
   /** Whether records are encrypted at rest (AES-256-GCM, with keys derived from `keys` and rotating with them). Default `false`. */
   encrypt?: boolean
   /**

@@ -52,6 +52,7 @@ export interface Sessions<Data extends object = SessionData> {
    * of these names, such as `{ tenant: 'acme' }` or `{ subject: user.id, tenant: 'acme' }`. The first name is looked up,
    * and the others are compared, so begin with the one that the fewest sessions have. Subjects and names are this
    * middleware's own: another one with the same keys and the same `cookie.name` shares them, and no other does.
+   * With `'auto'`, that is the name without the prefix.
    *
    * Rejects with `ERR_SESSION_OPTION` if the subject or a name is not what `identify` takes, if the store cannot list, or if the
    * keys are the application's and no request has shown them yet; with `ERR_SESSION_STORE_UNAVAILABLE` if the store fails.

@@ -34,6 +34,12 @@ function fixedCookie(options: object): CheckedCookie {
   return fixed
 }
 
+/** The cookie's name, and whether it depends on the connection. */
+function nameOf(cookie: object): [name: string, isAuto: boolean] {
+  const { name, isAuto } = check({ cookie }).cookie
+  return [name, isAuto]
+}
+
 /** Refused, with a message in which the option, the rule and (if it is no secret) the value can be read. */
 function assertRefused(options: unknown, ...said: (RegExp | string)[]): void {
   assert.throws(
@@ -72,7 +78,8 @@ describe('options that are left out', () => {
       onStoreError: 'throw',
       maxRecordBytes: 65_536,
     })
-    assert.deepEqual(cookie.fixed, { name: 'sid', path: '/', secure: 'auto', sameSite: 'lax' })
+    assert.deepEqual([cookie.name, cookie.isAuto], ['sid', true])
+    assert.deepEqual(cookie.fixed, { path: '/', secure: 'auto', sameSite: 'lax' })
   })
 
   it('may be given as undefined, but for the keys, which were meant to be there then', () => {
@@ -92,10 +99,10 @@ describe('options that are left out', () => {
     const { cookie: given, ...others } = check(Object.fromEntries(names.map((name) => [name, undefined])))
     const { cookie: absent, ...defaults } = check({})
     assert.deepEqual([others, given.fixed], [defaults, absent.fixed])
-    const cookie = fixedCookie({
+    const { name, fixed } = check({
       cookie: { name: undefined, path: undefined, domain: undefined, secure: undefined, partitioned: undefined },
-    })
-    assert.deepEqual([cookie.name, cookie.path, cookie.secure, cookie.domain], ['sid', '/', 'auto', undefined])
+    }).cookie
+    assert.deepEqual([name, fixed?.path, fixed?.secure, fixed?.domain], ['sid', '/', 'auto', undefined])
     assertRefused({ keys: undefined }, /: keys is undefined\. Is the environment variable set\?.*app\.keys/)
   })
 })
@@ -108,7 +115,7 @@ describe('options', () => {
     given.cache.max = 6
     assert.equal(options.cookie.name, 'a')
     assert.equal(options.cache?.max, 5)
-    assert.throws(() => ((options.cookie.fixed as { name: string }).name = 'c'), TypeError)
+    assert.throws(() => ((options.cookie.fixed as { path: string }).path = '/c'), TypeError)
   })
 
   it('of another kind than an object are refused, and not shown: it may be a secret in the wrong place', () => {
@@ -426,12 +433,34 @@ describe('cookie', () => {
 
   it('has a name and a path that a cookie may have', () => {
     for (const name of ['sid', 'SID', '__Secret', "a!#$%&'*+-.^_`|~9"])
-      assert.equal(fixedCookie({ cookie: { name } }).name, name)
+      assert.deepEqual(nameOf({ name }), [name, false])
     for (const name of ['', 'a b', 'a=b', 'a;b', 'a,b', 'ä', 'a\n', '"a"', 5, null])
       assertRefused({ cookie: { name } }, 'cookie.name must be a cookie name')
     for (const path of ['/', '/a/b c', '/%20']) assert.equal(fixedCookie({ cookie: { path } }).path, path)
     for (const path of ['', 'a', '/a;b', '/a\n', '/ä', 5, null])
       assertRefused({ cookie: { path } }, 'cookie.path must begin with /')
+  })
+
+  it('has one name over https and one over http, unless it has a name of its own, or browsers keep no prefix', () => {
+    assert.deepEqual(nameOf({ name: 'auto' }), ['sid', true])
+    assert.deepEqual(nameOf({ name: { auto: 'shop' } }), ['shop', true])
+    assert.deepEqual(nameOf({ name: { auto: 'shop' }, secure: true }), ['shop', true])
+    for (const attributes of [{ path: '/a' }, { domain: 'example.com' }, { secure: false }]) {
+      assert.deepEqual(nameOf(attributes), ['sid', false])
+      assert.deepEqual(nameOf({ name: { auto: 'shop' }, ...attributes }), ['shop', false])
+    }
+    const { name, isAuto } = check({ cookie: () => ({}), cookieName: { auto: 'shop' } }).cookie
+    assert.deepEqual([name, isAuto], ['shop', true])
+    assertRefused(
+      { cookie: { name: { auto: 'a b' } } },
+      /cookie\.name\.auto must be a cookie name \(RFC 6265\); it is 'a b'/,
+    )
+    assertRefused(
+      { cookie: { name: { auto: '__Host-sid' } } },
+      /cookie\.name\.auto must be the name without its prefix/,
+    )
+    assertRefused({ cookie: { name: { automatic: 'sid' } } }, /cookie\.name\.automatic is not an option/)
+    assertRefused({ cookie: { name: {} } }, 'cookie.name.auto must be a cookie name')
   })
 
   it('has a domain that is one', () => {
@@ -455,7 +484,7 @@ describe('cookie', () => {
         assertRefused({ cookie: { [name]: value } }, new RegExp(`cookie\\.${name} must be one of .*; it is `))
     }
     const cookie = { secure: true, sameSite: 'strict', priority: 'low', partitioned: false, persistent: true }
-    assert.deepEqual(fixedCookie({ cookie }), { name: 'sid', path: '/', ...cookie })
+    assert.deepEqual(fixedCookie({ cookie }), { path: '/', ...cookie })
   })
 
   it('is secure in so many words where browsers insist', () => {
@@ -487,10 +516,10 @@ describe('cookie, as a function', () => {
   it('gives each request its attributes, and the cookie one name', () => {
     const { cookie } = check({ cookie: () => ({ path: '/a', secure: true }), cookieName: '__Secure-wid' })
     assert.deepEqual([cookie.name, cookie.fixed], ['__Secure-wid', undefined])
-    assert.deepEqual(cookie.cookieFor(ctx), { name: '__Secure-wid', path: '/a', secure: true, sameSite: 'lax' })
+    assert.deepEqual(cookie.cookieFor(ctx), { path: '/a', secure: true, sameSite: 'lax' })
     const plain = check({ cookie: () => ({}) }).cookie
     assert.deepEqual([plain.name, plain.cookieFor(ctx).path], ['sid', '/'])
-    assert.equal(check({ cookie: () => ({ name: 'sid' }) }).cookie.cookieFor(ctx).name, 'sid')
+    assert.equal(check({ cookie: () => ({ name: 'sid' }) }).cookie.cookieFor(ctx).path, '/')
   })
 
   it('is asked with the context of the request', () => {
@@ -518,7 +547,7 @@ describe('cookie, as a function', () => {
   })
 
   it('has its name checked at once, and only a function has a name of its own', () => {
-    assertRefused({ cookie: () => ({}), cookieName: 'a b' }, 'cookie.name must be a cookie name')
+    assertRefused({ cookie: () => ({}), cookieName: 'a b' }, 'cookieName must be a cookie name')
     assertRefused({ cookieName: 'wid' }, /cookieName is for a cookie that is a function\. Write cookie: \{ name \}/)
     assertRefused({ cookie: { path: '/a' }, cookieName: 'wid' }, /cookieName is for a cookie that is a function/)
   })

@@ -43,7 +43,7 @@ describe('signIn(sessions, data)', () => {
   it('gives the cookie of a session with this data, as a header and as headers', async (test) => {
     const { sessions, agent, address } = await shop(test)
     const ada = await signIn<Data>(sessions, { userId: 'ada' })
-    assert.match(ada.cookie, /^sid=[\w-]{43}\.[\w-]{43}$/)
+    assert.match(ada.cookie, /^sid=[\w-]{43}\.[\w-]{43}; __Host-sid=[\w-]{43}\.[\w-]{43}$/)
     assert.equal((await agent().get('/', { cookie: ada.cookie })).text, 'ada')
     assert.equal(await (await fetch(address, { headers: ada.headers })).text(), 'ada')
   })
@@ -72,8 +72,9 @@ describe('signIn(sessions, data)', () => {
   it('gives the attributes of the cookie to jars and to browsers', async (test) => {
     const { sessions } = await shop(test)
     const ada = await signIn<Data>(sessions, { userId: 'ada' })
-    const value = ada.cookie.slice('sid='.length)
-    assert.equal(ada.setCookie, `${ada.cookie}; Path=/; HttpOnly; SameSite=Lax`)
+    const [plain = '', prefixed = ''] = ada.cookie.split('; ')
+    const value = plain.slice('sid='.length)
+    assert.equal(ada.setCookie, `${plain}; Path=/; HttpOnly; SameSite=Lax`)
     assert.deepEqual(ada.cookieFor('http://localhost:3000/page'), {
       name: 'sid',
       value,
@@ -84,7 +85,10 @@ describe('signIn(sessions, data)', () => {
       sameSite: 'Lax',
       expires: -1,
     })
-    assert.equal(ada.cookieFor('https://shop.test').secure, true)
+    const overHttps = ada.cookieFor('https://shop.test')
+    assert.deepEqual([`${overHttps.name}=${overHttps.value}`, overHttps.secure], [prefixed, true])
+    const always = session({ keys: [KEY], store: 'memory:', cookie: { secure: true } })
+    assert.match((await signIn(always)).setCookie, /^__Host-sid=[^;]+; Path=\/; HttpOnly; Secure; SameSite=Lax$/)
     const own = session({
       keys: [KEY],
       store: 'memory:',

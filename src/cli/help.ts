@@ -4,7 +4,7 @@ import type { Command, Commands, Values } from './command.ts'
 const HELP_ON_OPTIONS: Readonly<Record<keyof Values, readonly [form: string, help: string]>> = {
   store: ['-s, --store URL', 'the store; default $SESSION_STORE, else file:.sessions'],
   subject: ['--subject NAME', 'the sessions of this user: what session.identify was given'],
-  cookie: ['--cookie NAME', 'of one application: its cookie.name; needs $SESSION_KEY'],
+  cookie: ['--cookie NAME', 'of one application: its cookie.name (sid for auto); needs $SESSION_KEY'],
   except: ['--except ID', 'leave this session alone; may be repeated'],
   all: ['--all', 'all sessions of the store'],
   count: ['--count N', 'how many secrets to make, one per line; default 1'],

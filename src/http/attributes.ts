@@ -4,8 +4,15 @@ import type { Instant } from '../units.ts'
 
 /** The session cookie's attributes. It is always HttpOnly. */
 export interface CookieOptions {
-  /** Default `sid`. With the prefix `__Host-` or `__Secure-`, the browser's rules for it are checked. */
-  name?: string
+  /**
+   * Default `'auto'`: `__Host-sid` over https, where no other host and nobody on the network can plant such a cookie
+   * (ASVS 5.0 3.3.1, 3.3.3), and `sid` over http. `{ auto: 'shop' }` is `__Host-shop` and `shop`. Browsers keep the prefix
+   * if the cookie is Secure, has the path `/` and no domain; a cookie with other attributes has the plain name.
+   *
+   * Another text is the name on every connection. With the prefix `__Host-` or `__Secure-`, the browser's rules for it
+   * are checked.
+   */
+  name?: string | { readonly auto: string }
   /**
    * Default `/`. Requests outside of this path have no session, as if `skip` left them out, because the browser sends the
    * cookie with none of them. The path is the one that the visitor's browser sees: that of `ctx.originalUrl`, after the
@@ -29,8 +36,8 @@ export interface CookieOptions {
   persistent?: boolean
 }
 
-/** The attributes, complete and checked. */
-export type CheckedCookie = Readonly<CookieOptions & { name: string; path: string; secure: boolean | 'auto' }>
+/** The attributes, complete and checked. The name is not among them, because it may depend on the connection. */
+export type CheckedCookie = Readonly<Omit<CookieOptions, 'name'> & { path: string; secure: boolean | 'auto' }>
 
 /** The attributes of one request's cookie. Throws `ERR_SESSION_OPTION` if the application's function gives wrong ones. */
 export type CookieFor = (ctx: Koa.Context) => CheckedCookie
@@ -47,9 +54,9 @@ export function setCookie(pair: string, cookie: CheckedCookie, isSecure: boolean
   return `${pair}; Max-Age=${seconds}; Expires=${new Date(end).toUTCString()}${attributes(cookie, isSecure)}`
 }
 
-/** The Set-Cookie header that makes the browser forget the cookie. */
-export function forgetCookie(cookie: CheckedCookie, isSecure: boolean): string {
-  return `${cookie.name}=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT${attributes(cookie, isSecure)}`
+/** The Set-Cookie header that makes the browser forget the cookie of this name. */
+export function forgetCookie(name: string, cookie: CheckedCookie, isSecure: boolean): string {
+  return `${name}=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT${attributes(cookie, isSecure)}`
 }
 
 function attributes(

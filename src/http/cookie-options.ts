@@ -1,8 +1,8 @@
 import type Koa from 'koa'
-import { shown, type Checks, type Cures } from '../checks.ts'
+import { isOptions, shown, type Checks, type Cures } from '../checks.ts'
 import type { CheckedCookie, CookieFor, CookieOptions } from './attributes.ts'
+import { DEFAULT_NAME, mayBePrefixed } from './cookie-names.ts'
 
-const DEFAULT_NAME = 'sid'
 const COOKIE_OPTIONS: readonly (keyof CookieOptions)[] = [
   'name',
   'path',
@@ -32,49 +32,69 @@ const COOKIE_CURES: Cures = {
 /** The options that make the cookie. */
 export interface CookieChoice {
   readonly cookie?: CookieOptions | CookieFunction
-  readonly cookieName?: string
+  readonly cookieName?: CookieOptions['name']
 }
 
 /** An application's own choice of attributes, made for each request. */
 export type CookieFunction = (ctx: Koa.Context) => Omit<CookieOptions, 'name'>
 
 /** What is known of the cookie before there is a request, and how a request's attributes are made. */
-export interface CheckedChoice {
-  readonly name: string
+export interface CheckedChoice extends CheckedName {
   /** `undefined` if each request has attributes of its own. */
   readonly fixed: CheckedCookie | undefined
   readonly cookieFor: CookieFor
 }
 
+/** The cookie's name, and whether it has the prefix `__Host-` if browsers keep that. */
+interface CheckedName {
+  readonly name: string
+  readonly isAuto: boolean
+}
+
 /** Checks the options `cookie` and `cookieName`; a function's result is checked whenever it returns. */
 export function checkCookieChoice(checks: Checks, { cookie, cookieName }: CookieChoice): CheckedChoice {
   if (typeof cookie === 'function') {
-    const { name } = checkCookie(checks, { name: cookieName ?? DEFAULT_NAME, secure: true })
-    return { name, fixed: undefined, cookieFor: (ctx) => checkResult(checks, name, cookie(ctx)) }
+    const name = checkName(checks, 'cookieName', cookieName)
+    refuseWhatBrowsersRefuse(checks, name, { path: '/', secure: true })
+    return { ...name, fixed: undefined, cookieFor: (ctx) => checkResult(checks, name, cookie(ctx)) }
   }
   if (cookieName !== undefined)
     throw checks.refusal('cookieName is for a cookie that is a function. Write cookie: { name } instead.')
-  const fixed = checkCookie(checks, cookie)
-  return { name: fixed.name, fixed, cookieFor: () => fixed }
+  if (cookie !== undefined) checks.object('cookie', cookie)
+  const { name, isAuto } = checkName(checks, 'cookie.name', cookie?.name)
+  const fixed = checkCookie(checks, { name, isAuto }, cookie)
+  // Without the prefix, it is one name for every connection.
+  const mayHavePrefix = mayBePrefixed(fixed, fixed.secure !== false)
+  return { name, isAuto: isAuto && mayHavePrefix, fixed, cookieFor: () => fixed }
 }
 
-function checkResult(checks: Checks, name: string, result: CookieOptions): CheckedCookie {
+function checkName(checks: Checks, option: string, given: CookieOptions['name'] = 'auto'): CheckedName {
+  if (given === 'auto') return { name: DEFAULT_NAME, isAuto: true }
+  const isAuto = isOptions(given)
+  if (isAuto) checks.names(given, ['auto'], { path: option })
+  const name: unknown = isAuto ? given.auto : given
+  // RFC 6265, section 4.1.1: a name is a token.
+  if (typeof name !== 'string' || !/^[\w!#$%&'*+.^`|~-]+$/.test(name))
+    throw checks.wrong(isAuto ? `${option}.auto` : option, 'must be a cookie name (RFC 6265)', name)
+  if (isAuto && name.startsWith('__'))
+    throw checks.wrong(`${option}.auto`, 'must be the name without its prefix, which over https is __Host-', name)
+  return { name, isAuto }
+}
+
+function checkResult(checks: Checks, name: CheckedName, result: CookieOptions): CheckedCookie {
   checks.object('cookie', result, 'is a function, and must return an object at once')
-  if (result.name !== undefined && result.name !== name)
+  if (result.name !== undefined && result.name !== name.name)
     throw checks.refusal(
-      `cookie.name is ${shown(result.name)}, and the cookie of all requests is '${name}'. Name it once, as cookieName.`,
+      `cookie.name is ${shown(result.name)}, and the cookie of all requests is '${name.name}'. Name it once, as cookieName.`,
     )
-  return checkCookie(checks, { ...result, name })
+  return checkCookie(checks, name, result)
 }
 
 /** Checks the attributes; the copy that it returns is frozen. */
-function checkCookie(checks: Checks, cookie: CookieOptions = {}): CheckedCookie {
-  checks.object('cookie', cookie)
+function checkCookie(checks: Checks, checkedName: CheckedName, cookie: CookieOptions = {}): CheckedCookie {
   checks.names(cookie, COOKIE_OPTIONS, { path: 'cookie', cures: COOKIE_CURES })
-  const { name = DEFAULT_NAME, path = '/', domain, secure = 'auto', sameSite = 'lax' } = cookie
-  // RFC 6265, section 4.1.1: a name is a token; path and domain hold no separators.
-  if (typeof name !== 'string' || !/^[\w!#$%&'*+.^`|~-]+$/.test(name))
-    throw checks.wrong('cookie.name', 'must be a cookie name (RFC 6265)', name)
+  const { name: _, path = '/', domain, secure = 'auto', sameSite = 'lax', ...others } = cookie
+  // RFC 6265, section 4.1.1: path and domain hold no separators.
   if (typeof path !== 'string' || !/^\/[\x20-\x3a\x3c-\x7e]*$/.test(path))
     throw checks.wrong('cookie.path', 'must begin with / and hold no ;', path)
   if (domain !== undefined && (typeof domain !== 'string' || !/^\.?[\w.-]+$/.test(domain)))
@@ -84,14 +104,14 @@ function checkCookie(checks: Checks, cookie: CookieOptions = {}): CheckedCookie 
   checks.oneOf('cookie.priority', cookie.priority, [undefined, 'low', 'medium', 'high'])
   checks.oneOf('cookie.partitioned', cookie.partitioned, [undefined, true, false])
   checks.oneOf('cookie.persistent', cookie.persistent, [undefined, true, false])
-  const checked = { ...cookie, name, path, secure, sameSite }
-  refuseWhatBrowsersRefuse(checks, checked)
+  const checked = { ...others, path, secure, sameSite, ...(domain !== undefined && { domain }) }
+  refuseWhatBrowsersRefuse(checks, checkedName, checked)
   return Object.freeze(checked)
 }
 
 /** Throws for a combination of attributes with which no browser keeps the cookie. */
-function refuseWhatBrowsersRefuse(checks: Checks, cookie: CheckedCookie): void {
-  const { name, path, domain, secure, sameSite, partitioned } = cookie
+function refuseWhatBrowsersRefuse(checks: Checks, { name }: CheckedName, cookie: CheckedCookie): void {
+  const { path, domain, secure, sameSite, partitioned } = cookie
   // 'auto' would leave it to each request whether the browser accepts the cookie at all.
   const needsSecure = [
     sameSite === 'none' && "cookie.sameSite 'none'",

@@ -1,11 +1,15 @@
 import { LRUCache } from 'lru-cache'
 import type { Diagnostics } from '../diagnostics.ts'
 import { isToken, keyOf } from '../session/token.ts'
+import { nextValue } from './cookie-header.ts'
+import { cookieNames, type CookieNames, type NamedCookie } from './cookie-names.ts'
 import type { Keyring } from './keyring.ts'
 import type { Key } from '../units.ts'
 
 /** A cookie that we signed. */
 export interface Verified {
+  /** The cookie's name. */
+  readonly name: string
   readonly token: string
   readonly key: Key
   /** Which of the keys signed it: 0 is the newest. */
@@ -20,34 +24,55 @@ const MAX_VERIFIED = 4
 const TOKEN_LENGTH = 43
 const SIGNATURE = /^[A-Za-z0-9_-]+$/
 
-/** What the browser holds: `<name>=<token>.<signature>`. The signature covers the name, so that no cookie stands in for another. */
+/** A cookie that we signed, and what its signature covers before the token. */
+interface Known extends Verified {
+  readonly label: string
+}
+
+/**
+ * What the browser holds: `<name>=<token>.<signature>`. The signature covers the name, so that no cookie stands in for
+ * another.
+ */
 export class SessionCookie {
+  /** The name that subjects, counters and messages know the cookie by; with `isAuto`, the one without the prefix. */
   readonly name: string
+  /** Whether the name has the prefix `__Host-` if browsers keep it: see `cookieNames`. */
+  readonly isAuto: boolean
+  readonly #names: CookieNames
   readonly #diagnostics: Diagnostics
   /** `undefined` until the keys are known: see `useKeys`. */
   #keyring: Keyring | undefined
   #valueLength = 0
-  readonly #assignment: string
   /** Value with signature to what it means: an HMAC costs a request ten times this look-up. */
-  readonly #verified: LRUCache<string, Verified>
+  readonly #known: LRUCache<string, Known>
 
-  /** `remembered`: how many verified cookies are kept in memory, at about half a kilobyte each. */
-  constructor(name: string, diagnostics: Diagnostics, remembered = 10_000) {
-    this.#verified = new LRUCache({ max: remembered })
+  /** `remembered`: how many verified cookies are kept in memory, at about half a kilobyte each. Default 10,000. */
+  constructor(
+    name: string,
+    diagnostics: Diagnostics,
+    { isAuto = false, remembered = 10_000 }: { isAuto?: boolean; remembered?: number | undefined } = {},
+  ) {
+    this.#known = new LRUCache({ max: remembered })
     this.name = name
+    this.isAuto = isAuto
+    this.#names = cookieNames(name, isAuto)
     this.#diagnostics = diagnostics
-    this.#assignment = `${name}=`
   }
 
   get hasKeys(): boolean {
     return this.#keyring !== undefined
   }
 
+  /** All names that the cookie may have. */
+  get names(): readonly string[] {
+    return this.#names.all
+  }
+
   /** From now on signs with the first of these keys and knows no others. */
   useKeys(keyring: Keyring): void {
     this.#keyring = keyring
     this.#valueLength = lengthOfValues(keyring)
-    this.#verified.clear()
+    this.#known.clear()
   }
 
   get #keys(): Keyring {
@@ -55,67 +80,84 @@ export class SessionCookie {
     throw new Error('The signing keys are not known yet.')
   }
 
-  /** Whether the header has a cookie of this name, ours or not. */
+  /** Whether the header has a cookie of any of the names, ours or not. */
   isIn(header: string | undefined): boolean {
-    return header !== undefined && this.#nextValue(header, 0) !== undefined
+    return header !== undefined && this.names.some((name) => nextValue(header, `${name}=`, 0) !== undefined)
   }
 
-  /** The first few cookies of this name that we signed, in the browser's order. */
-  read(header: string | undefined): Verified[] {
+  /** Whether the header has a cookie that we signed under the name without the prefix. */
+  isLeftIn(header: string | undefined): boolean {
+    return header !== undefined && this.#readNamed(header, this.#names.plain).length > 0
+  }
+
+  /**
+   * The first few cookies that we signed, in the browser's order, all of one name: if there are some with the prefix,
+   * those without it are not looked at. `isPrefixed`: whether the browser keeps the cookie with the prefix on this
+   * connection; `undefined` if nobody knows.
+   */
+  read(header: string | undefined, isPrefixed?: boolean): Verified[] {
+    if (header === undefined) return []
+    for (const named of this.#names.read(isPrefixed)) {
+      const verified = this.#readNamed(header, named)
+      if (verified.length > 0) return verified
+    }
+    return []
+  }
+
+  #readNamed(header: string, named: NamedCookie): Verified[] {
     const verified: Verified[] = []
-    if (header === undefined) return verified
     for (
-      let next = this.#nextValue(header, 0);
+      let next = nextValue(header, named.assignment, 0);
       next && verified.length < MAX_VERIFIED;
-      next = this.#nextValue(header, next.end)
+      next = nextValue(header, named.assignment, next.end)
     ) {
-      const cookie = this.#verify(next.value)
+      const cookie = this.#verify(next.value, named)
       if (cookie && !verified.some(({ token }) => token === cookie.token)) verified.push(cookie)
     }
     return verified
   }
 
-  #nextValue(header: string, from: number): { value: string; end: number } | undefined {
-    for (let at = header.indexOf(this.#assignment, from); at !== -1; at = header.indexOf(this.#assignment, at + 1)) {
-      let before = at - 1
-      while (before >= 0 && isBlank(header[before])) before--
-      if (before >= 0 && header[before] !== ';') continue
-      const semicolon = header.indexOf(';', at)
-      const end = semicolon === -1 ? header.length : semicolon
-      return { value: header.slice(at + this.#assignment.length, end).trim(), end }
-    }
+  #verify(value: string, named: NamedCookie): Verified | undefined {
+    // Whatever has not the length and alphabet of ours costs no crypto, and is not worth a word.
+    if (value.length !== this.#valueLength || value[TOKEN_LENGTH] !== '.') return undefined
+    const known = this.#known.get(value) ?? this.#recognize(value, named) // keys that are not fixed leave nothing there
+    if (known && named.accepted.includes(known.label)) return known
+    if (known === undefined) return undefined
+    this.#suspect('planted')
     return undefined
   }
 
-  #verify(value: string): Verified | undefined {
-    // Whatever has not the length and alphabet of ours costs no crypto, and is not worth a word.
-    if (value.length !== this.#valueLength || value[TOKEN_LENGTH] !== '.') return undefined
-    const known = this.#verified.get(value) // nothing is there if the keys are not fixed
-    if (known) return known
+  /** What a value under this name means; `undefined` if it is not signed by us. */
+  #recognize(value: string, { name, accepted, refused }: NamedCookie): Known | undefined {
     const token = value.slice(0, TOKEN_LENGTH)
     const signature = value.slice(TOKEN_LENGTH + 1)
     if (!isToken(token) || !SIGNATURE.test(signature)) return undefined
-    const keyIndex = this.#keys.indexOf(`${this.name}=${token}`, signature)
-    if (keyIndex === -1) {
-      this.#diagnostics.stats.suspicious++
-      this.#diagnostics.report('suspicious', { reason: 'signature' })
-      return undefined
+    for (const label of [...accepted, ...refused]) {
+      const keyIndex = this.#keys.indexOf(`${label}=${token}`, signature)
+      if (keyIndex === -1) continue
+      // Copies, because a part of a string keeps the whole of it in memory: here, all cookies that the browser sent.
+      const cookie = { name, token: copyOf(token), key: keyOf(token), keyIndex, label }
+      if (this.#keys.isFixed) this.#known.set(copyOf(value), cookie)
+      return cookie
     }
-    // Copies, because a part of a string keeps the whole of it in memory: here, all cookies that the browser sent.
-    const cookie = { token: copyOf(token), key: keyOf(token), keyIndex }
-    if (this.#keys.isFixed) this.#verified.set(copyOf(value), cookie)
-    return cookie
+    this.#suspect('signature')
+    return undefined
+  }
+
+  #suspect(reason: string): void {
+    this.#diagnostics.stats.suspicious++
+    this.#diagnostics.report('suspicious', { reason })
+  }
+
+  nameFor(isPrefixed: boolean): string {
+    return this.#names.nameFor(isPrefixed)
   }
 
   /** The cookie's name and value for the response. */
-  write(token: string): string {
-    return `${this.#assignment}${token}.${this.#keys.sign(`${this.name}=${token}`)}`
+  write(token: string, isPrefixed = false): string {
+    const signature = this.#keys.sign(`${this.#names.labelFor(isPrefixed)}=${token}`)
+    return `${this.nameFor(isPrefixed)}=${token}.${signature}`
   }
-}
-
-/** Clients and proxies put blanks between cookies, on either side of the semicolon. */
-function isBlank(character: string | undefined): boolean {
-  return character === ' ' || character === '\t'
 }
 
 function copyOf(text: string): string {

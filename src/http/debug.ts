@@ -41,7 +41,7 @@ export function explained(middleware: Middleware, cookie: SessionCookie): Middle
         parts.push(`threw ${isSessionError(error) ? error.code : 'an error'}`)
         throw error
       } finally {
-        parts.push(...heard.map(eventOf), ...cookieSent(ctx, cookie.name))
+        parts.push(...heard.map(eventOf), ...cookieSent(ctx, cookie.names))
         // A query may hold what is nobody's business.
         log('%s %s: %s: %s', ctx.method, ctx.path, cookie.name, parts.join('; '))
       }
@@ -64,7 +64,7 @@ function arrivalOf(ctx: Koa.ParameterizedContext, owner: object, cookie: Session
   const whyPassing = holder instanceof RequestSession ? holder.whyPassing : undefined
   if (whyPassing) return `no session, because ${WHY_PASSING[whyPassing]}`
   if (!cookie.isIn(header)) return 'no session, because the request has no such cookie'
-  return cookie.read(header).length === 0
+  return cookie.read(header, holder instanceof RequestSession ? holder.isPrefixed : undefined).length === 0
     ? 'no session, because the cookie has not the form that this library gives it'
     : 'no session, because the store failed in a read that another request had begun'
 }
@@ -74,6 +74,7 @@ const WHY_NONE: readonly [reason: string, why: string][] = [
   ['unreadable', 'the record cannot be read'],
   ['unknown id', 'the store has no live record for the cookie (it expired, was ended, or lies in another store)'],
   ['signature', 'none of the keys signed the cookie'],
+  ['planted', 'the cookie was given out over http, where others can plant it'],
 ]
 
 const WHY_PASSING = {
@@ -92,8 +93,11 @@ function eventOf({ channel, message }: Heard[number]): string {
   return [channel, outcome ?? reason].filter(Boolean).join(' ') + wordsOf(message)
 }
 
-function cookieSent({ res }: Koa.ParameterizedContext, name: string): string[] {
-  const sent = [res?.getHeader('Set-Cookie') ?? []].flat().find((header) => String(header).startsWith(`${name}=`))
-  if (sent === undefined) return []
-  return [String(sent).startsWith(`${name}=;`) ? 'cookie cleared' : 'cookie set']
+function cookieSent({ res }: Koa.ParameterizedContext, names: readonly string[]): string[] {
+  const values = [res?.getHeader('Set-Cookie') ?? []].flat().flatMap((header) => {
+    const [name = '', value = ''] = String(header).split(/[=;]/, 2)
+    return names.includes(name) ? [value] : []
+  })
+  if (values.length === 0) return []
+  return [values.every((value) => value === '') ? 'cookie cleared' : 'cookie set']
 }

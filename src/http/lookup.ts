@@ -29,9 +29,14 @@ export interface Visit {
 /**
  * The session that this Cookie header names: of several cookies, the first one that has a live record. `undefined` if no
  * cookie is ours. Answers at once if the store does. Throws or rejects with `ERR_SESSION_STORE_UNAVAILABLE`.
+ * `isPrefixed`: see `SessionCookie.read`.
  */
-export function lookUp(services: Lookup, header: string | undefined): Awaitable<Visit | Stranger | undefined> {
-  const candidates = services.cookie.read(header)
+export function lookUp(
+  services: Lookup,
+  header: string | undefined,
+  isPrefixed?: boolean,
+): Awaitable<Visit | Stranger | undefined> {
+  const candidates = services.cookie.read(header, isPrefixed)
   const [cookie] = candidates
   if (!cookie) return undefined
   return settle(

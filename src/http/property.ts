@@ -5,6 +5,7 @@ import { shared } from '../session/copies.ts'
 import { DEFAULT_PROPERTY, enter, holderUnder, isSeen, leaveOut, noSessionHere, type Holder } from './context.ts'
 import type { RequestSession } from './request.ts'
 import type { CheckedCookie } from './attributes.ts'
+import { cookieNames } from './cookie-names.ts'
 import { awaitRequests, noteRequest } from './unreached.ts'
 
 /** What one middleware is known by: among those of its application, and to the browser. */
@@ -15,8 +16,13 @@ export interface Identity {
   readonly property: string
   /** Set by `sessions.close()`. */
   isClosed?: boolean
+  /** Set by the first request. */
+  app?: Koa
   readonly cookie: {
+    /** The name without a prefix that depends on the connection. */
     readonly name: string
+    /** Whether the name has the prefix `__Host-` if browsers keep it. */
+    readonly isAuto: boolean
     /** `undefined` if each request has attributes of its own. */
     readonly fixed: CheckedCookie | undefined
   }
@@ -90,6 +96,7 @@ export class SessionProperty {
     if (!exposed.properties.has(property)) exposed.properties.set(property, this.#define(app.context))
     for (const other of exposed.middlewares.values()) this.#warnOfSharedCookie(other)
     exposed.middlewares.set(owner, this.#identity)
+    this.#identity.app ??= app
     return exposed
   }
 
@@ -128,19 +135,21 @@ export class SessionProperty {
         `two session middlewares handle this request, and both are ctx.${property}. Give the second one a name of its own, ` +
           "session({ property: 'admin', cookie: { name: 'admin' } }), or leave its requests out of the first one (skip).",
       )
-    if (outer?.cookie.name === cookie.name)
+    const shared = outer && sharedName(cookie, outer.cookie)
+    if (shared !== undefined)
       throw checks.refusal(
-        `two session middlewares handle this request, and both have the cookie '${cookie.name}', so each would sign out ` +
+        `two session middlewares handle this request, and both have the cookie '${shared}', so each would sign out ` +
           "the other's visitors. Give the second one a cookie of its own: cookie: { name: 'admin' }.",
       )
   }
 
   #warnOfSharedCookie({ cookie: other }: Identity): void {
     const { cookie } = this.#identity
-    if (other.name !== cookie.name || !areBothSent(cookie, other)) return
+    const shared = sharedName(cookie, other)
+    if (shared === undefined || !areBothSent(cookie, other)) return
     this.#diagnostics.warn(
       'SESSION_COOKIE_SHARED',
-      `Two session middlewares of one application have the cookie '${cookie.name}', and a browser sends it to both, so they ` +
+      `Two session middlewares of one application have the cookie '${shared}', and a browser sends it to both, so they ` +
         'may sign out each other’s visitors. Make it one middleware, or give each a cookie.name or a cookie.path of its own.',
     )
   }
@@ -165,6 +174,16 @@ export class SessionProperty {
         'routers included.',
     )
   }
+}
+
+/** A name that the cookies of both have on some connection. */
+function sharedName(one: Identity['cookie'], other: Identity['cookie']): string | undefined {
+  const others = namesOf(other)
+  return namesOf(one).findLast((name) => others.includes(name))
+}
+
+function namesOf({ name, isAuto }: Identity['cookie']): readonly string[] {
+  return cookieNames(name, isAuto).all
 }
 
 /** Whether there are addresses to which a browser certainly sends the cookies of both. */

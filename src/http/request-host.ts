@@ -1,5 +1,6 @@
 import type Koa from 'koa'
 import type { CheckedCookie } from './attributes.ts'
+import { isPrefixedFor } from './cookie-names.ts'
 import { mayWithholdCookie } from './cross-site.ts'
 import type { Services, Visit } from './lookup.ts'
 import type { Stranger } from '../session/absence.ts'
@@ -50,6 +51,11 @@ export abstract class RequestHost implements SessionHost {
     this.ctx = ctx
     this.attributes = attributes
     this.response = new SessionResponse(ctx, services, attributes)
+  }
+
+  /** Whether the cookie of this request has the prefix `__Host-`. */
+  get isPrefixed(): boolean {
+    return this.services.cookie.isAuto && isPrefixedFor(this.ctx, this.attributes)
   }
 
   /** Whether the cookies of new sessions outlive the browser. */

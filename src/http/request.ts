@@ -48,7 +48,7 @@ export class RequestSession extends RequestHost implements Holder, LongRequest {
   /** Loads the session that the cookies name. Never rejects: a failure is kept for whoever touches the session. */
   load(): Awaitable<void> {
     return settle(
-      () => lookUp(this.services, this.ctx.req.headers.cookie),
+      () => lookUp(this.services, this.ctx.req.headers.cookie, this.isPrefixed),
       (visit) => this.#cameWith(visit),
       (error) => void (this.failure = error),
     )
@@ -60,7 +60,8 @@ export class RequestSession extends RequestHost implements Holder, LongRequest {
     const { cookie, found } = visit
     this.keepAlive()
     if (cookie.keyIndex === 0) {
-      this.mustSend = isRenewalDue(recordOf(found), found.expiresAt)
+      const isFromBefore = cookie.name !== this.services.cookie.nameFor(this.isPrefixed)
+      this.mustSend = isFromBefore || isRenewalDue(recordOf(found), found.expiresAt)
       return undefined
     }
     // Not before its user finds it under the newest key: an older one may be retired once no cookie is signed with it.

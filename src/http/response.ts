@@ -1,6 +1,7 @@
 import type Koa from 'koa'
 import { forgetCookie, setCookie, type CheckedCookie } from './attributes.ts'
 import type { SessionCookie } from './cookie.ts'
+import { mayBePrefixed } from './cookie-names.ts'
 import { isSecureFor } from './secure.ts'
 import { isUpgrade } from './upgrade.ts'
 import type { Diagnostics } from '../diagnostics.ts'
@@ -23,8 +24,8 @@ export class SessionResponse {
   readonly #ctx: Koa.Context
   readonly #services: ResponseServices
   readonly #attributes: CheckedCookie
-  /** The Set-Cookie header of this session, once there is one. */
-  #header: string | undefined
+  /** The Set-Cookie headers of this session, once there are some: the cookie first, then names that the browser forgets. */
+  #headers: readonly string[] = []
   /** What else the browser is to remove: see `DestroyOptions.clear`. */
   #toClear: NonNullable<DestroyOptions['clear']> = []
   /** Whether anybody has asked for the session, with success or without. */
@@ -108,8 +109,8 @@ export class SessionResponse {
     const { res, respond } = this.#ctx
     this.#saysSo = this.#isUsed || !this.#isFinished || this.#isReadLate || respond === false
     if (this.#saysSo) varyByCookie(res)
-    if (this.#header !== undefined) {
-      this.#completeCookie(this.#header)
+    if (this.#headers.length > 0) {
+      this.#completeCookie()
       this.#hasCarried = !this.#isCut
     }
     // Only now, because Koa removes the headers of a response that becomes an error.
@@ -122,8 +123,10 @@ export class SessionResponse {
 
   /** Sets the cookie of this session. `until`: see `setCookie`. Nothing happens once the headers have left. */
   send(token: string, until: Instant | undefined): void {
-    if (!this.hasHeadLeft)
-      this.#put(setCookie(this.#services.cookie.write(token), this.#attributes, this.#isSecure(), until))
+    if (this.hasHeadLeft) return
+    const isSecure = this.#isSecure()
+    const pair = this.#services.cookie.write(token, this.#isPrefixed(isSecure))
+    this.#put([setCookie(pair, this.#attributes, isSecure, until), ...this.#farewells(isSecure)])
   }
 
   /** Makes the browser forget the cookie, if it may have one, and what else of the site it has kept. */
@@ -131,8 +134,17 @@ export class SessionResponse {
     if (this.hasHeadLeft) return
     this.#toClear = kinds
     const { cookie } = this.#services
-    if (this.#header || cookie.isIn(this.#ctx.req.headers.cookie))
-      this.#put(forgetCookie(this.#attributes, this.#isSecure()))
+    if (this.#headers.length === 0 && !cookie.isIn(this.#ctx.req.headers.cookie)) return
+    const isSecure = this.#isSecure()
+    const name = cookie.nameFor(this.#isPrefixed(isSecure))
+    this.#put([forgetCookie(name, this.#attributes, isSecure), ...this.#farewells(isSecure)])
+  }
+
+  /** Beside the cookie with the prefix, makes the browser forget the one without, which is from before or from http. */
+  #farewells(isSecure: boolean): string[] {
+    const { cookie } = this.#services
+    const isLeft = this.#isPrefixed(isSecure) && cookie.isLeftIn(this.#ctx.req.headers.cookie)
+    return isLeft ? [forgetCookie(cookie.name, this.#attributes, isSecure)] : []
   }
 
   /** Tells that a new session was lost, because its cookie cannot leave any more. */
@@ -149,26 +161,28 @@ export class SessionResponse {
   /** Takes back what `send` set. */
   withdraw(): void {
     const { res } = this.#ctx
-    if (!this.#header || res.headersSent) return
-    const others = listOf(res.getHeader('Set-Cookie')).filter((cookie) => cookie !== this.#header)
+    if (this.#headers.length === 0 || res.headersSent) return
+    const others = listOf(res.getHeader('Set-Cookie')).filter((header) => !this.#headers.includes(header))
     if (others.length > 0) res.setHeader('Set-Cookie', others)
     else res.removeHeader('Set-Cookie')
-    this.#header = undefined
+    this.#headers = []
   }
 
-  #put(header: string): void {
-    this.#header = header
-    this.#set(header)
+  #put(headers: readonly string[]): void {
+    this.#headers = headers
+    this.#set()
   }
 
-  #set(header: string): void {
+  #set(): void {
     const { res } = this.#ctx
-    res.setHeader('Set-Cookie', withCookie(res.getHeader('Set-Cookie'), this.#services.cookie.name, header))
+    const { names } = this.#services.cookie
+    const isOther = (header: string): boolean => !names.some((name) => header.startsWith(`${name}=`))
+    res.setHeader('Set-Cookie', [...listOf(res.getHeader('Set-Cookie')).filter(isOther), ...this.#headers])
   }
 
   /** Puts the cookie back if other code has removed it, and forbids to store the response. */
-  #completeCookie(header: string): void {
-    this.#set(header)
+  #completeCookie(): void {
+    this.#set()
     // The response carries a secret (OWASP): nobody stores it, unless the handler forbade shared caching in its own words.
     const { res } = this.#ctx
     if (!/\b(?:no-store|private)\b/i.test(String(res.getHeader('Cache-Control') ?? '')))
@@ -177,6 +191,10 @@ export class SessionResponse {
 
   #isSecure(): boolean {
     return isSecureFor(this.#ctx, this.#attributes.secure, this.#services.diagnostics)
+  }
+
+  #isPrefixed(isSecure: boolean): boolean {
+    return this.#services.cookie.isAuto && mayBePrefixed(this.#attributes, isSecure)
   }
 }
 
@@ -198,10 +216,6 @@ function isReadLate(body: unknown): boolean {
 }
 
 type HeaderValue = number | string | readonly string[] | undefined
-
-function withCookie(header: HeaderValue, name: string, cookie: string): string[] {
-  return [...listOf(header).filter((other) => !other.startsWith(`${name}=`)), cookie]
-}
 
 function listOf(header: HeaderValue): string[] {
   if (header === undefined) return []

@@ -20,7 +20,7 @@ export async function openSession(services: Services, request: IncomingMessage):
   const stopListening = absorbErrors(request)
   let visit
   try {
-    visit = await lookUp(services, request.headers.cookie)
+    visit = await lookUp(services, request.headers.cookie, isPrefixedFor(services, request))
   } finally {
     stopListening()
   }
@@ -28,6 +28,15 @@ export async function openSession(services: Services, request: IncomingMessage):
   const { cookie, found } = visit
   lifecycle.touch(cookie.key, found)
   return sessionOf(lifecycle.open(new SocketHost(lifecycle, services.diagnostics, identity.owner), cookie.key, found))
+}
+
+/** Whether the browser keeps the cookie with the prefix `__Host-` on this connection; `undefined` if nobody knows. */
+function isPrefixedFor({ identity }: Services, request: IncomingMessage): boolean | undefined {
+  const { app, cookie } = identity
+  if (!cookie.fixed) return undefined
+  if (cookie.fixed.secure !== 'auto') return cookie.fixed.secure
+  // As Koa sees it, which knows whether a proxy is trusted. Before the first request, the application is not known.
+  return app && (Object.assign(Object.create(app.request), { app, req: request }) as Koa.Request).secure
 }
 
 /**
@@ -61,6 +70,7 @@ export async function runOnSocket(
   ctx: Koa.ParameterizedContext,
   next: Koa.Next,
 ): Promise<void> {
+  services.identity.app ??= ctx.app
   const session = await openSession(services, ctx.req)
   if (!session) return property.leaveOut(ctx, next)
   property.enter(ctx, new SocketHolder(services, session))

@@ -11,13 +11,16 @@ import { partsFor } from './parts.ts'
 export interface SignedIn {
   /** The public id of the session, `session.id`. */
   readonly id: Key
-  /** The value of the header Cookie, such as `sid=…`. For supertest: `.set('Cookie', ada.cookie)`. */
+  /**
+   * The value of the header Cookie, such as `sid=…`. For supertest: `.set('Cookie', ada.cookie)`. If the name depends on
+   * the connection (`cookie.name: 'auto'`), the cookie is there under both names.
+   */
   readonly cookie: string
   /** The same as headers: `fetch(url, { headers: ada.headers })`, and `.set(ada.headers)` of supertest. */
   readonly headers: { readonly cookie: string }
   /**
    * The value of the header Set-Cookie, for jars of cookies, such as that of a supertest agent:
-   * `agent.jar.setCookie(ada.setCookie, '127.0.0.1', '/')`.
+   * `agent.jar.setCookie(ada.setCookie, '127.0.0.1', '/')`. It is the one that http gets, unless `cookie.secure` is `true`.
    */
   readonly setCookie: string
   /**
@@ -29,7 +32,7 @@ export interface SignedIn {
 
 /** A cookie as Playwright's `addCookies` and Puppeteer's `setCookie` take it. */
 export interface BrowserCookie {
-  /** The cookie's name, such as `sid`. */
+  /** The cookie's name on this site, such as `sid`, or `__Host-sid` over https. */
   name: string
   /** The token and its signature. */
   value: string
@@ -75,33 +78,41 @@ export async function signIn<Data extends object = SessionData>(
   await lifecycle.commit(copy)
   return signedIn(
     copy.key,
-    cookie.write(copy.token),
-    identity.cookie.fixed ?? ofFunction(cookie.name),
+    (isSecure) => cookie.write(copy.token, cookie.isAuto && isSecure),
+    identity.cookie.fixed ?? OF_FUNCTION,
     endOfCookie(copy.record),
   )
 }
 
 /** What is known of attributes that depend on the request. */
-function ofFunction(name: string): CheckedCookie {
-  return { name, path: '/', secure: 'auto' }
-}
+const OF_FUNCTION: CheckedCookie = { path: '/', secure: 'auto' }
 
-function signedIn(id: Key, pair: string, attributes: CheckedCookie, until: Instant | undefined): SignedIn {
-  const { name, path, domain, secure, sameSite = 'lax' } = attributes
+/** `pairFor`: the cookie's name and value, by whether it is Secure. */
+function signedIn(
+  id: Key,
+  pairFor: (isSecure: boolean) => string,
+  attributes: CheckedCookie,
+  until: Instant | undefined,
+): SignedIn {
+  const { path, domain, secure, sameSite = 'lax' } = attributes
+  const pairs = new Set(secure === 'auto' ? [pairFor(false), pairFor(true)] : [pairFor(secure)])
+  const cookie = [...pairs].join('; ')
   return {
     id,
-    cookie: pair,
-    headers: { cookie: pair },
-    setCookie: setCookie(pair, attributes, secure === true, until),
+    cookie,
+    headers: { cookie },
+    setCookie: setCookie(pairFor(secure === true), attributes, secure === true, until),
     cookieFor(site) {
       const { protocol, hostname } = new URL(site)
+      const isSecure = secure === 'auto' ? protocol === 'https:' : secure
+      const [name = '', value = ''] = pairFor(isSecure).split('=', 2)
       return {
         name,
-        value: pair.slice(name.length + 1),
+        value,
         domain: domain === undefined ? hostname : `.${domain.replace(/^\./, '')}`,
         path,
         httpOnly: true,
-        secure: secure === 'auto' ? protocol === 'https:' : secure,
+        secure: isSecure,
         sameSite: SAME_SITE[sameSite],
         expires: until === undefined ? -1 : Math.floor(until / 1000),
       }

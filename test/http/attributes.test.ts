@@ -5,8 +5,8 @@ import { forgetCookie, setCookie, type CheckedCookie, type CookieOptions } from 
 const PAIR = 'sid=a-value'
 const DAY = 86_400_000
 
-function attributes(options: CookieOptions = {}): CheckedCookie {
-  return { name: 'sid', path: '/', secure: 'auto', ...options }
+function attributes(options: Omit<CookieOptions, 'name'> = {}): CheckedCookie {
+  return { path: '/', secure: 'auto', ...options }
 }
 
 describe('setCookie(pair, cookie, isSecure, until)', () => {
@@ -54,10 +54,10 @@ describe('setCookie(pair, cookie, isSecure, until)', () => {
   })
 })
 
-describe('forgetCookie(cookie, isSecure)', () => {
+describe('forgetCookie(name, cookie, isSecure)', () => {
   it('has the same attributes, so that the browser knows which cookie to forget', () => {
     assert.equal(
-      forgetCookie(attributes({ path: '/app', domain: 'example.com' }), true),
+      forgetCookie('sid', attributes({ path: '/app', domain: 'example.com' }), true),
       'sid=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Path=/app; Domain=example.com; HttpOnly; Secure; SameSite=Lax',
     )
   })

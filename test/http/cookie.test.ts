@@ -31,11 +31,15 @@ describe('SessionCookie.read(header)', () => {
 
   it('finds what we signed: the token, its key in the store, and which key signed', () => {
     const { cookie } = cookieWith({ keys: [KEY, OLD] })
-    assert.deepEqual(cookie.read(`sid=${value}`), [{ token, key: keyOf(token), keyIndex: 0 }])
-    assert.deepEqual(cookie.read(`sid=${valueOf(token, { key: OLD })}`), [{ token, key: keyOf(token), keyIndex: 1 }])
+    assert.deepEqual(cookie.read(`sid=${value}`), [
+      { name: 'sid', token, key: keyOf(token), keyIndex: 0, label: 'sid' },
+    ])
+    assert.deepEqual(cookie.read(`sid=${valueOf(token, { key: OLD })}`), [
+      { name: 'sid', token, key: keyOf(token), keyIndex: 1, label: 'sid' },
+    ])
     assert.deepEqual(
       cookie.read(`sid=${value}`),
-      [{ token, key: keyOf(token), keyIndex: 0 }],
+      [{ name: 'sid', token, key: keyOf(token), keyIndex: 0, label: 'sid' }],
       'also when it is known already',
     )
   })
