@@ -36,8 +36,9 @@ before(async () => {
 })
 after(() => server.stop())
 
+/** A store that waits for as long as a slow machine takes, unless a test is about the deadline. */
 function open(test: TestContext, urlOrPool: string | MysqlPool, options: MysqlStoreOptions = {}): Store {
-  const store = mysqlStore(urlOrPool, { table: `sessions_${tables++}`, pruneInterval: 0, ...options })
+  const store = mysqlStore(urlOrPool, { table: `sessions_${tables++}`, pruneInterval: 0, deadline: 60_000, ...options })
   test.after(() => store.close?.())
   return store
 }

@@ -50,8 +50,9 @@ function newTable(): string {
   return `sessions_${tables++}`
 }
 
+/** A store that waits for as long as a slow machine takes, unless a test is about the deadline. */
 function open(test: TestContext, url: string | PostgresPool, options: PostgresStoreOptions = {}): Store {
-  const store = postgresStore(url, { table: newTable(), pruneInterval: 0, ...options })
+  const store = postgresStore(url, { table: newTable(), pruneInterval: 0, deadline: 60_000, ...options })
   test.after(() => store.close?.())
   return store
 }
