@@ -15,9 +15,9 @@ describe('npm test', () => {
 
   it('asks for what the wanted tests start, and says how to install it when it cannot', () => {
     // A path without any folder: neither the servers nor apt-get are there.
-    const { status, stderr } = run(['redis-outage', 'browser/cookies'], { ...outside, PATH: '' })
-    assert.match(stderr, /^These tests need what Debian calls chromium openssl redis-server\. /)
-    assert.match(stderr, /apt-get install -y --no-install-recommends chromium openssl redis-server'$/m)
+    const { status, stderr } = run(['redis-outage', 'browser/shell'], { ...outside, PATH: '' })
+    assert.match(stderr, /^These tests need what Debian calls chromium-headless-shell openssl redis-server\. /)
+    assert.match(stderr, /apt-get install -y --no-install-recommends chromium-headless-shell openssl redis-server'$/m)
     assert.equal(status, 1)
   })
 

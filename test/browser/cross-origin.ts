@@ -1,17 +1,10 @@
 import assert from 'node:assert/strict'
-import { after, before, describe, it, type TestContext } from 'node:test'
+import { describe, it, type TestContext } from 'node:test'
 import Koa from 'koa'
-import type { Browser } from 'playwright-core'
 import { crossOrigin, type CrossOriginOptions } from '../../src/index.ts'
-import { inContext, openBrowser } from '../support/clients/browser.ts'
+import { inBrowser } from './one-browser.ts'
 import { follow } from '../support/clients/browser-pages.ts'
 import { serve } from '../support/sites/http.ts'
-
-let browser: Browser
-before(async () => {
-  browser = await openBrowser()
-})
-after(() => browser?.close())
 
 /** What Chromium shows after a form on a page of `from` was sent to `to`. The site answers to any host. */
 async function sent(
@@ -33,7 +26,7 @@ async function sent(
   const { port } = await serve(test, app)
   const address = (host: string): string => `http://${host}:${port}`
   protect = crossOrigin(options(address))
-  return inContext(browser, {}, async (page) => {
+  return inBrowser({}, async (page) => {
     await page.goto(`${address(from)}/page`)
     await follow(page, 'button')
     return page.textContent('body')

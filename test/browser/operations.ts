@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
-import { after, before, describe, it } from 'node:test'
-import type { Browser } from 'playwright-core'
-import { inContext, keepScreenshot, openBrowser } from '../support/clients/browser.ts'
+import { describe, it } from 'node:test'
+import { inBrowser } from './one-browser.ts'
 import { sessionCookie, signIn } from '../support/clients/browser-pages.ts'
 import { startExample } from '../support/sites/example-site.ts'
 import { httpsProxy } from '../support/proxies/https-proxy.ts'
@@ -13,16 +12,10 @@ const FIRST_KEY = 'the first key of thirty-two bytes'
 const SECOND_KEY = 'the second key, also long enough'
 
 describe('while the site is operated, in Chromium', () => {
-  let browser: Browser
-  before(async () => {
-    browser = await openBrowser()
-  })
-  after(() => browser?.close())
-
   it('the visitor stays signed in over a restart', async () => {
     const directory = temporaryDirectory()
     const first = await startExample({ directory })
-    await inContext(browser, {}, async (page, context) => {
+    await inBrowser({}, async (page, context) => {
       await page.goto(first.url)
       await signIn(page)
       const cookie = await sessionCookie(context)
@@ -40,7 +33,7 @@ describe('while the site is operated, in Chromium', () => {
     const env = { BEHIND_HTTPS: '1' }
     const first = await startExample({ directory, env: { ...env, SESSION_KEY: FIRST_KEY } })
     const proxy = await httpsProxy(first.url)
-    await inContext(browser, {}, async (page, context) => {
+    await inBrowser({}, async (page, context) => {
       await page.goto(proxy.url)
       await signIn(page, { remember: true })
       const before = await sessionCookie(context)
@@ -79,7 +72,7 @@ describe('while the site is operated, in Chromium', () => {
     try {
       const directory = temporaryDirectory()
       const site = await startExample({ directory, env: { SESSION_STORE: redis.url } })
-      await inContext(browser, {}, async (page, context) => {
+      await inBrowser({}, async (page, context) => {
         await page.goto(site.url)
         await signIn(page)
         const cookie = await sessionCookie(context)
@@ -87,11 +80,9 @@ describe('while the site is operated, in Chromium', () => {
         const home = await page.goto(site.url)
         assert.equal(home?.status(), 200)
         assert.match((await page.textContent('.hero')) ?? '', /resting for a moment/)
-        await keepScreenshot(page, 'home-outage')
         const profile = await page.goto(`${site.url}/profile`)
         assert.equal(profile?.status(), 503)
         assert.equal(await page.textContent('h1'), 'We will be right back')
-        await keepScreenshot(page, 'outage')
         await redis.restart()
         await until(async () => (await page.reload())?.status() === 200)
         assert.equal(await page.textContent('h1'), 'Ada Lovelace')

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import type { Browser, BrowserContext, Page } from 'playwright-core'
-import { inContext, keepScreenshot, openBrowser } from '../support/clients/browser.ts'
+import type { BrowserContext, Page } from 'playwright-core'
+import { inBrowser } from './one-browser.ts'
 import { follow, signIn } from '../support/clients/browser-pages.ts'
+import { openWholeBrowser } from '../support/clients/whole-browser.ts'
 import { startExample, type ExampleSite } from '../support/sites/example-site.ts'
 import { until } from '../support/servers/server-process.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
@@ -12,31 +13,22 @@ import { temporaryDirectory } from '../support/temporary-directory.ts'
 describe('going back after signing out, in Chromium', () => {
   const directory = temporaryDirectory()
   let site: ExampleSite
-  let browser: Browser
 
   before(async () => {
     site = await startExample({ directory })
-    browser = await openBrowser()
   })
-  after(async () => {
-    await browser?.close()
-    await site?.stop()
-  })
+  after(() => site?.stop())
 
-  it('brings back a page from memory while the visitor is signed in', async () => {
-    await withHistory(async (page) => {
+  it('brings back a page from memory while the visitor is signed in, and nothing private afterwards, however far back', async () => {
+    await withHistory(async (page, context) => {
       await back(page)
       assert.equal(await heading(page), 'Ada Lovelace')
       await until(async () => (await page.evaluate('window.cameFromMemory')) === true)
-    })
-  })
-
-  it('shows nothing private in the tab of the sign-out, however far back', async () => {
-    await withHistory(async (page, context) => {
+      await page.goForward({ waitUntil: 'commit' })
+      assert.equal(await heading(page), 'Your cart')
       await follow(page, 'text="Sign out"')
       assert.equal(await heading(page), 'You are signed out')
       assert.deepEqual(await context.cookies(), [])
-      await keepScreenshot(page, 'signed-out')
       // The profile leads those who are not signed in to the sign-in page.
       for (const expected of ['Your cart', 'Sign in']) {
         await back(page)
@@ -60,7 +52,7 @@ describe('going back after signing out, in Chromium', () => {
 
   /** Signed in, on the cart, with the profile before it. */
   async function withHistory(work: (page: Page, context: BrowserContext) => Promise<void>): Promise<void> {
-    await inContext(browser, {}, async (page, context) => {
+    const play = async (page: Page, context: BrowserContext): Promise<void> => {
       await context.addInitScript(
         `addEventListener('pageshow', (event) => { window.cameFromMemory = event.persisted })`,
       )
@@ -69,7 +61,8 @@ describe('going back after signing out, in Chromium', () => {
       assert.equal(await heading(page), 'Ada Lovelace')
       await page.goto(`${site.url}/cart`)
       await work(page, context)
-    })
+    }
+    await inBrowser({}, play, openWholeBrowser)
   }
 
   async function back(page: Page): Promise<void> {

@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { openBrowserOf } from '../support/clients/browser.ts'
-import { signIn } from '../support/clients/browser-pages.ts'
+import { sessionCookie, signIn } from '../support/clients/browser-pages.ts'
 import { startExample } from '../support/sites/example-site.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 
+const DAY = 86_400
+
 describe('when Chromium is closed and opened again', () => {
-  it('a visitor who asked to be remembered is still signed in', async () => {
+  it('a visitor who asked to be remembered is still signed in, for 30 days', async () => {
     assert.equal(await headingAfterwards({ remember: true }), 'Ada Lovelace')
   })
 
@@ -25,6 +27,8 @@ async function headingAfterwards({ remember }: { remember: boolean }): Promise<s
   await page.goto(site.url)
   await signIn(page, { remember })
   assert.equal(await page.textContent('h1'), 'Ada Lovelace')
+  const days = ((await sessionCookie(first)).expires - Date.now() / 1000) / DAY
+  if (remember) assert.ok(days > 29.9 && days <= 30, `The cookie lasts ${days} days`)
   await first.close()
 
   const second = await openBrowserOf(`${directory}/browser`)

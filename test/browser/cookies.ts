@@ -1,16 +1,10 @@
 import assert from 'node:assert/strict'
-import { after, before, describe, it } from 'node:test'
-import type { Browser, BrowserContext, Page } from 'playwright-core'
+import { describe, it } from 'node:test'
+import type { BrowserContext, Page } from 'playwright-core'
 import type { CookieOptions } from '../../src/index.ts'
-import { inContext, openBrowser } from '../support/clients/browser.ts'
+import { inBrowser } from './one-browser.ts'
 import { follow, sessionCookie } from '../support/clients/browser-pages.ts'
 import { cookieSite, type CookieSite } from '../support/sites/cookie-site.ts'
-
-let browser: Browser
-before(async () => {
-  browser = await openBrowser()
-})
-after(() => browser?.close())
 
 /** A visitor of a site whose session cookie has these attributes. */
 async function visitor(
@@ -19,7 +13,7 @@ async function visitor(
 ): Promise<void> {
   const site = await cookieSite(cookie)
   try {
-    await inContext(browser, {}, (page, context) => work(page, site, context))
+    await inBrowser({}, (page, context) => work(page, site, context))
   } finally {
     await site.stop()
   }
@@ -203,23 +197,15 @@ describe('a cookie that a subdomain plants, in Chromium', () => {
   })
 })
 
-describe('a session cookie of a page in a frame of another site, in Chromium', () => {
-  async function counts(options: CookieOptions): Promise<(string | null)[]> {
+describe('a partitioned session cookie of a page in a frame of another site, in Chromium', () => {
+  it('is another one in each site', async () => {
     const seen: (string | null)[] = []
-    await visitor({ sameSite: 'none', secure: true, ...options }, async (page, site) => {
+    await visitor({ sameSite: 'none', secure: true, partitioned: true }, async (page, site) => {
       for (const around of ['one.test', 'one.test', 'two.test', 'one.test']) {
         await page.goto(site.https(around, `/around?to=${encodeURIComponent(site.https('shop.test'))}`))
         seen.push(await page.frameLocator('iframe').locator('h1').textContent())
       }
     })
-    return seen
-  }
-
-  it('is another one in each site, if it is partitioned', async () => {
-    assert.deepEqual(await counts({ partitioned: true }), ['1', '2', '1', '3'])
-  })
-
-  it('is refused otherwise, where third-party cookies are blocked', async () => {
-    assert.deepEqual(await counts({}), ['1', '1', '1', '1'])
+    assert.deepEqual(seen, ['1', '2', '1', '3'])
   })
 })
