@@ -23,10 +23,20 @@ export interface Verified {
 const MAX_VERIFIED = 4
 const TOKEN_LENGTH = 43
 const SIGNATURE = /^[A-Za-z0-9_-]+$/
+/** How many verified cookies are kept in memory, at about half a kilobyte each. */
+const MAX_KNOWN = 10_000
+/** 72 random bits of a value: enough to tell cookies apart, and much quicker to hash than the whole value. */
+const HANDLE_LENGTH = 12
 
 /** A cookie that we signed, and what its signature covers before the token. */
 interface Known extends Verified {
   readonly label: string
+}
+
+/** A value with its signature, and what it means. */
+interface Remembered {
+  readonly value: string
+  readonly cookie: Known
 }
 
 /**
@@ -43,16 +53,10 @@ export class SessionCookie {
   /** `undefined` until the keys are known: see `useKeys`. */
   #keyring: Keyring | undefined
   #valueLength = 0
-  /** Value with signature to what it means: an HMAC costs a request ten times this look-up. */
-  readonly #known: LRUCache<string, Known>
+  /** What was verified, by the handle of its value: an HMAC costs a request forty times this look-up. */
+  readonly #known = new LRUCache<string, Remembered>({ max: MAX_KNOWN })
 
-  /** `remembered`: how many verified cookies are kept in memory, at about half a kilobyte each. Default 10,000. */
-  constructor(
-    name: string,
-    diagnostics: Diagnostics,
-    { isAuto = false, remembered = 10_000 }: { isAuto?: boolean; remembered?: number | undefined } = {},
-  ) {
-    this.#known = new LRUCache({ max: remembered })
+  constructor(name: string, diagnostics: Diagnostics, isAuto = false) {
     this.name = name
     this.isAuto = isAuto
     this.#names = cookieNames(name, isAuto)
@@ -120,7 +124,7 @@ export class SessionCookie {
   #verify(value: string, named: NamedCookie): Verified | undefined {
     // Whatever has not the length and alphabet of ours costs no crypto, and is not worth a word.
     if (value.length !== this.#valueLength || value[TOKEN_LENGTH] !== '.') return undefined
-    const known = this.#known.get(value) ?? this.#recognize(value, named) // keys that are not fixed leave nothing there
+    const known = this.#remembered(value) ?? this.#recognize(value, named)
     if (known && named.accepted.includes(known.label)) return known
     if (known === undefined) return undefined
     this.#suspect('planted')
@@ -137,11 +141,21 @@ export class SessionCookie {
       if (keyIndex === -1) continue
       // Copies, because a part of a string keeps the whole of it in memory: here, all cookies that the browser sent.
       const cookie = { name, token: copyOf(token), key: keyOf(token), keyIndex, label }
-      if (this.#keys.isFixed) this.#known.set(copyOf(value), cookie)
+      this.#remember(copyOf(value), cookie)
       return cookie
     }
     this.#suspect('signature')
     return undefined
+  }
+
+  #remembered(value: string): Known | undefined {
+    const remembered = this.#known.get(value.slice(0, HANDLE_LENGTH))
+    // What has the same handle may still be another value.
+    return remembered?.value === value ? remembered.cookie : undefined
+  }
+
+  #remember(value: string, cookie: Known): void {
+    if (this.#keys.isFixed) this.#known.set(value.slice(0, HANDLE_LENGTH), { value, cookie })
   }
 
   #suspect(reason: string): void {
@@ -153,10 +167,14 @@ export class SessionCookie {
     return this.#names.nameFor(isPrefixed)
   }
 
-  /** The cookie's name and value for the response. */
-  write(token: string, isPrefixed = false): string {
-    const signature = this.#keys.sign(`${this.#names.labelFor(isPrefixed)}=${token}`)
-    return `${this.nameFor(isPrefixed)}=${token}.${signature}`
+  /** The cookie's name and value for the response. `key`: the token's, if it is at hand. */
+  write(token: string, isPrefixed = false, key: Key = keyOf(token)): string {
+    const label = this.#names.labelFor(isPrefixed)
+    const name = this.nameFor(isPrefixed)
+    const value = `${token}.${this.#keys.sign(`${label}=${token}`)}`
+    // The browser brings it back with its next request, which then has nothing to verify.
+    this.#remember(copyOf(value), { name, token, key, keyIndex: 0, label })
+    return `${name}=${value}`
   }
 }
 

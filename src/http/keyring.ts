@@ -1,4 +1,4 @@
-import { createSecretKey, hkdfSync, timingSafeEqual, type KeyObject } from 'node:crypto'
+import { createHmac, createSecretKey, hkdfSync, timingSafeEqual, type KeyObject } from 'node:crypto'
 import Keygrip from 'keygrip'
 import { Checks } from '../checks.ts'
 import type { SessionError } from '../errors.ts'
@@ -52,14 +52,15 @@ export function keyringOf(keys: Keys): Keyring {
     const rule = `a signing secret needs at least ${MIN_KEY_BYTES}. ${HOW_TO_MAKE_ONE}`
     throw checks.refusal(`${name} has ${Buffer.byteLength(key)} bytes; ${rule}`)
   })
-  // One Keygrip for each key, so that verifying tells which key it was. KeyObjects, because an HMAC with a Buffer is
+  const [newest] = secrets
+  if (!newest) throw checks.refusal(`keys holds no secret. Is the environment variable set? ${HOW_TO_MAKE_ONE}`)
+  // Keygrip decides which key has signed: one for each key tells that. KeyObjects, because an HMAC with a Buffer is
   // several times slower on Node 24.
   const signers = secrets.map((secret) => new Keygrip([secret as unknown as string], 'sha256'))
-  if (signers.length === 0)
-    throw checks.refusal(`keys holds no secret. Is the environment variable set? ${HOW_TO_MAKE_ONE}`)
   return {
     isFixed: true,
-    sign: (text) => (signers[0] as Keygrip).sign(text),
+    // What Keygrip signs, without its way over base64 and a regular expression, which takes a third longer.
+    sign: (text) => createHmac('sha256', newest).update(text).digest('base64url'),
     indexOf: (text, signature) => signers.findIndex((signer) => isEqual(signer.sign(text), signature)),
     derive: (purpose) =>
       secrets.map((secret) =>

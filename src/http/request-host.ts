@@ -1,6 +1,7 @@
 import type Koa from 'koa'
 import type { CheckedCookie } from './attributes.ts'
 import { isPrefixedFor } from './cookie-names.ts'
+import type { Verified } from './cookie.ts'
 import { mayWithholdCookie } from './cross-site.ts'
 import type { Services, Visit } from './lookup.ts'
 import type { Stranger } from '../session/absence.ts'
@@ -133,15 +134,15 @@ export abstract class RequestHost implements SessionHost {
   protected sendCookieIfDue(): void {
     if (!this.mustSend) return
     const { copy, visit } = this
-    if (!copy && visit) this.#send(visit.cookie.token, recordOf(visit.found))
-    else if (copy?.isOpen && copy.found) this.#send(copy.token, copy.record)
+    if (!copy && visit) this.#send(visit.cookie, recordOf(visit.found))
+    else if (copy?.isOpen && copy.found) this.#send(copy, copy.record)
   }
 
-  #send(token: string, record: SessionRecord): void {
+  #send({ token, key }: Pick<Verified, 'token' | 'key'>, record: SessionRecord): void {
     this.mustSend = false
     const { cookie } = this.visit ?? {}
     if (cookie?.token === token) this.services.diagnostics.countResigned(cookie.keyIndex)
-    this.response.send(token, endOfCookie(record))
+    this.response.send(token, key, endOfCookie(record))
     this.keepAlive()
   }
 

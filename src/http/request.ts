@@ -204,6 +204,7 @@ export class RequestSession extends RequestHost implements Holder, LongRequest {
       await this.operations?.settle().catch(report)
       if (this.copy?.isOpen) this.copy.reset()
       await this.#end()
+      await this.#keepPromise()
     } catch (failure) {
       report(failure)
       if (keepsChanges) throw failure
@@ -211,6 +212,11 @@ export class RequestSession extends RequestHost implements Holder, LongRequest {
       this.response.finish()
       this.lookAfter(Date.now())
     }
+  }
+
+  /** Makes the record of a new session in the place of one that was replaced already. */
+  async #keepPromise(): Promise<void> {
+    if (this.copy?.isPromised && (await this.commit(this.copy)) === 'saved') this.sendCookieIfDue()
   }
 
   completeHead(): void {

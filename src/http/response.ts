@@ -7,7 +7,7 @@ import { isUpgrade } from './upgrade.ts'
 import type { Diagnostics } from '../diagnostics.ts'
 import { SessionError } from '../errors.ts'
 import type { DestroyOptions } from '../session/types.ts'
-import type { Instant } from '../units.ts'
+import type { Instant, Key } from '../units.ts'
 
 /** What the responses of one middleware share. */
 export interface ResponseServices {
@@ -122,10 +122,10 @@ export class SessionResponse {
   }
 
   /** Sets the cookie of this session. `until`: see `setCookie`. Nothing happens once the headers have left. */
-  send(token: string, until: Instant | undefined): void {
+  send(token: string, key: Key, until: Instant | undefined): void {
     if (this.hasHeadLeft) return
     const isSecure = this.#isSecure()
-    const pair = this.#services.cookie.write(token, this.#isPrefixed(isSecure))
+    const pair = this.#services.cookie.write(token, this.#isPrefixed(isSecure), key)
     this.#put([setCookie(pair, this.#attributes, isSecure, until), ...this.#farewells(isSecure)])
   }
 

@@ -12,6 +12,8 @@ export interface Marker {
   readonly successor: Key | undefined
   /** Whether the cookie of the replaced session had come back. Its id then says nothing about who carries an older one. */
   readonly wasHeld: boolean
+  /** Whether the successor was still to be made when the marker was left. Absent means no. */
+  readonly isPromise?: boolean
 }
 
 /** For how long a replaced id is known as replaced: the longest for which a browser's other requests are on their way. */
@@ -27,9 +29,10 @@ export function isMarker({ text }: Found): boolean {
 }
 
 /** The marker as text. */
-export function formatMarker({ replacedAt, successor, wasHeld }: Marker): string {
+export function formatMarker({ replacedAt, successor, wasHeld, isPromise = false }: Marker): string {
   const by = successor === undefined ? '' : `,"by":"${successor}"`
-  return `${HEAD}${FORMAT},"at":${replacedAt}${by},"wasHeld":${wasHeld}}`
+  const promise = isPromise ? ',"promise":true' : ''
+  return `${HEAD}${FORMAT},"at":${replacedAt}${by},"wasHeld":${wasHeld}${promise}}`
 }
 
 /**
@@ -38,11 +41,11 @@ export function formatMarker({ replacedAt, successor, wasHeld }: Marker): string
  */
 export function markerOf(found: Found): Marker | undefined {
   if (!isMarker(found)) return undefined
-  const { replaced, at, by, wasHeld } = documentIn(found.text)
+  const { replaced, at, by, wasHeld, promise } = documentIn(found.text)
   const isKnown = replaced === FORMAT && typeof at === 'number' && typeof wasHeld === 'boolean'
   if (!isKnown || !(by === undefined || isKey(by)))
     throw unreadable('it is a marker of a replaced session, and not as this release writes it')
-  return { replacedAt: at, successor: by, wasHeld }
+  return { replacedAt: at, successor: by, wasHeld, isPromise: promise === true }
 }
 
 /**

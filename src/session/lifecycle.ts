@@ -212,6 +212,8 @@ export class Lifecycle {
     // A record that is only just being made must be there before it can be deleted.
     if (!copy.found) await copy.writing
     if (!copy.isOpen) throw ended()
+    // A marker leads to it, and whoever follows that one is to find what this one is replaced by.
+    if (copy.isPromised && (await this.commit(copy)) === 'gone') throw gone()
     const steps: Steps = {
       store: this.#store,
       successors: this.#successors,
@@ -267,6 +269,7 @@ export class Lifecycle {
 
   async #endAt(copy: WorkingCopy, stranger: Stranger | undefined): Promise<'ended' | 'moved'> {
     if (copy.found || copy.mustRead) return this.#successors.end(copy.key, copy.found)
+    if (copy.isPromised) await this.#successors.forbid(copy.key)
     return stranger?.replaced === undefined ? 'ended' : this.#successors.endReplaced(stranger.replaced)
   }
 

@@ -25,6 +25,9 @@ export interface Steps {
  * of their writes is in the new session, or was told that the session is gone. `gone`: the old one was ended already (a
  * logout came first), and so is the new one.
  *
+ * If nothing is carried over, nothing can be lost between the two steps, so the marker comes first and only promises the
+ * new session. The next commit makes its record, with all that the request has put into it.
+ *
  * If another regenerate came first, as after a double click on "Sign in", its session may be one that nobody holds yet.
  * Then the new one takes its place. If its visitor holds it, it is left alone, and the new one stands beside it. But
  * `keep: true` carries on a session, and that one is carried on already: `replaced`.
@@ -48,11 +51,16 @@ export async function moveToNewToken(
   let next = carryOn()
   const storeNext = (): Promise<boolean> => put(next, (record) => asUnheld(record, copy.record))
 
+  const carriesData = (): boolean =>
+    keep === true || (keep as string[] | undefined)?.some((name) => copy.has(name)) === true
+
   const takePlace = (marker: Marker): ReturnType<Successors['takePlace']> =>
     successors.takePlace(marker, next.key, async ({ record }) => {
-      const entries = new Map([...copy.record.entries, ...carriedOver(record)])
-      copy.catchUp({ ...copy.record, entries }, keep)
-      next = carryOn(next)
+      if (record) {
+        const entries = new Map([...copy.record.entries, ...carriedOver(record)])
+        copy.catchUp({ ...copy.record, entries }, keep)
+        next = carryOn(next)
+      } else if (carriesData()) return false // it may have ended by a sign-out, after which nothing is carried on
       return storeNext()
     })
 
@@ -67,10 +75,14 @@ export async function moveToNewToken(
   async function replace(): Promise<WorkingCopy | 'gone' | 'replaced'> {
     const startedAt = Date.now()
     while (copy.found) {
-      if (!(await storeNext())) return 'gone'
+      const isPromise = !next.found && !carriesData()
+      if (!isPromise && !(await storeNext())) return 'gone'
       const wasHeld = copy.record.unheld === undefined
-      const there = await successors.leave(copy.key, copy.found, { successor: next.key, wasHeld })
-      if (there === true) return next
+      const there = await successors.leave(copy.key, copy.found, { successor: next.key, wasHeld, isPromise })
+      if (there === true) {
+        if (isPromise) next.promise()
+        return next
+      }
       const marker = there && markerOf(there)
       if (!there || (marker && !isFresh(marker))) return 'gone'
       if (marker) {

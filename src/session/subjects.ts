@@ -171,6 +171,8 @@ export class Subjects {
         // Somebody may move it on all the time: whoever follows at once is faster than a round for each move.
         at = next
         found = await this.#source.load(at)
+        // It has ended, or is still to be made: nobody is to carry the old one on in its place.
+        if (!found) await close()
         tries = 0
         continue
       }

@@ -13,8 +13,15 @@ export interface Unheld {
   readonly record: SessionRecord
 }
 
+/** A session that a marker leads to, and of which there is no record: it is still to be made, or has ended already. */
+export interface Promised {
+  readonly key: Key
+  readonly found: undefined
+  readonly record: undefined
+}
+
 /** What a marker leads to. `held`: a session that its visitor has, and that the replaced id can do nothing to. */
-type Fate = Unheld | 'held' | 'missing'
+type Fate = Unheld | Promised | 'held' | 'missing'
 
 /** A store that let us wait for so long before it failed is not asked again. */
 const PATIENCE: Milliseconds = 1000
@@ -33,13 +40,13 @@ export class Successors {
   }
 
   /**
-   * Puts a marker in the place of a record, if it is still at this version: `true` if the marker is there, `false` if the
-   * record is gone, or what is there instead.
+   * Puts a marker in the place of a record, if it is still at this version, or where there is none, if there is still
+   * none: `true` if the marker is there, `false` if the record is gone, or what is there instead.
    *
    * A save that failed is tried once more: it replaces one version only, so to repeat it does no harm, and the answer
    * tells what became of the first one.
    */
-  async leave(key: Key, expected: Found, marker: Omit<Marker, 'replacedAt'>): Promise<boolean | Found> {
+  async leave(key: Key, expected: Found | undefined, marker: Omit<Marker, 'replacedAt'>): Promise<boolean | Found> {
     const replacedAt = Date.now()
     const text = formatMarker({ replacedAt, ...marker })
     const save = async (): Promise<Saved> => this.#store.save(key, text, replacedAt + MARKER_LIFE, expected)
@@ -50,6 +57,11 @@ export class Successors {
     })
     if (saved) return true
     return conflict ? conflict.text === text || conflict : false
+  }
+
+  /** Sees to it that no session is made under this key; what is there already, or instead, if it is too late for that. */
+  forbid(key: Key): Promise<boolean | Found> {
+    return this.leave(key, undefined, { successor: undefined, wasHeld: false })
   }
 
   /** Makes a marker lead nowhere; `false`: it did so already. */
@@ -69,12 +81,12 @@ export class Successors {
 
   /**
    * Puts the session `successor` in the place of the one that the marker leads to, if nobody holds that one. `prepare`
-   * runs before, and again if another sign-in was faster.
+   * runs before, and again if another sign-in was faster; with `false` it refuses.
    */
   async takePlace(
     marker: Marker,
     successor: Key,
-    prepare: (unheld: Unheld) => Promise<boolean>,
+    prepare: (unheld: Unheld | Promised) => Promise<boolean>,
   ): Promise<'taken' | 'held' | 'missing'> {
     const startedAt = Date.now()
     for (;;) {
@@ -122,18 +134,20 @@ export class Successors {
     for (;;) {
       const fate = await this.#follow(marker)
       if (typeof fate === 'string') return fate
-      if (typeof (await this.#store.delete(fate.key, fate.found)) !== 'object') return 'missing'
+      const { key, found } = fate
+      const left = found ? await this.#store.delete(key, found) : await this.forbid(key)
+      if (typeof left !== 'object') return 'missing'
     }
   }
 
   async #follow(marker: Marker): Promise<Fate> {
-    let key = marker.successor
+    let { successor: key, isPromise } = marker
     for (let steps = 0; steps < MAX_STEPS; steps++) {
       if (key === undefined) return 'missing'
       let next: Marker | undefined
       try {
         const found = await this.#source.load(key)
-        if (!found) return 'missing'
+        if (!found) return isPromise ? { key, found, record: undefined } : 'missing'
         next = markerOf(found)
         if (!next) {
           const record = recordOf(found)
@@ -145,7 +159,7 @@ export class Successors {
         throw error
       }
       if (next.wasHeld) return 'held'
-      key = next.successor
+      ;({ successor: key, isPromise } = next)
     }
     return 'held'
   }

@@ -103,7 +103,8 @@ export interface SessionMembers<Data extends object = SessionData> {
   /**
    * A new token for this visitor, at every change of privilege (OWASP; ASVS 5.0 7.2.4). Once this resolves, the old token
    * opens nothing. The data is emptied, or kept: all of it with `keep: true`, else what has the listed names. The object
-   * at hand keeps its data for reading; `ctx.session` and `getSession()` are the new session.
+   * at hand keeps its data for reading; `ctx.session` and `getSession()` are the new session. If no data is kept, the new
+   * session is stored when the request ends, also after an error; a handler that answers by itself calls `save` before.
    *
    * For a minute, the old token is known as replaced: a request with it sets no cookie, unless it calls `regenerate`
    * itself, as after a double click on "Sign in". It then takes the place of a new session whose cookie has not come back.

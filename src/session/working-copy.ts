@@ -91,11 +91,6 @@ export class WorkingCopy {
     return this.#mustRead
   }
 
-  /** Whether a record is made even if there is no data. */
-  get mustBeStored(): boolean {
-    return this.#mustBeStored
-  }
-
   /** The write under way that carries this request's changes or makes the record. Never rejects. */
   get writing(): Promise<void> | undefined {
     return this.#writing
@@ -161,6 +156,16 @@ export class WorkingCopy {
   /** The next commit makes a record, even if there is no data. */
   demandRecord(): void {
     this.#mustBeStored = true
+  }
+
+  /** A marker leads here already. The next commit makes the record, as that of a session that nobody holds. */
+  promise(): void {
+    this.#record = { ...this.#record, unheld: [] }
+  }
+
+  /** Whether there is no record so far, and a marker leads here all the same. */
+  get isPromised(): boolean {
+    return !this.#found && this.#record.unheld !== undefined
   }
 
   /** A write has failed and may or may not be stored. */

@@ -45,7 +45,7 @@ async function shop(test: TestContext, open: () => Store = onMemory(), options: 
   async function node() {
     const store = open()
     const site = await siteWith(test, { ...options, store }, async (ctx) => {
-      const { at, after, user = 'ada', keep = 'cart', more } = ctx.query as Record<string, string>
+      const { at, after, user = 'ada', keep = 'cart', more, then } = ctx.query as Record<string, string>
       const session = sessionOf(ctx)
       void session['cart']
       await pass(at)
@@ -61,6 +61,7 @@ async function shop(test: TestContext, open: () => Store = onMemory(), options: 
       if (ctx.path === '/sign-out') await session.destroy()
       if (ctx.path === '/revoke-all') await site.sessions.revokeAll(user)
       await pass(after)
+      if (then === 'fail') throw new Error('a fault of the handler')
       ctx.body = ctx.path === '/null' ? '' : { ...ctx.session }
     })
     return { ...site, store }
@@ -180,6 +181,140 @@ describe('G18: a double click on "Sign in"', () => {
     // What it wrote came too late, so its cookie does not leave.
     assert.deepEqual((await first).cookies, [])
     assert.deepEqual(await page(ada), SIGNED_IN)
+    assert.equal((await keysOf(store)).length, 1)
+  })
+})
+
+describe('G18: a double click on "Sign in", if the session that is signed in keeps nothing', () => {
+  // Then the marker comes before the record, and a second click may follow it to a session that is still to be made.
+  const SIGN_IN = '/sign-in?keep=none'
+  const ADA = { user: 'ada' }
+
+  it('leaves one session, whether the second click came before the first one or after its marker', async (test) => {
+    for (const cameBefore of [true, false]) {
+      const { visitor, elsewhere, store, arrived, open } = await shop(test)
+      const ada = await visitor()
+      const cookie = ada.cookieHeader
+      const early = cameBefore ? elsewhere(ada).get(`${SIGN_IN}&at=second`, { cookie }) : undefined
+      if (early) await arrived('second')
+      const first = new Agent(ada.port).get(`${SIGN_IN}&after=first`, { cookie })
+      await arrived('first')
+      open('second')
+      const second = await (early ?? elsewhere(ada).get(SIGN_IN, { cookie }))
+      assert.deepEqual([second.status, second.cookies.length], [200, 1])
+      open('first')
+      assert.deepEqual([(await first).status, (await first).cookies], [200, []], 'its place was taken')
+      assert.deepEqual(await page(ada), ADA)
+      assert.equal((await keysOf(store)).length, 1)
+    }
+  })
+
+  it('the same if the first one was stored, or its visitor went away before that', async (test) => {
+    for (const isDropped of [false, true]) {
+      const { nodes, visitor, elsewhere, store, arrived, open } = await shop(test)
+      const ada = await visitor()
+      const cookie = ada.cookieHeader
+      const second = elsewhere(ada).get(`${SIGN_IN}&at=second`, { cookie })
+      await arrived('second')
+      if (isDropped) await droppedClick(nodes[0].port, `${SIGN_IN}&after=first`, cookie, arrived('first'))
+      else await new Agent(ada.port).get(SIGN_IN, { cookie })
+      open('second')
+      assert.equal((await second).status, 200)
+      open('first')
+      assert.deepEqual(await page(ada), ADA)
+      assert.equal((await keysOf(store)).length, 1)
+    }
+  })
+
+  it('is a sign-in of its own once the first session is held', async (test) => {
+    const { visitor, store, arrived, open } = await shop(test)
+    const ada = await visitor()
+    const cookie = ada.cookieHeader
+    const late = new Agent(ada.port)
+    const second = late.get(`${SIGN_IN}&at=second`, { cookie })
+    await arrived('second')
+    await ada.get(SIGN_IN)
+    assert.deepEqual(await page(ada), ADA)
+    open('second')
+    assert.equal((await second).status, 200)
+    assert.deepEqual([await page(ada), await page(late)], [ADA, ADA])
+    assert.equal((await keysOf(store)).length, 2)
+  })
+
+  it('carries nothing on, where the first one has kept nothing and is still to be made', async (test) => {
+    for (const keep of ['cart', 'true']) {
+      const { visitor, elsewhere, store, arrived, open } = await shop(test)
+      const ada = await visitor()
+      const cookie = ada.cookieHeader
+      const second = elsewhere(ada).get(`/sign-in?at=second&keep=${keep}`, { cookie })
+      await arrived('second')
+      const first = ada.get(`${SIGN_IN}&after=first`)
+      await arrived('first')
+      open('second')
+      assert.deepEqual([(await second).status, (await second).cookies], [409, []])
+      open('first')
+      await first
+      assert.deepEqual(await page(ada), ADA)
+      assert.equal((await keysOf(store)).length, 1)
+    }
+  })
+
+  it('and then “Sign out”, with the id before it, signs nobody in', async (test) => {
+    for (const cameBefore of [true, false]) {
+      const { visitor, elsewhere, store, arrived, open } = await shop(test)
+      const ada = await visitor()
+      const cookie = ada.cookieHeader
+      const early = cameBefore ? elsewhere(ada).get('/sign-out?at=out', { cookie }) : undefined
+      if (early) await arrived('out')
+      const first = new Agent(ada.port).get(`${SIGN_IN}&after=first`, { cookie })
+      await arrived('first')
+      open('out')
+      assert.match(String((await (early ?? elsewhere(ada).get('/sign-out', { cookie }))).cookies), /^sid=;/)
+      open('first')
+      assert.deepEqual((await first).cookies, [])
+      assert.deepEqual(await keysOf(store), [])
+    }
+  })
+
+  it('and then “Sign out everywhere” lets nothing be carried on by the id before it', async (test) => {
+    const { visitor, store, arrived, open } = await shop(test)
+    const ada = await visitor()
+    await ada.get('/identify')
+    const cookie = ada.cookieHeader
+    const late = new Agent(ada.port).get('/sign-in?at=late&keep=true', { cookie })
+    await arrived('late')
+    const first = ada.get(`${SIGN_IN}&after=first`)
+    await arrived('first')
+    await ada.get('/revoke-all', { cookie: '' })
+    open('first')
+    await first
+    open('late')
+    assert.equal((await late).status, 409)
+    assert.deepEqual(await page(ada), ADA, 'who has signed in since')
+    assert.equal((await keysOf(store)).length, 1)
+  })
+
+  it('gives nothing of what was written after it to anyone who knows the id before it', async (test) => {
+    const { visitor } = await shop(test)
+    const ada = await visitor()
+    const cookie = ada.cookieHeader
+    await ada.get(SIGN_IN)
+    const attacker = new Agent(ada.port)
+    await attacker.get('/sign-in?user=&keep=cart,user', { cookie })
+    assert.deepEqual(await page(attacker), {})
+  })
+
+  it('fails if the first one fails, but for its cookie, which leads to an empty session', async (test) => {
+    const { visitor, elsewhere, store, arrived, open } = await shop(test)
+    const ada = await visitor()
+    const cookie = ada.cookieHeader
+    const second = elsewhere(ada).get(`${SIGN_IN}&at=second`, { cookie })
+    await arrived('second')
+    const failed = await new Agent(ada.port).get(`${SIGN_IN}&then=fail`, { cookie })
+    assert.deepEqual([failed.status, failed.cookies.length], [500, 1])
+    open('second')
+    await second
+    assert.deepEqual(await page(ada), ADA)
     assert.equal((await keysOf(store)).length, 1)
   })
 })
@@ -391,15 +526,16 @@ describe('G18: races between two sign-ins', () => {
     test: TestContext,
     step: { method: 'load' | 'save'; nth: number; when: 'before' | 'after' },
     meanwhile: (made: Awaited<ReturnType<typeof shop>> & { ada: Agent; cookie: string }) => Promise<unknown>,
+    keep = 'cart',
   ): Promise<{ second: Reply; agent: Agent; ada: Agent; store: Store }> {
     const recording = recordingStore()
     const made = await shop(test, () => recording, { cache: false })
     const ada = await made.visitor()
     const cookie = ada.cookieHeader
     const agent = new Agent(ada.port)
-    const signingIn = agent.get('/sign-in?at=second', { cookie })
+    const signingIn = agent.get(`/sign-in?at=second&keep=${keep}`, { cookie })
     await made.arrived('second')
-    await ada.get('/sign-in')
+    await ada.get(`/sign-in?keep=${keep}`)
     for (let nth = 1; nth < step.nth; nth++) recording.hold(step.method).release()
     const held = recording.hold(step.method, step.when)
     made.open('second')
@@ -409,36 +545,51 @@ describe('G18: races between two sign-ins', () => {
     return { second: await signingIn, agent, ada, store: recording.elsewhere }
   }
 
-  // The second one makes its record, meets the marker, reads the first one's session, and leaves a marker there.
+  // The second one makes its record, meets the marker, reads the first one's session, and leaves a marker there. If it
+  // keeps nothing, it makes its record only after it has read the first one's session.
   const STEPS = [
     { method: 'save', nth: 1, when: 'after' },
     { method: 'save', nth: 2, when: 'after' },
     { method: 'load', nth: 1, when: 'after' },
     { method: 'save', nth: 3, when: 'before' },
   ] as const
+  const KEEPS: [keep: string, data: object][] = [
+    ['cart', SIGNED_IN],
+    ['none', { user: 'ada' }],
+  ]
   for (const step of STEPS) {
+    for (const [keep, data] of KEEPS) {
+      const at = `keep: ${keep}, ${step.method} ${step.nth}, ${step.when}`
+
+      it(`the first one’s cookie comes back meanwhile: both are signed in, and none throws the other out (${at})`, async (test) => {
+        const { second, agent, ada, store } = await raced(test, step, ({ ada }) => page(ada), keep)
+        assert.equal(second.status, 200)
+        assert.deepEqual([await page(ada), await page(agent)], [data, data])
+        assert.equal((await keysOf(store)).length, 2)
+      })
+
+      it(`a third one is faster: one session is left (${at})`, async (test) => {
+        const third = ({ nodes, cookie }: { nodes: readonly { agent: () => Agent }[]; cookie: string }) =>
+          nodes[1]!.agent().get(`/sign-in?keep=${keep}`, { cookie })
+        const { second, agent, store } = await raced(test, step, third, keep)
+        assert.equal(second.status, 200)
+        assert.deepEqual(await page(agent), data)
+        assert.equal((await keysOf(store)).length, 1)
+      })
+    }
     const at = `${step.method} ${step.nth}, ${step.when}`
 
-    it(`the first one’s cookie comes back meanwhile: both are signed in, and none throws the other out (${at})`, async (test) => {
-      const { second, agent, ada, store } = await raced(test, step, ({ ada }) => page(ada))
-      assert.equal(second.status, 200)
-      assert.deepEqual([await page(ada), await page(agent)], [SIGNED_IN, SIGNED_IN])
-      assert.equal((await keysOf(store)).length, 2)
-    })
-
-    it(`a third one is faster: one session is left (${at})`, async (test) => {
-      const { second, agent, store } = await raced(test, step, ({ nodes, cookie }) =>
-        nodes[1].agent().get('/sign-in', { cookie }),
-      )
-      assert.equal(second.status, 200)
-      assert.deepEqual(await page(agent), SIGNED_IN)
-      assert.equal((await keysOf(store)).length, 1)
-    })
-
-    it(`the first one is signed out meanwhile: nobody is signed in (${at})`, async (test) => {
+    it(`the first one is signed out meanwhile: nothing is carried on, and nobody is signed in (${at})`, async (test) => {
       const { second, store } = await raced(test, step, ({ ada }) => ada.get('/sign-out'))
       assert.deepEqual([second.status, second.cookies], [409, []])
       assert.deepEqual(await keysOf(store), [])
+    })
+
+    it(`the same if the second one keeps nothing: it is a sign-in of its own (${at})`, async (test) => {
+      const { second, agent, ada, store } = await raced(test, step, ({ ada }) => ada.get('/sign-out'), 'none')
+      assert.equal(second.status, 200)
+      assert.deepEqual([await page(ada), await page(agent)], [{}, { user: 'ada' }])
+      assert.equal((await keysOf(store)).length, 1)
     })
   }
 })

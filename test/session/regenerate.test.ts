@@ -138,7 +138,51 @@ describe('regenerate({ keep }), while others write the old session', () => {
       await visit.session.regenerate(keep && { keep })
       assert.deepEqual({ ...visit.session }, {})
     }
-    assert.equal(store.count('save') - before, 5, 'each time the new one and the marker, and once a marker that lost')
+    assert.equal(store.count('save') - before, 4, 'each time a marker, once one that lost, and the first new session')
+  })
+
+  it('costs two saves with the data of the new session if nothing is kept, and three if something is', async () => {
+    for (const [keep, saves] of [
+      [undefined, 2],
+      [['cart'], 2], // there is none
+      [['user'], 3],
+      [true, 3],
+    ] as const) {
+      const { stored, returning, store } = recorded()
+      const visit = await returning(await stored({ user: 'ann' }))
+      store.calls.length = 0
+      await visit.session.regenerate(keep && { keep: keep as never })
+      visit.session['role'] = 'admin'
+      await visit.end()
+      assert.deepEqual(store.calls, Array(saves).fill('save'), String(keep))
+      assert.equal((await returning(visit.copy.key)).session['role'], 'admin')
+    }
+  })
+
+  it('leaves nothing if the new session is destroyed before it was stored', async () => {
+    const { stored, returning, store } = recorded()
+    const key = await stored({ user: 'ann' })
+    const [visit, late] = [await returning(key), await returning(key)]
+    await visit.session.regenerate()
+    await visit.session.destroy()
+    await assert.rejects(late.session.regenerate({ keep: true }), discreet('ERR_SESSION_GONE'))
+    assert.deepEqual(await keysOf(store.elsewhere), [])
+  })
+
+  it('keeps what others wrote meanwhile under a name that was not there before', async () => {
+    const { stored, returning, store } = recorded()
+    const key = await stored({ user: 'ann' })
+    const [visit, other] = [await returning(key), await returning(key)]
+    const held = store.hold('save')
+    const regenerating = visit.session.regenerate({ keep: ['cart'] as never })
+    await held.arrived
+    other.session['cart'] = ['tea']
+    await other.end()
+    held.release()
+    await regenerating
+    await visit.end()
+    assert.deepEqual({ ...(await returning(visit.copy.key)).session }, { cart: ['tea'] })
+    assert.equal((await keysOf(store.elsewhere)).length, 1)
   })
 
   it('gives up when they do not end, keeps its id, and leaves no second record', async (t: TestContext) => {
@@ -212,7 +256,7 @@ describe('regenerate(), when the end of the old session fails', () => {
     t.mock.method(performance, 'now', () => (now += 1001))
     atMarker(recording)
     recording.fail('save', new Error('too late'))
-    await assert.rejects(visit.session.regenerate(), discreet('ERR_SESSION_STORE_UNAVAILABLE'))
+    await assert.rejects(visit.session.regenerate({ keep: true }), discreet('ERR_SESSION_STORE_UNAVAILABLE'))
     assert.equal(visit.session.id, key)
     assert.equal(recording.count('save'), 3, 'the old record, the new one, and the marker once')
     assert.deepEqual(await keysOf(recording.elsewhere), [key])
