@@ -29,7 +29,7 @@ export function format(record: SessionRecord): string {
 function formatWith(record: SessionRecord, mark: string, nameText: (name: string) => string): string | undefined {
   const { createdAt, idleTimeout, absoluteTimeout, persistent, subject, label, also, unheld } = record
   const data = formatEntries(record.entries, nameText)
-  const flash = formatEntries(newestOf(record.flash), nameText)
+  const flash = record.flash.size > 0 ? formatEntries(newestOf(record.flash), nameText) : ''
   if (data === undefined || flash === undefined) return undefined
   return (
     `{"format":${FORMAT},"createdAt":${createdAt},"idleTimeout":${idleTimeout},"absoluteTimeout":${absoluteTimeout}` +
@@ -38,7 +38,7 @@ function formatWith(record: SessionRecord, mark: string, nameText: (name: string
     `${also === undefined ? '' : `,"also":${JSON.stringify(also)}`}` +
     `${unheld === undefined ? '' : `,"unheld":${JSON.stringify(unheld)}`}${mark}` +
     `${formatNotices(record.flash, nameText)},"data":${data}` +
-    `${record.flash.size > 0 ? `,"flash":${flash}` : ''}}`
+    `${flash ? `,"flash":${flash}` : ''}}`
   )
 }
 

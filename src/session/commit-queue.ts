@@ -196,8 +196,8 @@ export class CommitQueue {
     }
     // Nothing is stored, so the size of the record does not matter.
     if (record === before) return { record, members }
-    const fitting = this.#fit(record)
-    if (fitting) return { ...fitting, members }
+    const applied = this.#fit(record, members)
+    if (applied) return applied
     if (group.length > 1) return this.#applySingly(before, members)
     for (const { reject } of members) reject(this.#tooLarge())
     return { record: before, members: [] }
@@ -207,13 +207,13 @@ export class CommitQueue {
    * The record as it is stored; `undefined` if it is too large. Notices that nobody has asked for give way, the oldest
    * first, so that no change of the data is refused because of them.
    */
-  #fit(whole: SessionRecord): { record: SessionRecord; text: string } | undefined {
+  #fit(whole: SessionRecord, members: PendingWrite[]): Applied | undefined {
     let record = whole
     for (;;) {
       const text = format(record)
       if (!this.#isTooLarge(text, record)) {
-        if (record !== whole || isFull(whole.flash)) this.#diagnostics.warn('SESSION_NOTICES_DROPPED', NOTICES_DROPPED)
-        return { record, text }
+        if (record !== whole || isFull(record.flash)) this.#diagnostics.warn('SESSION_NOTICES_DROPPED', NOTICES_DROPPED)
+        return { record, text, members }
       }
       const flash = newerHalf(record.flash)
       if (!flash) return undefined
