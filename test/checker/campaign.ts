@@ -10,6 +10,7 @@ import { redisEnvironment } from './environments/redis.ts'
 import { sentinelEnvironment } from './environments/sentinel.ts'
 import { postgresEnvironment, sqliteEnvironment } from './environments/sql.ts'
 import { now, readHistory, record, upTo, type Operation } from './history.ts'
+import { OF_ALL } from './life.ts'
 import type { MutantName } from './mutants.ts'
 import { Random } from './random.ts'
 import { verify, type Verdict } from './verify.ts'
@@ -54,6 +55,8 @@ export interface FaultMade {
 }
 
 const GRACE: Milliseconds = 200
+/** How much the clock of the first worker is ahead: by less than any session may rest. */
+const AHEAD: Milliseconds = 10_000
 const LOOKS_EVERY: Milliseconds = 500
 const PATIENCE: Milliseconds = 120_000
 const LONGEST_END: Milliseconds = 10_000
@@ -164,7 +167,7 @@ async function chaos(
 async function lookIntoStore(environment: Environment, history: string, crowd: Crowd): Promise<void> {
   const { operations } = readHistory(history)
   const sessions = new Set(
-    operations.flatMap(({ kind, session, heir }) => (kind === 'flush' ? [] : [session, ...(heir ? [heir] : [])])),
+    operations.flatMap(({ kind, session, heir }) => (OF_ALL.has(kind) ? [] : [session, ...(heir ? [heir] : [])])),
   )
   const store = openStore(environment.direct)
   try {
@@ -289,6 +292,7 @@ class Crowd {
       lanes: this.#options.lanes ?? 4,
       place: await environment.placeFor(place),
       mutant: this.#options.mutant,
+      ahead: place === 0 ? AHEAD : 0,
     }
     const child = fork(join(import.meta.dirname, 'worker.js'), [JSON.stringify(settings)], {
       serialization: 'advanced',

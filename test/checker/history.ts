@@ -2,7 +2,10 @@ import { appendFileSync, openSync, readFileSync, readdirSync, writeSync } from '
 import { join } from 'node:path'
 import type { Key, Milliseconds, Version } from '../../src/units.ts'
 
-/** `final` is the look into the store itself when all is over; `flush` empties the whole server. */
+/**
+ * `signIn`: a sign-in by a stranger whose cookie has an id that was replaced. `final` is the look into the store itself
+ * when all is over. `flush` empties the whole server; it, `list` and `revokeAll` are of no session of their own.
+ */
 export type Kind =
   | 'create'
   | 'read'
@@ -11,7 +14,10 @@ export type Kind =
   | 'increment'
   | 'touch'
   | 'regenerate'
+  | 'signIn'
   | 'destroy'
+  | 'list'
+  | 'revokeAll'
   | 'flush'
   | 'final'
 
@@ -32,6 +38,7 @@ export interface Operation {
   readonly number: number
   readonly kind: Kind
   readonly session: Key
+  /** The name that was written; of a `create`, a `list` or a `revokeAll`: the user. */
   readonly name?: string
   /** What a `set` wrote, as JSON text. */
   readonly value?: string
@@ -44,7 +51,11 @@ export interface Operation {
   readonly content?: Content
   /** What an `increment` made of the counter. */
   readonly result?: number
-  /** The new session that a `regenerate` made; version and content are then its. */
+  /** Of a `create`: the idle timeout, if it is one that may pass. */
+  readonly idle?: Milliseconds
+  /** What a `list` has listed. */
+  readonly keys?: readonly Key[]
+  /** The new session that a `regenerate` or a `signIn` made; version and content are then its. */
   readonly heir?: Key
   /** Of a read: whether the store knows by now that a request has come with this id. */
   readonly isHeld?: boolean
@@ -53,8 +64,8 @@ export interface Operation {
   readonly isDoubtful?: boolean
 }
 
-type Begun = Pick<Operation, 'kind' | 'session' | 'name' | 'value'>
-type Ended = Pick<Operation, 'outcome' | 'version' | 'content' | 'result' | 'heir' | 'isHeld' | 'error'>
+type Begun = Pick<Operation, 'kind' | 'session' | 'name' | 'value' | 'idle'>
+type Ended = Pick<Operation, 'outcome' | 'version' | 'content' | 'result' | 'heir' | 'isHeld' | 'keys' | 'error'>
 
 /** The clock that all processes of a machine share: CLOCK_MONOTONIC. */
 export function now(origin: bigint): Milliseconds {
@@ -123,7 +134,7 @@ export function upTo(moment: Milliseconds, { operations, statistics }: History):
   const cut = operations.flatMap((operation): Operation[] => {
     if (operation.begun > moment) return []
     if (operation.ended <= moment) return [operation]
-    const { process: processName, number, kind, session, name, value, begun } = operation
+    const { process: processName, number, kind, session, name, value, idle, begun } = operation
     const unfinished = {
       process: processName,
       number,
@@ -133,7 +144,14 @@ export function upTo(moment: Milliseconds, { operations, statistics }: History):
       ended: Infinity,
       outcome: 'unknown',
     } as const
-    return [{ ...unfinished, ...(name !== undefined && { name }), ...(value !== undefined && { value }) }]
+    return [
+      {
+        ...unfinished,
+        ...(name !== undefined && { name }),
+        ...(value !== undefined && { value }),
+        ...(idle !== undefined && { idle }),
+      },
+    ]
   })
   return { operations: cut, statistics }
 }

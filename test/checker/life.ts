@@ -16,17 +16,22 @@ export type Rule =
   | 'of several sign-ins one session is left'
   | 'a sign-out ends what nobody holds yet'
   | 'a session that is held is replaced by nobody else'
+  | 'a list shows what lives, and all of it'
+  | 'an old id gives nothing that was written after the sign-in'
   | 'no error but the documented ones'
 
 /** The history of one session. */
 export interface Life {
   readonly session: Key
   readonly operations: readonly Operation[]
-  /** Who made it: a `create`, or a `regenerate` of another session. */
+  /** Who made it: a `create`, or a `regenerate` or a `signIn` with the id of another session. */
   readonly birth: Operation | undefined
 }
 
 export type Complain = (rule: Rule, operation: Operation, what: string) => void
 
 /** Operations that end a session. */
-export const ENDS: ReadonlySet<Kind> = new Set<Kind>(['destroy', 'regenerate', 'flush'])
+export const ENDS: ReadonlySet<Kind> = new Set<Kind>(['destroy', 'regenerate', 'signIn', 'revokeAll', 'flush'])
+
+/** Operations on no session of their own. */
+export const OF_ALL: ReadonlySet<Kind> = new Set<Kind>(['flush', 'list', 'revokeAll'])

@@ -1,7 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto'
-import type { Found, Link, Saved, Store } from '../../src/store.ts'
+import { digestOf } from '../../src/record/digest.ts'
+import { format, parse } from '../../src/record/format.ts'
+import type { Found, Link, Saved, Store, SubjectIndex } from '../../src/store.ts'
 import { BEAT_HERE, DELETE, SAVE, type Script } from '../../src/stores/redis/scripts.ts'
-import type { Key } from '../../src/units.ts'
+import type { Key, SubjectName } from '../../src/units.ts'
 
 /** Ways to break the library, each of which the checker must notice. */
 export const MUTANTS = {
@@ -15,9 +17,15 @@ export const MUTANTS = {
   blindOverwrite: 'a save does not care which version it replaces',
   recreating: 'a save makes the record anew if it is gone',
   goneOnReplica: 'the scripts answer "gone" without a write, also where they may not write',
-  alwaysCurrent: 'the file store calls every cached entry current',
+  alwaysCurrent: 'the store calls every cached entry current',
   neverHeld: 'the store says of each session that its cookie has not come back',
   successorStays: 'a session whose cookie has not come back cannot be deleted',
+  unheldStays: 'that the cookie of a session has come back is never stored',
+  anyDigest: 'the digests of what was carried over fit whatever is there',
+  emptyTouch: 'an extension is acknowledged and not stored',
+  emptyDelete: 'the end of a session as it was seen is acknowledged and not stored',
+  notedOnce: 'the note of a session is not renewed',
+  ownClock: 'a note is taken back because its session seems to have expired',
 } as const
 
 export type MutantName = keyof typeof MUTANTS
@@ -88,8 +96,61 @@ export function mutate(store: Store, mutant: MutantName | undefined): Store {
           return (await store.load(key))?.text.includes('"unheld"') === true || store.delete(key, expected)
         },
       }
+    case 'unheldStays':
+      return neverCleared(store)
+    case 'anyDigest':
+      return {
+        ...store,
+        async load(key) {
+          const found = await store.load(key)
+          if (!found?.text.includes('"unheld"')) return found
+          const record = parse(found.text)
+          const unheld = Array.from(record.entries, ([name, entry]) => digestOf(name, entry))
+          return { ...found, text: format({ ...record, unheld }), parsed: undefined }
+        },
+      }
+    case 'emptyTouch':
+      return { ...store, touch: async (key) => (await store.load(key)) !== undefined }
+    case 'emptyDelete':
+      return { ...store, delete: (key, expected) => expected !== undefined || store.delete(key) }
+    case 'notedOnce':
+      return withIndex(store, (index) => ({ ...index, add: addedTwice(index) }))
+    case 'ownClock':
+      return withIndex(store, (index) => ({ ...index, keys: (subject) => unexpired(store, index, subject) }))
     case 'alwaysCurrent':
       return { ...store, isCurrent: () => true }
+  }
+}
+
+function neverCleared(store: Store): Store {
+  return {
+    ...store,
+    save(key, text, expiresAt, expected) {
+      const before = expected?.text.startsWith('{"format"') ? parse(expected.text).unheld : undefined
+      const isRecord = before !== undefined && text.startsWith('{"format"')
+      return store.save(key, isRecord ? format({ ...parse(text), unheld: before }) : text, expiresAt, expected)
+    },
+  }
+}
+
+function withIndex(store: Store, wrap: (index: SubjectIndex) => SubjectIndex): Store {
+  return store.subjects ? { ...store, subjects: wrap(store.subjects) } : store
+}
+
+/** Before the save that makes a session the subject's, and after it. */
+function addedTwice(index: SubjectIndex): SubjectIndex['add'] {
+  const times = new Map<Key, number>()
+  return (subject, key, until) => {
+    const added = times.get(key) ?? 0
+    times.set(key, added + 1)
+    return added < 2 ? index.add(subject, key, until) : undefined
+  }
+}
+
+async function* unexpired(store: Store, index: SubjectIndex, subject: SubjectName): AsyncGenerator<Key> {
+  for await (const key of index.keys(subject)) {
+    if (await store.load(key)) yield key
+    else await index.remove(subject, key)
   }
 }
 

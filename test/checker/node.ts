@@ -5,8 +5,11 @@ import { recordOf } from '../../src/record/format.ts'
 import { isMarker } from '../../src/record/marker.ts'
 import { Lifecycle } from '../../src/session/lifecycle.ts'
 import { sessionOf } from '../../src/session/object.ts'
+import { subjectNames } from '../../src/session/subject-names.ts'
 import type { SessionHost } from '../../src/session/host.ts'
 import type { WorkingCopy } from '../../src/session/working-copy.ts'
+import { revokedOf } from '../../src/session/subjects.ts'
+import type { RegenerateOptions } from '../../src/session/types.ts'
 import type { Store } from '../../src/store.ts'
 import type { Key, Milliseconds } from '../../src/units.ts'
 import { Codec } from '../../src/record/codec.ts'
@@ -43,6 +46,7 @@ export class CheckedNode {
       codec: new Codec(),
     }
     this.#lifecycle = new Lifecycle(stack, options, this.diagnostics)
+    this.#lifecycle.subjects.notes.use(subjectNames('sid', []))
     this.#history = history
     this.#name = name
   }
@@ -69,12 +73,17 @@ export class CheckedNode {
     if (state.found) this.#lifecycle.touch(state.key, state.found)
   }
 
-  async create(): Promise<Key | undefined> {
+  /** `user`: whose session it is. `idle`: its idle timeout, if that may pass. */
+  async create({ user, idle }: { user?: string | undefined; idle?: Milliseconds } = {}): Promise<Key | undefined> {
     const state = this.#lifecycle.create(ACTIONS)
     const value = this.#newValue()
     dataOf(state).origin = value
-    const outcome = await this.#observed({ kind: 'create', session: state.key, value: JSON.stringify(value) }, () =>
-      this.#commit(state),
+    if (user !== undefined) sessionOf(state).identify(user)
+    if (idle !== undefined) state.remember({ idleTimeout: idle })
+    const about = { ...(user !== undefined && { name: user }), ...(idle !== undefined && { idle }) }
+    const outcome = await this.#observed(
+      { kind: 'create', session: state.key, value: JSON.stringify(value), ...about },
+      () => this.#commit(state),
     )
     return outcome === 'done' ? state.key : undefined
   }
@@ -119,12 +128,48 @@ export class CheckedNode {
   }
 
   async regenerate(state: WorkingCopy): Promise<Key | undefined> {
+    return (await this.carryOn(state))?.key
+  }
+
+  /** The same; resolves to the new session as the request that has made it sees it. */
+  async carryOn(state: WorkingCopy): Promise<WorkingCopy | undefined> {
     let heir: WorkingCopy | undefined
     await this.#observed({ kind: 'regenerate', session: state.key }, async () => {
       heir = await this.#lifecycle.regenerate(state, { keep: true }, ACTIONS)
       return { ...this.#committed(heir), heir: heir.key }
     })
-    return heir?.key
+    return heir
+  }
+
+  /** A visitor whose cookie has a replaced id signs in, and keeps what these names have. */
+  async signIn(session: Key, keep: readonly string[]): Promise<void> {
+    await this.#observed({ kind: 'signIn', session }, async () => {
+      if ((await this.#lifecycle.load(session)) !== 'replaced') return { outcome: 'refused' }
+      const stranger = { replaced: session, unreadable: [] }
+      const state = this.#lifecycle.create(ACTIONS)
+      const options = { keep } as RegenerateOptions
+      const heir = await this.#lifecycle.regenerate(state, options, ACTIONS, stranger)
+      return heir.found ? { ...this.#committed(heir), heir: heir.key } : { outcome: 'refused' }
+    })
+  }
+
+  async list(user: string): Promise<void> {
+    await this.#observed({ kind: 'list', session: '', name: user }, async () => {
+      const summaries = await this.#lifecycle.subjects.list(user, undefined)
+      return { outcome: 'done', keys: summaries.map(({ id }) => id) }
+    })
+  }
+
+  /** Of which nothing is written down, because the clock of this node may be wrong. */
+  async look(user: string): Promise<void> {
+    await this.#lifecycle.subjects.list(user, undefined)
+  }
+
+  async revokeAll(user: string): Promise<void> {
+    await this.#observed({ kind: 'revokeAll', session: '', name: user }, async () => {
+      revokedOf(await this.#lifecycle.subjects.revokeAll(user, []))
+      return { outcome: 'done' }
+    })
   }
 
   /** Whether it was acknowledged. */

@@ -1,3 +1,4 @@
+import { subjectNames } from '../../src/session/subject-names.ts'
 import type { Key } from '../../src/units.ts'
 import { until } from '../support/servers/server-process.ts'
 import { moveSlot, slotMove } from '../support/servers/slot-move.ts'
@@ -5,6 +6,8 @@ import { droppedBy, open, PREFIX, readsOf, type Play } from './stage.ts'
 
 /** A bound after which nothing of a play still happens: no heartbeat comes between its steps. */
 const NEVER = 600_000
+const MINUTE = 60_000
+const USER = 'ada'
 
 export type PlayName =
   | 'cut off'
@@ -18,6 +21,12 @@ export type PlayName =
   | 'on files'
   | 'carried on twice'
   | 'signed out by the old id'
+  | 'on SQLite'
+  | 'signed in by the old id'
+  | 'under way'
+  | 'signed out everywhere'
+  | 'listed'
+  | 'listed by a clock that is ahead'
   | 'told by a master'
   | 'apart'
   | 'half moved'
@@ -104,6 +113,71 @@ export const PLAYS: Readonly<Record<PlayName, Play>> = {
       const heir = (await b.node.regenerate(await open(b, session))) as Key
       await a.node.destroy(old)
       await b.node.read(heir)
+    },
+  },
+  /** B writes; A has read the session before, and reads it again. */
+  'on SQLite': {
+    protocol: 'sqlite',
+    async perform({ a, b, session }) {
+      await b.node.set(await open(b, session), 'a')
+      await a.node.read(session)
+    },
+  },
+  /** B carries the session on and writes to the new one, which nobody holds. A stranger with the old id signs in at A. */
+  'signed in by the old id': {
+    protocol: 'file',
+    async perform({ a, b, session }) {
+      await b.node.set(await open(b, session), 'a')
+      const heir = await b.node.carryOn(await open(b, session))
+      if (!heir) throw new Error('the play needs a new session')
+      await b.node.set(heir, 'b')
+      await a.node.signIn(session, ['a', 'b', 'origin'])
+    },
+  },
+  /** A request at A lasts for longer than the idle timeout, and then writes. */
+  'under way': {
+    protocol: 'file',
+    async perform({ a, b, session, clock }) {
+      const state = await open(a, session)
+      for (let minutes = 0; minutes < 120; minutes += 30) {
+        clock.pass(30 * MINUTE)
+        a.node.touchIfDue(state)
+      }
+      await a.node.set(state, 'a')
+      await b.node.read(session)
+    },
+  },
+  /** B carries on a session of a user whom A signs out everywhere. */
+  'signed out everywhere': {
+    protocol: 'file',
+    async perform({ a, b }) {
+      const session = (await b.node.create({ user: USER })) as Key
+      const heir = (await b.node.regenerate(await open(b, session))) as Key
+      await a.node.revokeAll(USER)
+      await b.node.read(heir)
+      await b.node.list(USER)
+    },
+  },
+  /** The index loses a note. The session is used, and then A lists what there is. */
+  listed: {
+    protocol: 'file',
+    async perform({ a, b, clock }) {
+      const session = (await b.node.create({ user: USER })) as Key
+      const state = await open(b, session)
+      const [subject] = subjectNames('sid', [])(USER) as [string]
+      await b.store.subjects!.remove(subject, session)
+      clock.pass(10 * MINUTE)
+      b.node.touchIfDue(state)
+      await a.node.list(USER)
+    },
+  },
+  /** B, whose clock is ahead by more than the idle timeout, looks for a user's sessions. A lists them. */
+  'listed by a clock that is ahead': {
+    protocol: 'file',
+    async perform({ a, b, clock }) {
+      await a.node.create({ user: USER })
+      await clock.ahead(120 * MINUTE, () => b.node.look(USER))
+      await a.node.list(USER)
     },
   },
   /** The answer to a read is under way while the session is destroyed, and the news of that arrives first. */

@@ -18,6 +18,10 @@ export function describe(report: Report): string {
     ['acknowledged writes / ends', `${figures.acknowledgedWrites} / ${figures.acknowledgedEnds}`],
     ['unknown / failed reads', `${figures.unknown} / ${figures.failedReads}`],
     ['sessions', figures.sessions],
+    [
+      'sign-ins by an old id / lists / long requests',
+      `${figures.signIns} / ${figures.lists} / ${figures.longRequests}`,
+    ],
     ['hits / bypasses / conflicts', `${figures.hits} / ${figures.bypasses} / ${figures.conflicts}`],
     ['faults', total(faults)],
     ['stalest read, any process', milliseconds(figures.stalest)],

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -62,9 +63,38 @@ export interface ClusterPlay {
   readonly perform: (stage: ClusterStage) => Promise<void>
 }
 
-export interface FilePlay {
-  readonly protocol: 'file'
-  readonly perform: (stage: Stage) => Promise<void>
+/** Nothing stands between the players and their sessions, and time passes as the play wants it. */
+export interface PlainPlay {
+  readonly protocol: 'file' | 'sqlite'
+  readonly perform: (stage: PlainStage) => Promise<void>
+}
+
+interface PlainStage extends Stage {
+  readonly clock: Clock
+}
+
+/** The clock of the players. */
+class Clock {
+  readonly #ahead = new AsyncLocalStorage<Milliseconds>()
+  readonly #now = Date.now
+  #passed: Milliseconds = 0
+
+  start(): void {
+    Date.now = () => this.#now() + this.#passed + (this.#ahead.getStore() ?? 0)
+  }
+
+  stop(): void {
+    Date.now = this.#now
+  }
+
+  pass(length: Milliseconds): void {
+    this.#passed += length
+  }
+
+  /** On a node whose clock is ahead. */
+  ahead<Result>(length: Milliseconds, work: () => Promise<Result>): Promise<Result> {
+    return this.#ahead.run(length, work)
+  }
 }
 
 export interface RedisPlay {
@@ -76,7 +106,11 @@ export interface RedisPlay {
   readonly perform: (stage: RedisStage) => Promise<void>
 }
 
-export type Play = RedisPlay | ClusterPlay | FilePlay
+export type Play = RedisPlay | ClusterPlay | PlainPlay
+
+function isPlain(play: Play): play is PlainPlay {
+  return play.protocol === 'file' || play.protocol === 'sqlite'
+}
 
 /** Performs it on the library, or on a broken one, and judges what was seen. `cluster`: for a play that needs one. */
 export async function perform(play: Play, mutant?: MutantName, cluster?: ClusterSetup): Promise<Verdict> {
@@ -105,9 +139,13 @@ export async function perform(play: Play, mutant?: MutantName, cluster?: Cluster
   }
 
   try {
-    if (play.protocol === 'file') {
-      const place = { url: `file:${join(directory, 'sessions')}`, bound: 0 }
-      await play.perform(await bothAt({ A: place, B: place }))
+    if (isPlain(play)) {
+      const path = join(directory, 'sessions')
+      const place = { url: play.protocol === 'file' ? `file:${path}` : `sqlite:${path}.db`, bound: 0 }
+      const clock = new Clock()
+      clock.start()
+      cleaning.push(() => clock.stop())
+      await play.perform({ ...(await bothAt({ A: place, B: place })), clock })
       return verify(readHistory(history), { bound: 0, doubts: [] })
     }
     const { bound, oldest = bound } = play

@@ -2,6 +2,8 @@ import type { Key, Milliseconds } from '../../src/units.ts'
 import type { Operation } from './history.ts'
 import { ENDS, type Complain, type Life } from './life.ts'
 
+const COUNTER = 'counter'
+
 /**
  * Who replaced whom. A session that was made in the place of another one is held once a request has come with its id.
  * Until then, those who still carry the older id may replace it, or end it; afterwards they can do nothing to it.
@@ -18,7 +20,7 @@ export class Successions {
     const causes: Operation[] = []
     const held = heldSince(life)
     let birth = life.birth
-    while (birth && birth.kind === 'regenerate') {
+    while (birth && birth.kind !== 'create') {
       const own = birth
       const parent = this.#lives.get(own.session)
       for (const operation of parent?.operations ?? []) {
@@ -37,6 +39,7 @@ export class Successions {
   check({ operations }: Life, bound: Milliseconds, complain: Complain): void {
     const made = operations.filter(({ kind, outcome, heir }) => kind === 'regenerate' && outcome === 'done' && heir)
     const heirs = made.map(({ heir }) => this.#lives.get(heir as Key))
+    const signIns = operations.filter(({ kind, outcome }) => kind === 'signIn' && outcome === 'done')
     for (const operation of made) {
       const holder = heirs.find((heir) => heir && heldSince(heir) < operation.begun)
       if (holder) complain('a session that is held is replaced by nobody else', operation, 'its successor was held')
@@ -61,6 +64,28 @@ export class Successions {
         left[1].operations.at(-1) as Operation,
         `${left.length} are left`,
       )
+    for (const signIn of signIns) {
+      const beside = left.find((heir) => heir?.birth && heir.birth.ended < signIn.begun)
+      if (beside) complain('of several sign-ins one session is left', signIn, 'what nobody holds is left beside it')
+    }
+    for (const signIn of signIns) this.#checkWhatItGot(signIn, complain)
+  }
+
+  /** Values are written once in a run, so each tells who has written it. */
+  #checkWhatItGot(signIn: Operation, complain: Complain): void {
+    const written = new Set<string | undefined>()
+    for (let life = this.#lives.get(signIn.session); life; life = this.#parentOf(life))
+      for (const { value } of life.operations) written.add(value)
+    const got = this.#lives.get(signIn.heir as Key)?.birth?.content ?? {}
+    for (const [name, text] of Object.entries(got)) {
+      if (name === COUNTER || written.has(text)) continue
+      const what = `it got "${name}", which was written to another session`
+      complain('an old id gives nothing that was written after the sign-in', signIn, what)
+    }
+  }
+
+  #parentOf({ birth }: Life): Life | undefined {
+    return birth && birth.kind !== 'create' ? this.#lives.get(birth.session) : undefined
   }
 }
 

@@ -2,8 +2,9 @@ import type { Key, Milliseconds, Version } from '../../src/units.ts'
 import { checkContents } from './contents.ts'
 import type { Doubt } from './environments/environment.ts'
 import type { History, Operation } from './history.ts'
-import { ENDS, type Complain, type Life, type Rule } from './life.ts'
+import { ENDS, OF_ALL, type Complain, type Life, type Rule } from './life.ts'
 import { Successions } from './successions.ts'
+import { Users } from './users.ts'
 
 export interface Violation {
   readonly rule: Rule
@@ -24,6 +25,9 @@ export interface Verdict {
     readonly unknown: number
     readonly failedReads: number
     readonly sessions: number
+    readonly signIns: number
+    readonly lists: number
+    readonly longRequests: number
     readonly hits: number
     readonly conflicts: number
     readonly bypasses: number
@@ -69,8 +73,10 @@ export function verify({ operations: all, statistics }: History, { bound, doubts
   let longestServed = 0
   const lives = livesIn(operations)
   const successions = new Successions(lives)
+  const users = new Users(lives, operations)
   for (const alone of lives) {
-    const life = { ...alone, operations: [...alone.operations, ...successions.causesFor(alone)] }
+    const causes = [...successions.causesFor(alone), ...users.revocationsOf(alone)]
+    const life = { ...alone, operations: [...alone.operations, ...causes] }
     const complain: Complain = (rule, operation, what) =>
       violations.push({ rule, what, operation, excerpt: around(operation, life.operations) })
     for (const operation of life.operations) {
@@ -82,6 +88,7 @@ export function verify({ operations: all, statistics }: History, { bound, doubts
     const ages = checkAges(life, bound, complain)
     stalest = Math.max(stalest, ages.others)
     stalestOwn = Math.max(stalestOwn, ages.own)
+    users.checkLists({ ...life, operations: [...life.operations, ...flushesOf(life, flushes)] }, complain)
     longestServed = Math.max(longestServed, checkEnds(life, flushesOf(life, flushes), bound, complain))
   }
   const count = (condition: (operation: Operation) => boolean): number => all.filter(condition).length
@@ -94,11 +101,18 @@ export function verify({ operations: all, statistics }: History, { bound, doubts
         ({ kind, outcome }) => outcome === 'done' && (BRINGS_VERSION.has(kind) || kind === 'delete'),
       ),
       acknowledgedEnds: count(
-        ({ kind, outcome }) => outcome === 'done' && (kind === 'destroy' || kind === 'regenerate'),
+        ({ kind, outcome }) =>
+          outcome === 'done' &&
+          (kind === 'destroy' || kind === 'regenerate' || kind === 'signIn' || kind === 'revokeAll'),
       ),
       unknown: count(({ kind, outcome }) => outcome === 'unknown' && kind !== 'read'),
       failedReads: count(({ kind, outcome }) => outcome === 'unknown' && kind === 'read'),
       sessions: lives.length,
+      signIns: count(({ kind, outcome }) => kind === 'signIn' && outcome === 'done'),
+      lists: count(({ kind, outcome }) => kind === 'list' && outcome === 'done'),
+      longRequests: lives.filter(({ birth, operations: its }) => {
+        return birth?.idle !== undefined && its.some(({ kind, outcome }) => kind === 'set' && outcome === 'done')
+      }).length,
       hits: statistics.hits ?? 0,
       conflicts: statistics.conflicts ?? 0,
       bypasses: statistics.bypasses ?? 0,
@@ -123,7 +137,7 @@ function livesIn(operations: readonly Operation[]): Life[] {
     else bySession.set(session, [operation])
   }
   for (const operation of operations) {
-    if (operation.kind === 'flush') continue
+    if (OF_ALL.has(operation.kind)) continue
     if (operation.kind === 'create') births.set(operation.session, operation)
     const { heir } = operation
     if (heir === undefined) add(operation.session, operation)
@@ -244,7 +258,7 @@ function checkEnds(
   const firstAttempt = Math.min(...attempts.map(({ begun }) => begun))
   const end = acknowledged[0]
   // An id that was only replaced may sign in once more; and a touch of what stands in its place has no effect.
-  const final = acknowledged.find(({ kind }) => kind !== 'regenerate')
+  const final = acknowledged.find(({ kind }) => kind !== 'regenerate' && kind !== 'signIn')
   let longestServed = 0
   for (const operation of operations) {
     const { kind, outcome, begun, ended, process } = operation
@@ -263,6 +277,8 @@ function checkEnds(
     } else if (outcome === 'done' && final && begun > final.ended && (kind === 'touch' || kind === 'regenerate')) {
       complain('nothing is acknowledged after a destroy', operation, 'begun after the end')
     } else if (outcome === 'absent' && birth?.outcome === 'done' && begun > birth.ended && !(firstAttempt <= ended)) {
+      // It may have ended by its idle timeout, but for the request under way that then writes to it.
+      if (birth.idle !== undefined && kind !== 'set') continue
       complain('no session ends without a cause', operation, 'nobody had tried to end it')
     }
   }

@@ -30,6 +30,8 @@ export interface WorkerSettings {
   readonly lanes: number
   readonly place: StorePlace
   readonly mutant: MutantName | undefined
+  /** How much its clock is ahead of the others'. */
+  readonly ahead: Milliseconds
 }
 
 export type ToWorker =
@@ -46,6 +48,11 @@ export interface FromWorker {
 const NAMES = ['a', 'b', 'c', 'd', 'nested1', 'nested2']
 const VISITORS = 3
 const MINUTE: Milliseconds = 60_000
+const USERS = ['ada', 'eve']
+const CARRIED = [...NAMES, 'origin', 'counter']
+/** The idle timeout of sessions that live for longer in one request, and for how long that is under way. */
+const SHORT_IDLE: Milliseconds = 30_000
+const LONG: Milliseconds = 50_000
 
 export function openStore({ url, bound, deadline, natMap }: StorePlace): Store {
   if (url.startsWith('file:')) return fileStore({ directory: url.slice('file:'.length), pruneInterval: 0 })
@@ -57,7 +64,9 @@ export function openStore({ url, bound, deadline, natMap }: StorePlace): Store {
   return redisStore(client, { ...options, prefix: new URLSearchParams(url.split('?')[1]).get('prefix')! })
 }
 
-async function main({ name, seed, origin, directory, lanes, place, mutant }: WorkerSettings): Promise<void> {
+async function main({ name, seed, origin, directory, lanes, place, mutant, ahead }: WorkerSettings): Promise<void> {
+  const here = Date.now
+  if (ahead > 0) Date.now = () => here() + ahead
   const store = openStore(place)
   const history = new HistoryWriter(directory, name, BigInt(origin))
   const node = new CheckedNode(mutate(store, mutant), place.deadline, name, history)
@@ -73,7 +82,7 @@ async function main({ name, seed, origin, directory, lanes, place, mutant }: Wor
   }
 
   async function fill(slot: number): Promise<void> {
-    const session = await node.create()
+    const session = await node.create({ user: USERS[slot] })
     if (session) announce(slot, session)
   }
 
@@ -91,10 +100,13 @@ async function main({ name, seed, origin, directory, lanes, place, mutant }: Wor
 
   /** `slot`: the place that this session holds, so that somebody takes it over when the session ends. */
   async function request(session: Key, slot: number | undefined, random: Random): Promise<void> {
+    if (random.chance(0.02)) return node.list(random.oneOf(USERS) as string)
+    if (random.chance(0.001)) return node.revokeAll(random.oneOf(USERS) as string)
     if (random.chance(0.04)) return node.touch(session, random.between(10 * MINUTE, 60 * MINUTE))
     const state = await node.read(session)
     if (state === 'failed') return pause(random.between(5, 40))
     if (state === 'absent') {
+      if (slot === undefined && random.chance(0.1)) await node.signIn(session, CARRIED)
       if (slot !== undefined && slots[slot] === session && random.chance(0.2)) await fill(slot)
       return
     }
@@ -129,6 +141,23 @@ async function main({ name, seed, origin, directory, lanes, place, mutant }: Wor
     }
   }
 
+  /** Requests that last for longer than the session would live without them. */
+  async function longRequests(random: Random): Promise<void> {
+    while (!isStopping) {
+      const session = await node.create({ idle: SHORT_IDLE })
+      const state = session === undefined ? 'failed' : await node.read(session)
+      const until = performance.now() + LONG
+      while (typeof state === 'object' && !isStopping && performance.now() < until) {
+        node.touchIfDue(state)
+        await pause(250)
+      }
+      if (typeof state === 'object') {
+        await node.set(state, random.oneOf(NAMES) as string)
+        await node.destroy(state)
+      } else await pause(250)
+    }
+  }
+
   const reporting = setInterval(() => node.report(), 250)
   const pruning = setInterval(() => void store.prune?.().catch(() => {}), 700)
   process.on('message', (message: ToWorker) => {
@@ -142,6 +171,7 @@ async function main({ name, seed, origin, directory, lanes, place, mutant }: Wor
   await Promise.all([
     ...Array.from({ length: lanes }, (_, index) => lane(new Random(seed + index))),
     ...Array.from({ length: VISITORS }, (_, index) => visitor(new Random(seed + lanes + index))),
+    longRequests(new Random(seed + lanes + VISITORS)),
   ])
   clearInterval(reporting)
   clearInterval(pruning)
