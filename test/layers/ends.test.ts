@@ -25,6 +25,12 @@ async function turn(): Promise<void> {
   await new Promise((resolve) => setImmediate(resolve))
 }
 
+/** By another process. */
+async function regenerateElsewhere(store: RecordingStore, key: Key): Promise<void> {
+  const { session } = await visits({ store: store.elsewhere }).returning(key)
+  await session.regenerate({ keep: true })
+}
+
 function site(
   test: TestContext,
   power?: 'watch',
@@ -181,16 +187,23 @@ describe('session.signal', () => {
         return () => held.release()
       },
     }
-    for (const [name, finding] of Object.entries(findings)) {
-      await test.test(name, async (test) => {
-        const all = site(test)
-        const { key, signal } = await all.held()
-        const find = await finding(all, key)
-        await all.store.elsewhere.delete(key)
-        await find()
-        await turn()
-        assert.equal(signal.aborted, true)
-      })
+    const ends: [what: string, end: (all: Site, key: Key) => Promise<unknown>, names: string[]][] = [
+      ['deleted', async ({ store }, key) => store.elsewhere.delete(key), ['load', 'save', 'touch']],
+      // A touch extends whatever is there, and learns nothing of it.
+      ['replaced by a marker', ({ store }, key) => regenerateElsewhere(store, key), ['load', 'save']],
+    ]
+    for (const [what, end, names] of ends) {
+      for (const name of names) {
+        await test.test(`${what}: ${name}`, async (test) => {
+          const all = site(test)
+          const { key, signal } = await all.held()
+          const find = await findings[name]?.(all, key)
+          await end(all, key)
+          await find?.()
+          await turn()
+          assert.equal(signal.aborted, true)
+        })
+      }
     }
   })
 })
@@ -229,9 +242,8 @@ describe('on a store that tells of writes', () => {
   it('is aborted as soon as it is told of a save elsewhere that leaves a marker: the session has a new id', async (test) => {
     const { held, store, pass } = site(test, 'watch')
     const { key, signal } = await held()
-    const elsewhere = visits({ store: store.elsewhere })
     await pass(2 * SECOND)
-    await (await elsewhere.returning(key)).session.regenerate({ keep: true })
+    await regenerateElsewhere(store, key)
     const { version = 0 } = (await store.elsewhere.load(key)) ?? {}
     for (const { saved } of store.listeners) saved(key, version)
     await pass(1, 1)
@@ -362,6 +374,16 @@ describe('on a store that tells of nothing', () => {
     await store.elsewhere.delete(key)
     await pass(SECOND)
     assert.deepEqual([signal.aborted, other.signal.aborted], [true, false])
+  })
+
+  it('is aborted within a second of a regenerate elsewhere, which leaves a marker', async (test) => {
+    const { held, store, pass } = site(test)
+    const { key, signal } = await held()
+    await pass(2 * SECOND)
+    await regenerateElsewhere(store, key)
+    assert.equal(signal.aborted, false)
+    await pass(SECOND)
+    assert.equal(signal.aborted, true)
   })
 
   it('is looked after in no request, so that what is logged then is of nobody', async (test) => {
