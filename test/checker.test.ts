@@ -40,21 +40,21 @@ describe(
   { concurrency: false },
   () => {
     it('with files, while processes are stopped and killed', async (test) => {
-      const { figures } = await findsNothing(test, { store: 'file', seconds: 3 })
+      const { figures } = await findsNothing(test, { store: 'file', seconds: 2 })
       assert.equal(figures.stalest, 0)
     })
 
     it('with SQLite, while processes are stopped and killed', async (test) => {
-      const { figures } = await findsNothing(test, { store: 'sqlite', seconds: 4 })
+      const { figures } = await findsNothing(test, { store: 'sqlite', seconds: 2 })
       assert.equal(figures.stalest, 0)
     })
 
     it('with Redis, while connections, processes and the server are cut, stopped, delayed and killed', async (test) => {
-      await findsNothing(test, { store: 'redis', seconds: 7 })
+      await findsNothing(test, { store: 'redis', seconds: 4 })
     })
 
     it('with Redis over RESP2, where messages and answers come over two connections', async (test) => {
-      await findsNothing(test, { store: 'redis2', seconds: 5 })
+      await findsNothing(test, { store: 'redis2', seconds: 3 })
     })
   },
 )

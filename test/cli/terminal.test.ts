@@ -137,7 +137,7 @@ describe('at a terminal', () => {
 })
 
 describe('very many sessions', () => {
-  const COUNT = 20_000
+  const COUNT = 14_000
 
   /** On a server of its own, each of 3 kB: more in all than the command may have memory. */
   async function crowdedRedis(test: TestContext): Promise<string> {

@@ -7,7 +7,7 @@ import { recordingStore } from '../support/stores/recording-store.ts'
 import { keysOf } from '../support/stores/stores.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 
-const TRIALS = 50
+const TRIALS = 10
 
 /** What a request does while the logout happens, once its session is loaded. */
 const LATE_REQUESTS: Record<string, string> = {

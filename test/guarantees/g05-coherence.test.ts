@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import { after, before, describe, it, type TestContext } from 'node:test'
+import { after, before, describe, it } from 'node:test'
+import { deployedOnce, type Scope } from '../support/processes/deployments.ts'
 import { startProcesses } from '../support/processes/site-processes.ts'
 import { startHere } from '../support/sites/test-site.ts'
 import { Agent } from '../support/sites/http.ts'
@@ -10,12 +11,13 @@ import { slotMove } from '../support/servers/slot-move.ts'
 import { tcpProxy, type TcpProxy } from '../support/proxies/tcp-proxy.ts'
 
 describe('G5: with files, every process sees at once', () => {
-  it('what another one has written, also where its cache is warm', async (test) => {
-    const ports = await startProcesses(test, 2)
-    const [here, there] = ports as [number, number]
+  const deployment = deployedOnce((scope) => startProcesses(scope, 2))
+
+  it('what another one has written, also where its cache is warm', async () => {
+    const [here, there] = deployment() as [number, number]
     const agent = new Agent(here)
     await agent.get('/write?key=n&value=0')
-    for (let n = 1; n <= 50; n++) {
+    for (let n = 1; n <= 10; n++) {
       const [writer, reader] = n % 2 ? [here, there] : [there, here]
       assert.deepEqual((await agent.at(reader).get('/read')).json()['result'], { n: `${n - 1}` })
       await agent.at(writer).get(`/write?key=n&value=${n}`)
@@ -23,10 +25,10 @@ describe('G5: with files, every process sees at once', () => {
     }
   })
 
-  it('that another one has ended a session, also where its cache is warm', async (test) => {
-    const ports = await startProcesses(test, 2)
+  it('that another one has ended a session, also where its cache is warm', async () => {
+    const ports = deployment()
     const [here, there] = ports as [number, number]
-    for (let trial = 0; trial < 20; trial++) {
+    for (let trial = 0; trial < 5; trial++) {
       const agent = new Agent(here)
       await agent.get('/write?key=user&value=alice')
       const cookie = agent.cookieHeader
@@ -40,18 +42,18 @@ describe('G5: with files, every process sees at once', () => {
 
 const BOUND = 300
 
-/** Two processes with warm caches on one Redis, the second one behind a cable that can be cut, and a visitor of both. */
+/** Two processes on one Redis, the second one behind a cable that can be cut, and a first visitor of both. */
 async function onRedis(
-  test: TestContext,
-  query = '',
+  scope: Scope,
+  query: string,
 ): Promise<{ redis: RedisServer; cable: TcpProxy; here: Agent; there: Agent }> {
-  const redis = await privateRedis(test)
+  const redis = await privateRedis(scope)
   const cable = await tcpProxy(redis.port)
-  test.after(() => cable.close())
+  scope.after(() => cable.close())
   const url = (port: number): string => `redis://127.0.0.1:${port}?bound=${BOUND}${query}`
   const [[one], [other]] = (await Promise.all([
-    startProcesses(test, 1, { store: url(redis.port) }),
-    startProcesses(test, 1, { store: url(cable.port) }),
+    startProcesses(scope, 1, { store: url(redis.port) }),
+    startProcesses(scope, 1, { store: url(cable.port) }),
   ])) as [[number], [number]]
   const here = new Agent(one)
   return { redis, cable, here, there: here.at(other) }
@@ -77,11 +79,20 @@ for (const [protocol, query] of [
   ['RESP2', '&protocol=2'],
 ] as const) {
   describe(`G5: with Redis over ${protocol}, a write is seen everywhere within ${BOUND} ms`, () => {
-    it('also where a warm cache held the old one', async (test) => {
-      const { here, there } = await onRedis(test, query)
+    const deployment = deployedOnce((scope) => onRedis(scope, query))
+
+    /** The deployment, and somebody who visits it for the first time. */
+    function visited(): ReturnType<typeof deployment> {
+      const { redis, cable, here, there } = deployment()
+      const visitor = new Agent(here.port)
+      return { redis, cable, here: visitor, there: visitor.at(there.port) }
+    }
+
+    it('also where a warm cache held the old one', async () => {
+      const { here, there } = visited()
       await here.get('/write?key=n&value=0')
       let longest = 0
-      for (let n = 1; n <= 100; n++) {
+      for (let n = 1; n <= 25; n++) {
         await warm(there)
         await here.get(`/write?key=n&value=${n}`)
         const written = performance.now()
@@ -96,8 +107,8 @@ for (const [protocol, query] of [
       console.log(`# the longest that an overwritten value was served over ${protocol}: ${longest.toFixed(1)} ms`)
     })
 
-    it('and so is a logout; a process that is cut off serves nothing from its cache after that', async (test) => {
-      const { cable, here, there } = await onRedis(test, query)
+    it('and so is a logout; a process that is cut off serves nothing from its cache after that', async () => {
+      const { cable, here, there } = visited()
       await here.get('/write?key=n&value=1')
       await warm(there)
       cable.blackHole()
@@ -116,8 +127,8 @@ for (const [protocol, query] of [
       assert.deepEqual((await there.get('/read', { cookie })).json()['result'], {})
     })
 
-    it('also when the server forgets everything, and when it is restarted empty', async (test) => {
-      const { redis, here, there } = await onRedis(test, query)
+    it('also when the server forgets everything, and when it is restarted empty', async () => {
+      const { redis, here, there } = visited()
       for (const loss of [() => redis.cli('FLUSHALL'), () => redis.kill().then(() => redis.restart())]) {
         // Again, because within the bound it may still be the lost session that is written to, and the write is dropped.
         await until(async () => {
@@ -146,10 +157,12 @@ describe(`G5: on a Redis Cluster, a write is seen everywhere within ${BOUND} ms`
   })
   after(() => cluster.stop())
 
+  const deployment = deployedOnce((scope) => startProcesses(scope, 2, { store: `${cluster.url}?bound=${BOUND}` }))
+
   /** Two processes with a cache each, and a visitor of both; the name of the record of the session. */
-  async function onCluster(test: TestContext): Promise<{ here: Agent; there: Agent; name: string }> {
+  async function onCluster(): Promise<{ here: Agent; there: Agent; name: string }> {
     for (const master of await cluster.masters()) await master.cli('FLUSHALL')
-    const [one, other] = (await startProcesses(test, 2, { store: `${cluster.url}?bound=${BOUND}` })) as [number, number]
+    const [one, other] = deployment() as [number, number]
     const here = new Agent(one)
     await here.get('/write?key=n&value=0')
     const names = await Promise.all((await cluster.masters()).map((master) => master.cli('KEYS', 'session:*')))
@@ -168,16 +181,16 @@ describe(`G5: on a Redis Cluster, a write is seen everywhere within ${BOUND} ms`
     }
   }
 
-  it('also where a warm cache held the old one', async (test) => {
-    const { here, there } = await onCluster(test)
-    for (let n = 1; n <= 50; n++) {
+  it('also where a warm cache held the old one', async () => {
+    const { here, there } = await onCluster()
+    for (let n = 1; n <= 15; n++) {
       await warm(there)
       await seenInTime(here, there, n)
     }
   })
 
-  it('also while the slot of the session moves, and when it has come back', async (test) => {
-    const { here, there, name } = await onCluster(test)
+  it('also while the slot of the session moves, and when it has come back', async () => {
+    const { here, there, name } = await onCluster()
     let value = 0
     const source = await cluster.masterOf(name)
     await warm(there)
@@ -192,8 +205,8 @@ describe(`G5: on a Redis Cluster, a write is seen everywhere within ${BOUND} ms`
     await seenInTime(here, there, ++value)
   })
 
-  it('and so is a logout, also after a replica has taken over from a master that was killed', async (test) => {
-    const { here, there, name } = await onCluster(test)
+  it('and so is a logout, also after a replica has taken over from a master that was killed', async () => {
+    const { here, there, name } = await onCluster()
     const struck = await cluster.masterOf(name)
     await until(async () => {
       const held = await Promise.all(cluster.nodes.map((node) => node.cli('KEYS', name)))
@@ -225,7 +238,7 @@ describe('G5: with Redis and a bound of 0', () => {
     const redis = await privateRedis(test)
     const [one, other] = (await startProcesses(test, 2, { store: `${redis.url}?bound=0` })) as [number, number]
     const here = new Agent(one)
-    for (let n = 0; n < 100; n++) {
+    for (let n = 0; n < 20; n++) {
       await here.get(`/write?key=n&value=${n}`)
       assert.equal(await valueAt(here.at(other)), String(n))
     }

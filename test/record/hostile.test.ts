@@ -88,7 +88,7 @@ describe('a value that somebody else put into the store', () => {
           if (error) assertHides(error, SECRET)
         })
       }),
-      { numRuns: 200 },
+      { numRuns: 100 },
     )
   })
 })

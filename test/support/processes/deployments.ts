@@ -5,7 +5,7 @@ import { temporaryDirectory } from '../temporary-directory.ts'
 import { startProcesses } from './site-processes.ts'
 
 /** Whatever ends what it has started: a test, or the tests of a `describe` together. */
-type Scope = Pick<TestContext, 'after'>
+export type Scope = Pick<TestContext, 'after'>
 
 /** The kinds of deployment that most guarantees are tried on: ports that share their sessions. */
 export const DEPLOYMENTS: Record<string, (test: Scope) => Promise<number[]>> = {
@@ -17,16 +17,16 @@ export const DEPLOYMENTS: Record<string, (test: Scope) => Promise<number[]>> = {
 
 /**
  * One deployment for all tests of a `describe`, because processes and servers take longer to start than most tests to
- * run. To be called in the `describe`; what it returns gives the ports, and is for the tests.
+ * run. To be called in the `describe`; what it returns gives the deployment, such as its ports, and is for the tests.
  */
-export function deployedOnce(start: (scope: Scope) => Promise<number[]>): () => number[] {
+export function deployedOnce<Deployed = number[]>(start: (scope: Scope) => Promise<Deployed>): () => Deployed {
   const ends: (() => unknown)[] = []
-  let ports: number[] = []
+  let deployed: Deployed | undefined
   before(async () => {
-    ports = await start({ after: (end) => void ends.push(end as () => unknown) })
+    deployed = await start({ after: (end) => void ends.push(end as () => unknown) })
   })
   after(async () => {
     for (const end of ends.toReversed()) await end()
   })
-  return () => ports
+  return () => deployed as Deployed
 }
