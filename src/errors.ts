@@ -1,3 +1,5 @@
+import type { Milliseconds } from './units.ts'
+
 /**
  * Every way in which this library can fail, each with a code that stays the same from release to release.
  *
@@ -11,6 +13,7 @@
  * | `ERR_SESSION_COMMITTED` | 500 | the session was already saved for this request |
  * | `ERR_SESSION_HEADERS_SENT` | 500 | a new session needs its cookie, and the headers have left |
  * | `ERR_SESSION_ENDED` | 500 | the session of this object was destroyed or regenerated; also the reason of its `signal` |
+ * | `ERR_SESSION_PROOF` | 403 | `requireProof`: the visitor has not proved lately who they are; `proof` says what is needed |
  * | `ERR_SESSION_GONE` | 409 | the session was ended elsewhere meanwhile; nothing was stored |
  * | `ERR_SESSION_BUSY` | 503 | too many writers of one session; nothing was stored |
  * | `ERR_SESSION_STORE_UNAVAILABLE` | 503 | the store failed or was too slow; a write may or may not have happened |
@@ -25,6 +28,7 @@ export type SessionErrorCode =
   | 'ERR_SESSION_COMMITTED'
   | 'ERR_SESSION_HEADERS_SENT'
   | 'ERR_SESSION_ENDED'
+  | 'ERR_SESSION_PROOF'
   | 'ERR_SESSION_GONE'
   | 'ERR_SESSION_BUSY'
   | 'ERR_SESSION_STORE_UNAVAILABLE'
@@ -37,9 +41,18 @@ const BRAND: unique symbol = Symbol.for('koa-server-session.error')
 const DEEPEST_CAUSE = 10
 
 const STATUS: Partial<Record<SessionErrorCode, number>> = {
+  ERR_SESSION_PROOF: 403,
   ERR_SESSION_GONE: 409,
   ERR_SESSION_BUSY: 503,
   ERR_SESSION_STORE_UNAVAILABLE: 503,
+}
+
+/** The proof that a request needs. */
+export interface RequiredProof {
+  /** Any one of these will do, such as `['password', 'passkey']`. */
+  readonly kinds: readonly string[]
+  /** How old the proof may be. */
+  readonly within: Milliseconds
 }
 
 /**
@@ -62,8 +75,12 @@ export class SessionError extends Error {
   readonly code: SessionErrorCode
   /** The HTTP status that Koa answers with if nobody catches the error. */
   readonly status: number
-  /** Always `false`: Koa does not send the message to the visitor. */
-  readonly expose: boolean = false
+  /** Whether Koa sends the message to the visitor. Only that of `ERR_SESSION_PROOF` is meant for them. */
+  readonly expose: boolean
+  /** Of `ERR_SESSION_PROOF`: what the visitor has to prove before they ask again. Otherwise absent. */
+  declare readonly proof?: RequiredProof
+  /** What Koa puts into the head of the answer if nobody catches the error. Absent if there is nothing. */
+  declare readonly headers?: Readonly<Record<string, string>>
 
   /**
    * For a store of your own, which may throw `ERR_SESSION_UNREADABLE`, `ERR_SESSION_BUSY` and `ERR_SESSION_TOO_LARGE`, all
@@ -73,6 +90,7 @@ export class SessionError extends Error {
     super(message, options)
     this.code = code
     this.status = STATUS[code] ?? 500
+    this.expose = code === 'ERR_SESSION_PROOF'
   }
 
   /** Always `SessionError`. */
@@ -117,6 +135,11 @@ export function gone(): SessionError {
   )
 }
 
+/** The error for a request that needs a proof. `headers`: what its answer says of it. */
+export function unproved(message: string, proof: RequiredProof, headers: Readonly<Record<string, string>>): SessionError {
+  return Object.assign(new SessionError('ERR_SESSION_PROOF', message), { proof, headers })
+}
+
 /** The error for a method that came too late for its cookie. */
 export function headersSent(method: string): SessionError {
   return new SessionError(
@@ -129,7 +152,8 @@ export function headersSent(method: string): SessionError {
 export function withoutResponse(why: string): SessionError {
   return new SessionError(
     'ERR_SESSION_HEADERS_SENT',
-    `session.regenerate needs a new cookie, and ${why}, which can carry none. Let the client do it by a request over HTTP.`,
+    `session.regenerate needs a new cookie, and so does session.prove; ${why}, which can carry none. Let the client do it ` +
+      'by a request over HTTP.',
   )
 }
 
@@ -137,7 +161,7 @@ export function withoutResponse(why: string): SessionError {
 export function beingRegenerated(name: string): SessionError {
   return new SessionError(
     'ERR_SESSION_ENDED',
-    `session.${name} cannot be set while regenerate() is under way. ` +
+    `session.${name} cannot be set while regenerate() or prove() is under way. ` +
       'Write `await session.regenerate(…)`, and set it afterwards.',
   )
 }

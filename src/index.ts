@@ -1,8 +1,9 @@
-export { SessionError, isSessionError, type SessionErrorCode } from './errors.ts'
+export { SessionError, isSessionError, type RequiredProof, type SessionErrorCode } from './errors.ts'
 export { session, session as default } from './middleware.ts'
 export type { Sessions } from './sessions.ts'
 export { bindSession, getSession, runWithSession, tryGetSession, tryGetSessionId } from './http/context.ts'
 export { crossOrigin, type CrossOriginOptions } from './http/cross-origin.ts'
+export { requireProof, type RequireProofOptions } from './http/require-proof.ts'
 export {
   fromExpressStore,
   type ExpressSessionStore,

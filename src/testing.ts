@@ -5,5 +5,6 @@
  * @module
  */
 export { fakeSession } from './testing/fake-session.ts'
+export type { Proved } from './testing/proved.ts'
 export { readSession } from './testing/read-session.ts'
 export { signIn, type BrowserCookie, type SignedIn } from './testing/sign-in.ts'

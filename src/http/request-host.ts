@@ -176,7 +176,7 @@ export abstract class RequestHost implements SessionHost {
   }
 
   async regenerate(copy: WorkingCopy, options: RegenerateOptions): Promise<void> {
-    if (this.response.hasHeadLeft) throw headersSent('regenerate')
+    if (this.response.hasHeadLeft) throw headersSent(options.keep === true && options.proved ? 'prove' : 'regenerate')
     if (isUpgrade(this.ctx.req)) throw withoutResponse('this is an upgrade')
     if (this.failure) throw this.failure
     this.copy = await this.services.lifecycle.regenerate(copy, options, this, this.stranger)

@@ -3,6 +3,7 @@ import type { Found } from '../store.ts'
 import { Entry } from './entry.ts'
 import { escapeName, unescapeName } from './names.ts'
 import { noticeWithoutId, type Notice, type Notices } from './notices.ts'
+import type { Proofs } from './proofs.ts'
 import type { SessionRecord } from './record.ts'
 import { isTimeout } from './timeouts.ts'
 import type { Whose } from './whose.ts'
@@ -27,7 +28,7 @@ export function format(record: SessionRecord): string {
 
 /** `undefined` if a name has a backslash in its text. */
 function formatWith(record: SessionRecord, mark: string, nameText: (name: string) => string): string | undefined {
-  const { createdAt, idleTimeout, absoluteTimeout, persistent, subject, label, also, unheld } = record
+  const { createdAt, idleTimeout, absoluteTimeout, persistent, subject, label, also, proofs, unheld } = record
   const data = formatEntries(record.entries, nameText)
   const flash = record.flash.size > 0 ? formatEntries(newestOf(record.flash), nameText) : ''
   if (data === undefined || flash === undefined) return undefined
@@ -36,6 +37,7 @@ function formatWith(record: SessionRecord, mark: string, nameText: (name: string
     `${persistent ? ',"persistent":true' : ''}${subject === undefined ? '' : `,"subject":${JSON.stringify(subject)}`}` +
     `${label === undefined ? '' : `,"label":${JSON.stringify(label)}`}` +
     `${also === undefined ? '' : `,"also":${JSON.stringify(also)}`}` +
+    `${proofs === undefined ? '' : `,"proofs":${JSON.stringify(Object.fromEntries(proofs))}`}` +
     `${unheld === undefined ? '' : `,"unheld":${JSON.stringify(unheld)}`}${mark}` +
     `${formatNotices(record.flash, nameText)},"data":${data}` +
     `${flash ? `,"flash":${flash}` : ''}}`
@@ -89,7 +91,7 @@ export function parse(text: string): SessionRecord {
   }
   if (!isObject(document)) throw unreadable('it is not a session record')
   const { format: found, createdAt, idleTimeout, absoluteTimeout, persistent, subject, label, ...rest } = document
-  const { escapedNames, data, flash = {}, notices = {}, also, unheld } = rest
+  const { escapedNames, data, flash = {}, notices = {}, also, proofs = {}, unheld } = rest
   if (found !== FORMAT) {
     throw unreadable(`its format is ${typeof found === 'number' ? found : 'unknown'}, and this release reads ${FORMAT}`)
   }
@@ -99,6 +101,7 @@ export function parse(text: string): SessionRecord {
   if (!isTextOrAbsent(subject) || !isTextOrAbsent(label)) throw unreadable('its subject or its label is not a text')
   if (!areTexts(also)) throw unreadable('its other names are not an object of texts')
   if (!isObject(flash)) throw unreadable('its flash values are not an object')
+  if (!areProofs(proofs)) throw unreadable('what it says of proofs is not an instant for each kind')
   if (!isListOfTexts(unheld)) throw unreadable('what it says of the session before it is no list of texts')
   const texts = valueTexts(text)
   const nameOf = escapedNames === true ? unescapeName : String
@@ -113,6 +116,7 @@ export function parse(text: string): SessionRecord {
     ...(subject !== undefined && { subject }),
     ...(label !== undefined && { label }),
     ...(also && { also }),
+    ...proofsIn(proofs),
     entries,
     flash: readNotices(readEntries(flash, texts.flash, nameOf), notices, nameOf),
     ...(unheld && { unheld }),
@@ -233,6 +237,16 @@ function isObject(value: unknown): value is Record<string, unknown> {
 
 function isInstant(value: unknown): value is Instant {
   return typeof value === 'number' && value >= 0 && value <= LATEST
+}
+
+function areProofs(value: unknown): value is Record<string, Instant> {
+  return isObject(value) && Object.values(value).every(isInstant)
+}
+
+/** Nothing in most records, also in those of a release that knew no proofs. */
+function proofsIn(values: Record<string, Instant>): { proofs?: Proofs } {
+  const proofs = Object.entries(values)
+  return proofs.length > 0 ? { proofs: new Map(proofs) } : {}
 }
 
 function isListOfTexts(value: unknown): value is readonly string[] | undefined {

@@ -2,6 +2,7 @@ import { LONGEST_COOKIE } from './timeouts.ts'
 import type { Instant, Milliseconds } from '../units.ts'
 import type { Entry } from './entry.ts'
 import { mergeNotices, type NoticeChanges, type Notices } from './notices.ts'
+import type { Proofs } from './proofs.ts'
 import { areSame, type Whose } from './whose.ts'
 
 /** What is stored of one session. Immutable; its version and its end are the store's to keep. */
@@ -25,6 +26,8 @@ export interface Terms {
   readonly label?: string | undefined
   /** By which other names the session can be found; never empty. */
   readonly also?: Whose | undefined
+  /** What its visitor has proved, as the subject above: see `prove`. Only a regenerate adds to it. */
+  readonly proofs?: Proofs | undefined
 }
 
 /** What one request did to a record. */
@@ -40,10 +43,20 @@ const NOTHING: ReadonlyMap<string, never> = new Map<string, never>()
 /** A record with nothing in it yet. */
 export function newRecord(
   createdAt: Instant,
-  { idleTimeout, absoluteTimeout, persistent, subject, label, also }: Terms,
+  { idleTimeout, absoluteTimeout, persistent, subject, label, also, proofs }: Terms,
 ): SessionRecord {
   const record = { idleTimeout, absoluteTimeout, persistent, createdAt, entries: NOTHING, flash: NOTHING }
-  return subject === undefined ? record : { ...record, subject, label, also }
+  if (subject === undefined && !proofs) return record
+  return { ...record, ...(subject !== undefined && { subject, label, also }), ...(proofs && { proofs }) }
+}
+
+/**
+ * The terms with a change on top. What a visitor has proved as one user says nothing about another. What was proved before
+ * the session was anybody's counts for its first user, because a sign-in proves before it names.
+ */
+export function agreed<Agreed extends Partial<Terms>>(terms: Agreed, change: Partial<Terms>): Agreed & Partial<Terms> {
+  const isAnothers = terms.subject !== undefined && change.subject !== undefined && terms.subject !== change.subject
+  return isAnothers ? { ...terms, ...change, proofs: undefined } : { ...terms, ...change }
 }
 
 /** How long the session may rest. A visitor who does not come for longer has lost even a persistent cookie. */
@@ -87,7 +100,7 @@ export function merge(record: SessionRecord, changes: Changes): SessionRecord {
   const flash = mergeNotices(record.flash, changes)
   const terms = changes.terms
   const isSame = entries === record.entries && flash === record.flash && !(terms && differs(record, terms))
-  return isSame ? record : { ...record, ...terms, entries, flash }
+  return isSame ? record : { ...(terms ? agreed(record, terms) : record), entries, flash }
 }
 
 function mergeEntries(entries: SessionRecord['entries'], changes: Changes['entries']): SessionRecord['entries'] {

@@ -23,6 +23,11 @@ export interface Timeouts {
   readonly absoluteTimeout: Milliseconds
 }
 
+/** Whether the length was hardly meant, and is probably a number of seconds or minutes. */
+export function isShort(length: Milliseconds): boolean {
+  return length < SHORT
+}
+
 /** A warning about what is allowed and was hardly meant. */
 export interface Doubt {
   readonly code: 'SESSION_TIMEOUT_SHORT' | 'SESSION_TIMEOUTS_CONTRADICT'
@@ -36,7 +41,7 @@ export interface Doubt {
 export function doubtAbout(given: Partial<Timeouts>, others: Timeouts, origin: string): Doubt | undefined {
   const { idleTimeout, absoluteTimeout } = { ...others, ...given }
   for (const [name, length] of Object.entries(given)) {
-    if (length >= SHORT) continue
+    if (!isShort(length)) continue
     return {
       code: 'SESSION_TIMEOUT_SHORT',
       message:

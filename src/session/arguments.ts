@@ -1,6 +1,8 @@
 import { Checks, isOptions, type Cures } from '../checks.ts'
 import { warn } from '../diagnostics.ts'
 import { TIMEOUT_RULE, doubtAbout, inWords, isTimeout, type Doubt, type Timeouts } from '../record/timeouts.ts'
+import { kindOf } from './kind-of.ts'
+import { checkProved } from './proof-arguments.ts'
 import type { DestroyOptions, RegenerateOptions } from './types.ts'
 
 /*
@@ -70,6 +72,8 @@ function doubtAboutPause({ idleTimeout, absoluteTimeout }: Partial<Timeouts>, cu
   }
 }
 
+const WRITE_PROVED = "What the visitor has just proved is proved: 'password'."
+
 /** Throws unless `regenerate` can take these options. */
 export function checkRegenerate(options: unknown): asserts options is RegenerateOptions | undefined {
   if (options === undefined) return
@@ -77,8 +81,9 @@ export function checkRegenerate(options: unknown): asserts options is Regenerate
   if (Array.isArray(options)) throw OF_REGENERATE.refusal("it takes options. Write regenerate({ keep: ['cart'] }).")
   if (!isOptions(options))
     throw OF_REGENERATE.refusal(`it takes options, such as { keep: ['cart'] }, not ${kindOf(options)}.`)
-  OF_REGENERATE.names(options, ['keep'])
-  const { keep } = options
+  OF_REGENERATE.names(options, ['keep', 'proved'], { cures: { proof: WRITE_PROVED, prove: WRITE_PROVED } })
+  const { keep, proved } = options
+  if (proved !== undefined) checkProved(OF_REGENERATE, proved)
   if (keep === undefined || typeof keep === 'boolean') return
   if (Array.isArray(keep) && keep.every((name) => typeof name === 'string')) return
   throw OF_REGENERATE.refusal('keep must be true, false or a list of names.')
@@ -127,13 +132,4 @@ export function checkChange(change: unknown): void {
 export function checkCallback(member: string, callback: unknown): void {
   if (callback === undefined || callback === null || typeof callback === 'function') return
   throw new Checks(`session.${member}`).refusal(`it takes nothing or a callback, not ${kindOf(callback)}.`)
-}
-
-/** What it is, for a message that does not show it. */
-export function kindOf(value: unknown): string {
-  if (value === undefined || value === null || value === true || value === false) return String(value)
-  if (value === '') return 'an empty one'
-  if (Array.isArray(value)) return 'a list'
-  const type = typeof value === 'object' ? Object.prototype.toString.call(value).slice(8, -1) : typeof value
-  return /^[AEIO]/i.test(type) ? `an ${type}` : `a ${type}`
 }

@@ -9,6 +9,7 @@ import { Loader } from './loader.ts'
 import { moveToNewToken, type Steps } from './regenerate.ts'
 import { Successors } from './successors.ts'
 import { applyUpdate } from './object.ts'
+import { termsToCarry } from './proving.ts'
 import type { StoreStack } from '../layers/stack.ts'
 import type { SessionHost } from './host.ts'
 import { WorkingCopy } from './working-copy.ts'
@@ -188,7 +189,7 @@ export class Lifecycle {
    */
   async regenerate(
     copy: WorkingCopy,
-    { keep }: RegenerateOptions,
+    options: RegenerateOptions,
     host: SessionHost,
     stranger?: Stranger,
   ): Promise<WorkingCopy> {
@@ -196,7 +197,7 @@ export class Lifecycle {
     this.#diagnostics.stats.regenerates++
     copy.beginMove()
     try {
-      return await this.#diagnostics.trace('regenerate', () => this.#regenerate(copy, keep, host, stranger))
+      return await this.#diagnostics.trace('regenerate', () => this.#regenerate(copy, options, host, stranger))
     } finally {
       copy.endMove()
     }
@@ -204,10 +205,11 @@ export class Lifecycle {
 
   async #regenerate(
     copy: WorkingCopy,
-    keep: RegenerateOptions['keep'],
+    { keep, proved }: RegenerateOptions,
     host: SessionHost,
     stranger: Stranger | undefined,
   ): Promise<WorkingCopy> {
+    const terms = termsToCarry(copy, keep, proved)
     await this.#removeUnreadable(stranger)
     // A record that is only just being made must be there before it can be deleted.
     if (!copy.found) await copy.writing
@@ -217,7 +219,7 @@ export class Lifecycle {
     const steps: Steps = {
       store: this.#store,
       successors: this.#successors,
-      create: (previous) => this.create(host, keep === true ? copy.terms : undefined, previous),
+      create: (previous) => this.create(host, terms(), previous),
       put: (successor, finish) => this.#put(successor, finish),
     }
     const next = await moveToNewToken(copy, keep, steps, stranger?.replaced)

@@ -15,6 +15,8 @@ import {
   checkRegenerate,
   timeoutsToRemember,
 } from './arguments.ts'
+import { checkProve, checkProvedWithin } from './proof-arguments.ts'
+import { hasProved } from './proving.ts'
 import { identityIn } from './subject-arguments.ts'
 import { warnOfHabit } from './habits.ts'
 import type {
@@ -116,6 +118,15 @@ const MEMBERS: { [Name in keyof Members]: (copy: WorkingCopy) => unknown } = {
           checkDestroy(options)
           return copy.host.destroy(copy, options ?? {})
         }),
+  prove: (copy) => (kinds: string | readonly string[]) =>
+    begun(copy, async () => {
+      checkProve(kinds)
+      return regenerate(copy, { keep: true, proved: kinds })
+    }),
+  provedWithin: (copy) => (kinds: string | readonly string[], within: Milliseconds) => {
+    checkProvedWithin(kinds, within)
+    return hasProved(copy, kinds, within)
+  },
   remember: (copy) => (timeouts: Milliseconds | RememberOptions) =>
     copy.forWriting().remember(timeoutsToRemember(timeouts, copy.current.terms)),
   identify: (copy) => (subject: string, options?: string | IdentifyOptions) =>

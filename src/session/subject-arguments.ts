@@ -2,7 +2,7 @@ import { Checks, isOptions, type Cures } from '../checks.ts'
 import type { Terms } from '../record/record.ts'
 import { inOrder, type Whose } from '../record/whose.ts'
 import { isKey, isPromise, type Key } from '../units.ts'
-import { kindOf } from './arguments.ts'
+import { kindOf } from './kind-of.ts'
 
 /*
  * The arguments that say whose session something is, checked where they are written. No message shows a subject or the

@@ -123,6 +123,36 @@ export interface SessionMembers<Data extends object = SessionData> {
   regenerate(callback: SessionCallback): void
 
   /**
+   * Notes that this visitor has just proved who they are, in this way: `'password'`, `'passkey'`, or what you call it. A
+   * list notes several. A proof is a change of rights, so it takes a new token (ASVS 5.0 7.2.4): this is
+   * `regenerate({ keep: true })`, which stores the proof with the rest, and the object at hand is the old session
+   * afterwards. At a sign-in, `regenerate({ proved: 'password' })` does both in one.
+   *
+   * ```ts
+   * await ctx.session.prove('password')
+   * ```
+   *
+   * A proof belongs to the user whose session this is: it ends when `identify` names another user, with `destroy`, and with
+   * a `regenerate` that does not keep everything. A release before this method drops it, so the visitor proves once more.
+   *
+   * Rejects with the codes of `regenerate`, and with `ERR_SESSION_GONE` if another request has identified the session
+   * meanwhile.
+   */
+  prove(kinds: string | readonly string[]): Promise<void>
+
+  /**
+   * Whether this visitor has proved who they are in this way, or in one of these ways, in the last `within` milliseconds.
+   * A proof whose instant is ahead of this clock counts up to a minute ahead. `requireProof` is the same as a middleware.
+   *
+   * ```ts
+   * if (!ctx.session.provedWithin('passkey', 10 * 60_000)) return ctx.redirect('/confirm')
+   * ```
+   *
+   * Throws `ERR_SESSION_OPTION` if an argument is wrong. Warns once of a length below ten seconds.
+   */
+  provedWithin(kinds: string | readonly string[], within: Milliseconds): boolean
+
+  /**
    * Ends the session for good, on every node, and clears the cookie. What the same request writes afterwards, such as a
    * flash, begins a new session, which has nothing of the old one. Rejects if the store fails: the session may live on
    * then, and the cookie stays.
@@ -218,6 +248,11 @@ export interface RegenerateOptions<Data extends object = SessionData> {
    * is kept.
    */
   keep?: boolean | readonly (keyof Data & string)[]
+  /**
+   * What the visitor has just proved, such as `'password'`, or a list: see `prove`. Stored with the new session, so it costs
+   * no further write. Default: nothing. Earlier proofs are kept with `keep: true` only.
+   */
+  proved?: string | readonly string[]
 }
 
 /** What `identify` may be told beside the subject. */

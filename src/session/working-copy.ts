@@ -4,7 +4,7 @@ import { Flash } from './flash.ts'
 import type { SessionHost } from './host.ts'
 import { Slots } from './slots.ts'
 import { keyOf, newToken } from './token.ts'
-import { lastSeenAt, merge, termsLeft, type Changes, type SessionRecord, type Terms } from '../record/record.ts'
+import { agreed, lastSeenAt, merge, termsLeft, type Changes, type SessionRecord, type Terms } from '../record/record.ts'
 import type { Found } from '../store.ts'
 import type { Timeouts } from '../record/timeouts.ts'
 import type { RegenerateOptions, Session } from './types.ts'
@@ -245,7 +245,7 @@ export class WorkingCopy {
 
   identify(identity: Pick<Terms, 'subject' | 'label' | 'also'>): void {
     this.#assertOpen('identify')
-    this.#terms = { ...this.#terms, ...identity }
+    this.#terms = agreed(this.#terms ?? {}, identity)
   }
 
   /** Leaves a notice. */
@@ -324,7 +324,7 @@ export class WorkingCopy {
   /** What is agreed about this session now, for one that carries it on. */
   get terms(): Terms {
     const { createdAt: _createdAt, entries: _entries, flash: _flash, unheld: _unheld, ...terms } = this.#record
-    return { ...terms, ...this.#terms }
+    return agreed(terms, this.#terms ?? {})
   }
 
   /** Hands the data on to the session that carries this one on: all of it, or what has these names. */

@@ -12,6 +12,7 @@ import type { WorkingCopy } from '../session/working-copy.ts'
 import type { Found } from '../store.ts'
 import { memoryStore } from '../stores/memory.ts'
 import { fill } from './fill.ts'
+import { provedTerms, type Proved } from './proved.ts'
 
 /** The same type, which the compiler does not guess from an argument: a fake has the data of all sessions, not of this one. */
 type Exactly<Data> = [Data][Data extends unknown ? 0 : never]
@@ -39,6 +40,8 @@ const OPTIONS = {
  * With data, it is the session of a visitor who comes back; without data, that of a new visitor (`isNew`). The data may
  * also be a function that gets the session, for `identify`, `remember` and `flash`.
  *
+ * `{ proved: 'password' }`, or a list of kinds, makes it the session of a visitor who has proved who they are just now.
+ *
  * After `regenerate`, this object is the old session, as in production. `runWithSession(visitor, getSession)` gives the
  * new one.
  *
@@ -46,15 +49,17 @@ const OPTIONS = {
  */
 export function fakeSession<Data extends object = SessionData>(
   data?: Partial<Exactly<Data>> | ((session: Session<Exactly<Data>>) => void),
+  options: Proved = {},
 ): Session<Data> {
+  const terms = provedTerms('fakeSession', options)
   const diagnostics = new Diagnostics(NAME)
   const stack = storeStack(memoryStore({ pruneInterval: 0 }), { encrypt: false, cache: undefined }, diagnostics)
   const lifecycle = new Lifecycle(stack, OPTIONS, diagnostics)
   lifecycle.subjects.notes.use(subjectNames(NAME, []))
   const host = new FakeHost(lifecycle, diagnostics)
-  const copy = lifecycle.create(host)
-  if (data === undefined) return sessionOf(copy) as Session<Data>
-  fill('fakeSession', copy, data)
+  const copy = lifecycle.create(host, terms)
+  if (data === undefined && !terms) return sessionOf(copy) as Session<Data>
+  fill('fakeSession', copy, data ?? {})
   const changes = copy.changes()
   const record = changes ? merge(copy.record, changes) : copy.record
   // A store in memory answers at once.

@@ -1,5 +1,5 @@
 import { Checks, isOptions } from '../checks.ts'
-import { kindOf } from '../session/arguments.ts'
+import { kindOf } from '../session/kind-of.ts'
 import { replaceData, sessionOf } from '../session/object.ts'
 import type { WorkingCopy } from '../session/working-copy.ts'
 

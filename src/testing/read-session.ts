@@ -1,7 +1,7 @@
 import { Checks } from '../checks.ts'
 import { lookUp } from '../http/lookup.ts'
 import { SocketHost } from '../http/socket.ts'
-import { kindOf } from '../session/arguments.ts'
+import { kindOf } from '../session/kind-of.ts'
 import { Lifecycle } from '../session/lifecycle.ts'
 import { sessionOf } from '../session/object.ts'
 import type { Session, SessionData } from '../session/types.ts'

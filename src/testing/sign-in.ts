@@ -5,6 +5,7 @@ import type { Session, SessionData } from '../session/types.ts'
 import type { Sessions } from '../sessions.ts'
 import type { Instant, Key } from '../units.ts'
 import { fill } from './fill.ts'
+import { provedTerms, type Proved } from './proved.ts'
 import { partsFor } from './parts.ts'
 
 /** The cookie of a session in the forms that the clients of tests take. */
@@ -62,6 +63,9 @@ export interface BrowserCookie {
  * })
  * ```
  *
+ * `{ proved: 'password' }`, or a list of kinds, makes it the session of a visitor who has proved who they are just now, for
+ * routes behind `requireProof`.
+ *
  * `sessions` is the middleware of the application under test, or one in the process of the test that has the same keys,
  * the same cookie name and the same store. Rejects with `ERR_SESSION_OPTION` if an argument is wrong, or if the keys are
  * the application's and no request has shown them yet, and with the codes of `session.save`.
@@ -69,10 +73,12 @@ export interface BrowserCookie {
 export async function signIn<Data extends object = SessionData>(
   sessions: Sessions<Data>,
   data: Partial<Data> | ((session: Session<Data>) => void) = {},
+  options: Proved = {},
 ): Promise<SignedIn> {
   const { services } = partsFor('signIn', sessions)
+  const terms = provedTerms('signIn', options)
   const { lifecycle, identity, cookie, diagnostics } = services
-  const copy = lifecycle.create(new SocketHost(lifecycle, diagnostics, identity.owner))
+  const copy = lifecycle.create(new SocketHost(lifecycle, diagnostics, identity.owner), terms)
   copy.demandRecord() // a visitor without data has a session too
   fill('signIn', copy, data)
   await lifecycle.commit(copy)

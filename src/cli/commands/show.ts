@@ -61,6 +61,7 @@ async function print(
     ['cookie', record && (record.persistent ? 'outlives the browser' : 'ends with the browser')],
     ['user', line.subject],
     ['label', line.label],
+    ...Array.from(record?.proofs ?? [], ([kind, at]): [string, string] => ['proved', `${ago(at)}  by ${kind}`]),
     ['size', line.bytes === undefined ? undefined : size(line.bytes)],
     ['version', version?.toString()],
   ]
@@ -89,8 +90,9 @@ function lengthOf(length: Milliseconds | undefined): string | undefined {
 
 /** Built from the stored texts, which are JSON already, so that no value changes on the way. */
 function document(line: SessionLine, record: SessionRecord | undefined): string {
-  const { idleTimeout, absoluteTimeout, persistent } = record ?? {}
-  const facts = JSON.stringify({ ...line, idleTimeout, absoluteTimeout, persistent })
+  const { idleTimeout, absoluteTimeout, persistent, proofs } = record ?? {}
+  const proved = proofs && Object.fromEntries(proofs)
+  const facts = JSON.stringify({ ...line, idleTimeout, absoluteTimeout, persistent, proved })
   if (!record) return facts
   const data = Array.from(record.entries, ([name, { text }]) => [name, text] as const)
   const flash = Array.from(record.flash, ([key, notices]) => {
