@@ -136,7 +136,11 @@ export function gone(): SessionError {
 }
 
 /** The error for a request that needs a proof. `headers`: what its answer says of it. */
-export function unproved(message: string, proof: RequiredProof, headers: Readonly<Record<string, string>>): SessionError {
+export function unproved(
+  message: string,
+  proof: RequiredProof,
+  headers: Readonly<Record<string, string>>,
+): SessionError {
   return Object.assign(new SessionError('ERR_SESSION_PROOF', message), { proof, headers })
 }
 

@@ -12,12 +12,14 @@ describe('SessionError', () => {
     assert.equal(String(error), 'SessionError: The store did not answer.')
   })
 
-  it('gives Koa the status that fits its code, and never the message for the visitor', () => {
+  it('gives Koa the status that fits its code, and no message for the visitor but that of a missing proof', () => {
     assert.equal(new SessionError('ERR_SESSION_GONE', '').status, 409)
     assert.equal(new SessionError('ERR_SESSION_BUSY', '').status, 503)
     assert.equal(new SessionError('ERR_SESSION_STORE_UNAVAILABLE', '').status, 503)
     assert.equal(new SessionError('ERR_SESSION_OPTION', '').status, 500)
+    assert.equal(new SessionError('ERR_SESSION_PROOF', '').status, 403)
     assert.equal(new SessionError('ERR_SESSION_GONE', '').expose, false)
+    assert.equal(new SessionError('ERR_SESSION_PROOF', '').expose, true)
   })
 })
 

@@ -63,6 +63,24 @@ describe('signIn(sessions, data)', () => {
     assert.ok(ada.cookieFor('http://localhost').expires > Date.now() / 1000)
   })
 
+  it('makes a session of a visitor who has proved who they are, if it is to', async (test) => {
+    const { sessions } = await shop(test)
+    const ada = await signIn<Data>(sessions, (visitor) => visitor.identify('ada'), { proved: ['password', 'otp'] })
+    const visitor = await readSession(sessions, ada)
+    assert.deepEqual(
+      ['password', 'otp', 'passkey'].map((kind) => visitor?.provedWithin(kind, 60_000)),
+      [true, true, false],
+    )
+    await assert.rejects(
+      signIn(sessions, {}, { proved: 7 as never }),
+      refusal('ERR_SESSION_OPTION', /^signIn: the kind of a proof must be a string, not a number/),
+    )
+    await assert.rejects(
+      signIn(sessions, {}, 'password' as never),
+      refusal('ERR_SESSION_OPTION', /write \{ proved: 'password' \}/),
+    )
+  })
+
   it('makes a session of a visitor without data too', async (test) => {
     const { sessions } = await shop(test)
     const stranger = await signIn(sessions)
@@ -237,6 +255,15 @@ describe('fakeSession(data)', () => {
     assert.notEqual(after.id, visitor.id)
     assert.deepEqual({ ...after }, { basket: { items: ['tea'] }, userId: 'ada' })
     assert.throws(() => (visitor.views = 2), refusal('ERR_SESSION_ENDED', /regenerated/))
+  })
+
+  it('may have proved who they are, and proves it anew', async () => {
+    const visitor = fakeSession<Data>({ views: 1 }, { proved: 'password' })
+    assert.equal(visitor.provedWithin('password', 60_000), true)
+    assert.equal(fakeSession(undefined, { proved: 'password' }).provedWithin('password', 60_000), true)
+    assert.equal(visitor.provedWithin('passkey', 60_000), false)
+    await visitor.prove('passkey')
+    assert.equal(runWithSession(visitor, getSession).provedWithin(['passkey'], 60_000), true)
   })
 
   it('refuses what production would refuse', async () => {

@@ -40,7 +40,9 @@ export function requireProof(
   options: RequireProofOptions = {},
 ): (ctx: Koa.ParameterizedContext, next: Koa.Next) => Promise<void> {
   if (isContext(kinds))
-    throw checks.refusal("app.use(requireProof) passes the function itself. Write requireProof('password', 10 * 60_000).")
+    throw checks.refusal(
+      "app.use(requireProof) passes the function itself. Write requireProof('password', 10 * 60_000).",
+    )
   checkRequired(checks, 'requireProof', kinds, within)
   const property = propertyIn(options)
   const required: RequiredProof = Object.freeze({ kinds: Object.freeze([...kindsIn(kinds)]), within })

@@ -68,6 +68,33 @@ describe('a record as text', () => {
     assert.equal(format(parse(text)), text)
   })
 
+  it('names what was proved and when, beside whose session it is', () => {
+    const proofs = new Map([
+      ['password', 1_700_000_000_500],
+      ['passkey', 1],
+    ])
+    const record = { ...recordWith({ user: 'ann' }), subject: 'ann', proofs, unheld: [] }
+    const text = format(record)
+    assert.equal(
+      text,
+      '{"format":1,"createdAt":1700000000000,"idleTimeout":1800000,"absoluteTimeout":28800000,"subject":"ann",' +
+        '"proofs":{"password":1700000000500,"passkey":1},"unheld":[],"data":{\n"user":"ann"\n}}',
+    )
+    assertSame(parse(text), record)
+  })
+
+  it('is without proofs if an earlier release wrote it', () => {
+    assert.equal('proofs' in parse(format(recordWith({ user: 'ann' }))), false)
+    assert.equal('proofs' in parse(format({ ...empty, proofs: new Map() })), false)
+  })
+
+  it('cannot be read if its proofs are no instants', () => {
+    for (const proofs of ['1', '[1]', '{"password":"now"}', '{"password":-1}', '{"password":1e99}', 'null']) {
+      const text = format(empty).replace(',"data":', `,"proofs":${proofs},"data":`)
+      assert.throws(() => parse(text), discreet('ERR_SESSION_UNREADABLE', SECRET))
+    }
+  })
+
   it('keeps the order in which the keys were set', () => {
     const text = format(
       recordWith([

@@ -22,6 +22,8 @@ const RESERVED = [
   'update',
   'regenerate',
   'destroy',
+  'prove',
+  'provedWithin',
   'remember',
   'flash',
   'flashes',

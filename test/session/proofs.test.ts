@@ -179,7 +179,11 @@ describe('a proof ends', () => {
     ahead(MINUTE + 1)
     assert.equal(visit.session.provedWithin('password', 10 * MINUTE), false)
     await visit.session.prove('password')
-    assert.equal(visit.session.provedWithin('password', 10 * MINUTE), true, 'a new proof counts, although it is earlier')
+    assert.equal(
+      visit.session.provedWithin('password', 10 * MINUTE),
+      true,
+      'a new proof counts, although it is earlier',
+    )
   })
 })
 
@@ -235,7 +239,11 @@ describe('a proof, while other requests of the visitor are under way', () => {
       await other.session.save()
       held.release()
       await assert.rejects(proving, discreet('ERR_SESSION_GONE', SECRET))
-      assert.deepEqual(await keysOf(all.store.elsewhere), [key], 'the session is where it was, and no second one is left')
+      assert.deepEqual(
+        await keysOf(all.store.elsewhere),
+        [key],
+        'the session is where it was, and no second one is left',
+      )
       assert.deepEqual(proved((await come()).session), [])
     }
   })
@@ -340,7 +348,10 @@ describe('the arguments of a proof', () => {
       told.map(({ code }) => code),
       ['SESSION_PROOF_SHORT'],
     )
-    assert.match(told[0]?.message ?? '', /session\.provedWithin: a proof counts for 600 milliseconds only\. Were seconds/)
+    assert.match(
+      told[0]?.message ?? '',
+      /session\.provedWithin: a proof counts for 600 milliseconds only\. Were seconds/,
+    )
   })
 
   it('names the options of a regenerate that were probably meant', async () => {
@@ -352,10 +363,13 @@ describe('the arguments of a proof', () => {
 describe('the proofs of a record', () => {
   it('are those of before and the new ones', () => {
     const before = withProofs(undefined, ['password', 'passkey'], 1)
-    assert.deepEqual([...withProofs(before, ['password', '__proto__'], 2)], [
-      ['password', 2],
-      ['passkey', 1],
-      ['__proto__', 2],
-    ])
+    assert.deepEqual(
+      [...withProofs(before, ['password', '__proto__'], 2)],
+      [
+        ['password', 2],
+        ['passkey', 1],
+        ['__proto__', 2],
+      ],
+    )
   })
 })

@@ -93,5 +93,11 @@ export const records: fc.Arbitrary<SessionRecord> = fc
     idleTimeout: fc.nat().map((length) => length + 1),
     absoluteTimeout: fc.nat().map((length) => length + 1),
     persistent: fc.boolean(),
+    proofs: fc.array(fc.tuple(fc.constantFrom('password', 'passkey', '0', '__proto__'), fc.nat())),
   })
-  .map(({ data, flash, ...terms }): SessionRecord => ({ ...terms, entries: entriesOf(data), flash: noticesOf(flash) }))
+  .map(({ data, flash, proofs, ...terms }): SessionRecord => ({
+    ...terms,
+    ...(proofs.length > 0 && { proofs: new Map(proofs) }),
+    entries: entriesOf(data),
+    flash: noticesOf(flash),
+  }))
