@@ -35,7 +35,7 @@ import type {} from '@koa/bodyparser'
 import Koa from 'koa'
 import Router from 'koa-router'
 import {
-  bindSession, crossOrigin, fromExpressStore, getSession, isSessionError, runWithSession, session, tryGetSession,
+  bindSession, crossOrigin, fromExpressStore, getSession, isSessionError, requireProof, runWithSession, session, tryGetSession,
   fileStore, memcachedStore, memoryStore, redisStore, type Session, type SessionError, type Sessions,
 } from 'koa-server-session'
 import { fakeSession, readSession, signIn, type SignedIn } from 'koa-server-session/testing'

@@ -16,6 +16,7 @@ const CHAPTERS: Readonly<Record<string, readonly string[]>> = {
   ],
   'Sessions anywhere in the code': ['getSession', 'tryGetSession', 'tryGetSessionId', 'bindSession', 'runWithSession'],
   'Against forged requests': ['crossOrigin', 'CrossOriginOptions'],
+  'Asking for the password again': ['requireProof', 'RequireProofOptions', 'RequiredProof'],
   Errors: ['SessionError', 'isSessionError', 'SessionErrorCode'],
   'The sessions of a user': ['SessionSummary'],
   'Counters and messages': ['SessionStats', 'DiagnosticMessage'],
@@ -58,7 +59,7 @@ const CHAPTERS: Readonly<Record<string, readonly string[]>> = {
     'ConformanceOptions',
     'ConformanceTest',
   ],
-  'For the tests of an application': ['signIn', 'SignedIn', 'BrowserCookie', 'readSession', 'fakeSession'],
+  'For the tests of an application': ['signIn', 'SignedIn', 'BrowserCookie', 'Proved', 'readSession', 'fakeSession'],
   Units: ['Milliseconds', 'Instant', 'Key', 'Version', 'SubjectName', 'Awaitable'],
 }
 

@@ -10,7 +10,7 @@ import { checkProperty } from './property-name.ts'
 
 /** Whose proofs `requireProof` asks for. */
 export interface RequireProofOptions {
-  /** The option `property` of the session middleware whose session it is. Default: `session`. */
+  /** The option `property` of the session middleware whose session it is. Default: that of `ctx.session`. */
   property?: string
 }
 
@@ -21,13 +21,13 @@ const checks = new Checks('requireProof')
  * through if `session.provedWithin(kinds, within)`, and answers 403 otherwise. Of several kinds, any one will do:
  *
  * ```ts
- * router.post('/password', requireProof(['password', 'passkey'], 10 * 60_000), changePassword)
+ * app.use(requireProof(['password', 'passkey'], 10 * 60_000))
  * ```
  *
  * It throws a `SessionError` with the code `ERR_SESSION_PROOF`, whose `proof` says which kinds and which age, so that a
  * middleware above can catch it and lead the visitor to the page that asks. If nobody catches it, Koa answers 403 with a
- * sentence, and with a `WWW-Authenticate` of the scheme `Session`, which scripts can read. It says
- * `insufficient_user_authentication`, `acr_values` (the kinds) and `max_age` (in seconds) in the words of RFC 9470.
+ * sentence, and with a header `WWW-Authenticate`, which scripts can read. It says `insufficient_user_authentication`,
+ * `acr_values` (the kinds) and `max_age` (in seconds), in the words of RFC 9470.
  *
  * It must be below the session middleware. A request that has no session there, such as one that `skip` leaves out, is
  * answered with `ERR_SESSION_NO_CONTEXT`, because its visitor could never prove anything.

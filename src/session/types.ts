@@ -145,7 +145,7 @@ export interface SessionMembers<Data extends object = SessionData> {
    * A proof whose instant is ahead of this clock counts up to a minute ahead. `requireProof` is the same as a middleware.
    *
    * ```ts
-   * if (!ctx.session.provedWithin('passkey', 10 * 60_000)) return ctx.redirect('/confirm')
+   * if (!ctx.session.provedWithin('passkey', 10 * 60_000)) ctx.redirect('/confirm')
    * ```
    *
    * Throws `ERR_SESSION_OPTION` if an argument is wrong. Warns once of a length below ten seconds.

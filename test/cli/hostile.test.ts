@@ -15,15 +15,21 @@ describe('koa-server-session show, of values that somebody else put into the sto
     const directory = join(temporaryDirectory(), 'sessions')
     const store = fileStore({ directory, pruneInterval: 0 })
     const lines = Object.entries(HOSTILE).map(([name, text]) => `\n${JSON.stringify(name)}:${text}`)
-    const text = `{"format":1,"createdAt":${Date.now()},"idleTimeout":600000,"absoluteTimeout":600000,"data":{${lines.join()}\n}}`
+    const proofs = `"password":${Date.now()},"\\u001b[31m":1`
+    const text = `{"format":1,"createdAt":${Date.now()},"idleTimeout":600000,"absoluteTimeout":600000,"proofs":{${proofs}},"data":{${lines.join()}\n}}`
     const id = newKey()
     savedOf(await store.save(id, text, later(), undefined))
     const shown = await program(['show', id, '-s', `file:${directory}`], { nodeOptions })
     assert.deepEqual([shown.code, shown.err], [0, ''])
     for (const name of Object.keys(HOSTILE)) assert.ok(shown.out.includes(`\n  ${name}: `), name)
+    assert.match(
+      shown.out,
+      /^proved +20\d\d-\S+ +\d+ m?s ago {2}by password\nproved +1970-01-01T00:00:00Z .*ago {2}by \\u\{1b\}\[31m$/m,
+    )
     assert.ok(shown.out.length < 20 * text.length, `${shown.out.length} characters for ${text.length}`)
     const json = await program(['show', id, '--json', '-s', `file:${directory}`], { nodeOptions })
     assert.deepEqual([json.code, json.err], [0, ''])
+    assert.match(json.out, /"proved":\{"password":\d{13},"\\u001b\[31m":1\}/)
     assert.ok(json.out.length < 2 * text.length)
   })
 
