@@ -4,19 +4,23 @@ import { campaign, type CampaignOptions, type Report } from './checker/campaign.
 import type { MutantName } from './checker/mutants.ts'
 import { PLAYS, type PlayName } from './checker/plays.ts'
 import { describe as describeReport, explain } from './checker/report.ts'
-import { perform } from './checker/stage.ts'
+import { perform, type SharedServers } from './checker/stage.ts'
 import type { Verdict } from './checker/verify.ts'
+import { postgresServer, type PostgresServer } from './support/servers/postgres-server.ts'
 import { clusterSetup, type ClusterSetup } from './support/servers/redis-server.ts'
 
 const SEED = 20_261_122
 
-/** One for all plays that need it: it takes seconds to start. */
+/** One of each for all plays that need it: they take seconds to start. */
 let cluster: ClusterSetup | undefined
-after(() => cluster?.stop())
+let postgres: PostgresServer | undefined
+after(() => Promise.all([cluster?.stop(), postgres?.stop()]))
 
-async function clusterFor(play: PlayName): Promise<ClusterSetup | undefined> {
-  if (PLAYS[play].protocol !== 'cluster') return undefined
-  return (cluster ??= await clusterSetup())
+async function serversFor(play: PlayName): Promise<SharedServers> {
+  const { protocol } = PLAYS[play]
+  if (protocol === 'cluster') return { cluster: (cluster ??= await clusterSetup()) }
+  if (protocol === 'postgres') return { postgres: (postgres ??= await postgresServer()) }
+  return {}
 }
 
 /** Whether there was something to be found. */
@@ -72,6 +76,7 @@ describe('the checker notices in a play that the library is broken', { concurren
     recreating: 'too late',
     goneOnReplica: 'replica',
     alwaysCurrent: 'on files',
+    believeKnown: 'on PostgreSQL',
     neverHeld: 'carried on twice',
     successorStays: 'signed out by the old id',
     unheldStays: 'carried on twice',
@@ -86,7 +91,7 @@ describe('the checker notices in a play that the library is broken', { concurren
     it(`${mutant}, in "${play}"`, async () => {
       // On a busy machine a lease may lapse in the middle of a play, and then nothing old is served by anybody.
       for (let tries = 0; tries < 5; tries++) {
-        const { violations } = await perform(PLAYS[play], mutant, await clusterFor(play))
+        const { violations } = await perform(PLAYS[play], mutant, await serversFor(play))
         if (violations.length > 0) return
       }
       assert.fail('five times nothing was noticed')
@@ -127,6 +132,7 @@ describe('the library as it is passes the plays', { concurrency: false }, () => 
     ['at once', 'of two requests that write at once nothing is lost'],
     ['too late', 'a request that commits after a destroy brings nothing back'],
     ['on files', 'what another process has written to a file is seen at once'],
+    ['on PostgreSQL', 'what another process has written to PostgreSQL is seen at once, whatever the cache knows'],
     ['carried on twice', 'a session whose cookie has come back is carried on by nobody who has an older id'],
     ['on SQLite', 'what another process has written to a file of SQLite is seen at once'],
     ['signed in by the old id', 'a stranger with an old id gets nothing that was written after the sign-in'],
@@ -147,7 +153,7 @@ describe('the library as it is passes the plays', { concurrency: false }, () => 
   ]
   for (const [play, sentence] of plays) {
     it(sentence, async () => {
-      const { violations } = await perform(PLAYS[play], undefined, await clusterFor(play))
+      const { violations } = await perform(PLAYS[play], undefined, await serversFor(play))
       assert.equal(violations.length, 0, violations.map(explain).join('\n'))
     })
   }

@@ -18,6 +18,7 @@ export const MUTANTS = {
   recreating: 'a save makes the record anew if it is gone',
   goneOnReplica: 'the scripts answer "gone" without a write, also where they may not write',
   alwaysCurrent: 'the store calls every cached entry current',
+  believeKnown: 'what the cache knows is believed without a question to the store',
   neverHeld: 'the store says of each session that its cookie has not come back',
   successorStays: 'a session whose cookie has not come back cannot be deleted',
   unheldStays: 'that the cookie of a session has come back is never stored',
@@ -117,6 +118,8 @@ export function mutate(store: Store, mutant: MutantName | undefined): Store {
       return withIndex(store, (index) => ({ ...index, add: addedTwice(index) }))
     case 'ownClock':
       return withIndex(store, (index) => ({ ...index, keys: (subject) => unexpired(store, index, subject) }))
+    case 'believeKnown':
+      return { ...store, load: (key, known, largest) => known ?? store.load(key, known, largest) }
     case 'alwaysCurrent':
       return { ...store, isCurrent: () => true }
   }

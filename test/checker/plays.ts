@@ -2,7 +2,7 @@ import { subjectNames } from '../../src/session/subject-names.ts'
 import type { Key } from '../../src/units.ts'
 import { until } from '../support/servers/server-process.ts'
 import { moveSlot, slotMove } from '../support/servers/slot-move.ts'
-import { droppedBy, open, PREFIX, readsOf, type Play } from './stage.ts'
+import { droppedBy, open, PREFIX, readsOf, type PlainPlay, type Play } from './stage.ts'
 
 /** A bound after which nothing of a play still happens: no heartbeat comes between its steps. */
 const NEVER = 600_000
@@ -19,6 +19,7 @@ export type PlayName =
   | 'joined'
   | 'forgotten'
   | 'on files'
+  | 'on PostgreSQL'
   | 'carried on twice'
   | 'signed out by the old id'
   | 'on SQLite'
@@ -86,14 +87,9 @@ export const PLAYS: Readonly<Record<PlayName, Play>> = {
       await a.node.set(state, 'a')
     },
   },
-  /** B writes; A has read the session before, and reads it again. */
-  'on files': {
-    protocol: 'file',
-    async perform({ a, b, session }) {
-      await b.node.set(await open(b, session), 'a')
-      await a.node.read(session)
-    },
-  },
+  'on files': readAgain('file'),
+  'on SQLite': readAgain('sqlite'),
+  'on PostgreSQL': readAgain('postgres'),
   /** A has read the session that B carries on under a new id, which comes back. A would carry the old one on as well. */
   'carried on twice': {
     protocol: 'file',
@@ -113,14 +109,6 @@ export const PLAYS: Readonly<Record<PlayName, Play>> = {
       const heir = (await b.node.regenerate(await open(b, session))) as Key
       await a.node.destroy(old)
       await b.node.read(heir)
-    },
-  },
-  /** B writes; A has read the session before, and reads it again. */
-  'on SQLite': {
-    protocol: 'sqlite',
-    async perform({ a, b, session }) {
-      await b.node.set(await open(b, session), 'a')
-      await a.node.read(session)
     },
   },
   /** B carries the session on and writes to the new one, which nobody holds. A stranger with the old id signs in at A. */
@@ -335,4 +323,15 @@ export const PLAYS: Readonly<Record<PlayName, Play>> = {
       await a.node.read(session)
     },
   },
+}
+
+/** B writes; A has read the session before, and reads it again. */
+function readAgain(protocol: PlainPlay['protocol']): PlainPlay {
+  return {
+    protocol,
+    async perform({ a, b, session }) {
+      await b.node.set(await open(b, session), 'a')
+      await a.node.read(session)
+    },
+  }
 }

@@ -6,6 +6,7 @@ import type { WorkingCopy } from '../../src/session/working-copy.ts'
 import type { Link, Listener, Store, Watch } from '../../src/store.ts'
 import type { Key, Milliseconds } from '../../src/units.ts'
 import { clusterProxies, type ClusterProxies } from '../support/proxies/cluster-proxies.ts'
+import type { PostgresServer } from '../support/servers/postgres-server.ts'
 import { redisServer, type ClusterSetup, type RedisServer } from '../support/servers/redis-server.ts'
 import { until } from '../support/servers/server-process.ts'
 import type { Doubt } from './environments/environment.ts'
@@ -65,7 +66,7 @@ export interface ClusterPlay {
 
 /** Nothing stands between the players and their sessions, and time passes as the play wants it. */
 export interface PlainPlay {
-  readonly protocol: 'file' | 'sqlite'
+  readonly protocol: 'file' | 'sqlite' | 'postgres'
   readonly perform: (stage: PlainStage) => Promise<void>
 }
 
@@ -109,11 +110,21 @@ export interface RedisPlay {
 export type Play = RedisPlay | ClusterPlay | PlainPlay
 
 function isPlain(play: Play): play is PlainPlay {
-  return play.protocol === 'file' || play.protocol === 'sqlite'
+  return !('bound' in play)
 }
 
-/** Performs it on the library, or on a broken one, and judges what was seen. `cluster`: for a play that needs one. */
-export async function perform(play: Play, mutant?: MutantName, cluster?: ClusterSetup): Promise<Verdict> {
+/** Servers that take long to start, and that plays use one after the other. */
+export interface SharedServers {
+  readonly cluster?: ClusterSetup
+  readonly postgres?: PostgresServer
+}
+
+/** Performs it on the library, or on a broken one, and judges what was seen. `shared` has the server that the play needs. */
+export async function perform(
+  play: Play,
+  mutant?: MutantName,
+  { cluster, postgres }: SharedServers = {},
+): Promise<Verdict> {
   const directory = mkdtempSync(join(tmpdir(), 'session-play-'))
   const history = join(directory, 'history')
   mkdirSync(history)
@@ -138,10 +149,16 @@ export async function perform(play: Play, mutant?: MutantName, cluster?: Cluster
     return { a, b, session }
   }
 
+  function urlOf(protocol: PlainPlay['protocol']): string {
+    if (protocol === 'file') return `file:${join(directory, 'sessions')}`
+    if (protocol === 'sqlite') return `sqlite://${join(directory, 'sessions.db')}`
+    if (!postgres) throw new Error('this play needs a PostgreSQL')
+    return `${postgres.url}?deadline=${DEADLINE}&pruneInterval=0`
+  }
+
   try {
     if (isPlain(play)) {
-      const path = join(directory, 'sessions')
-      const place = { url: play.protocol === 'file' ? `file:${path}` : `sqlite:${path}.db`, bound: 0 }
+      const place = { url: urlOf(play.protocol), bound: 0 }
       const clock = new Clock()
       clock.start()
       cleaning.push(() => clock.stop())
@@ -223,7 +240,9 @@ export async function readsOf(server: RedisServer): Promise<number> {
 }
 
 /** Until the first lease has come, nothing is cached. */
-async function cachedBy({ node }: Player, session: Key): Promise<void> {
+async function cachedBy({ node, store }: Player, session: Key): Promise<void> {
+  // A store that can do neither is asked each time, and told what the cache knows.
+  if (!store.watch && !store.isCurrent) return void (await node.read(session))
   const before = node.diagnostics.stats.hits
   await until(async () => {
     await node.read(session)

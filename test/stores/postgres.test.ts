@@ -11,6 +11,7 @@ import { postgresStore, type PostgresPool, type PostgresStoreOptions } from '../
 import { storeFromUrl } from '../../src/stores/url.ts'
 import type { Store } from '../../src/store.ts'
 import { discreet } from '../support/secrecy.ts'
+import { tcpProxy } from '../support/proxies/tcp-proxy.ts'
 import { pgbouncer, type Pgbouncer } from '../support/servers/pgbouncer.ts'
 import { postgresServer, type PostgresServer } from '../support/servers/postgres-server.ts'
 import { isOpen, until } from '../support/servers/server-process.ts'
@@ -333,6 +334,24 @@ describe('postgresStore, when its server goes away', () => {
     assert.match(error.message, /within 400 ms/)
     await own.thaw()
     assert.ok(await store.load(key))
+  })
+
+  it('outlives a connection that the server ends as soon as it has made it', async (test) => {
+    const cable = await tcpProxy(own.port)
+    test.after(() => cable.close())
+    const store = open(test, `${own.url.replace(`:${own.port}`, `:${cable.port}`)}?application_name=ended`)
+    await own.freeze()
+    const loading = store.load(newKey())
+    await until(() => cable.connections === 1)
+    cable.swallowAnswers()
+    await own.thaw()
+    const made = "select pid from pg_stat_activity where application_name = 'ended' and state = 'idle'"
+    await until(async () => (await own.sql(made)).length === 1)
+    await own.sql(`select pg_terminate_backend(pid) from (${made}) as made`)
+    await until(async () => (await own.sql(made)).length === 0)
+    // Both messages arrive at once.
+    cable.heal()
+    assert.equal(await loading, undefined)
   })
 
   it('says where nobody listens, loses nothing that was acknowledged, and reads at once when the server is back', async (test) => {

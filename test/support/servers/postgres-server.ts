@@ -91,10 +91,18 @@ export async function postgresServer(...settings: readonly string[]): Promise<Po
   let running = await start()
   const url = `postgres://tests@127.0.0.1:${port}/postgres`
   const signalAll = async (signal: 'SIGSTOP' | 'SIGCONT'): Promise<void> => {
+    const isDone = (pid: number): boolean => [signal === 'SIGSTOP', undefined].includes(isStopped(pid))
+    // First the one that makes the others.
+    process.kill(running.pid, signal)
+    await until(() => isDone(running.pid))
     const { stdout } = await run('pgrep', ['-P', `${running.pid}`])
-    const pids = [running.pid, ...stdout.trim().split('\n').map(Number)]
-    for (const pid of pids) process.kill(pid, signal)
-    await until(() => pids.every((pid) => isStopped(pid) === (signal === 'SIGSTOP')))
+    const pids = stdout.trim().split('\n').map(Number)
+    for (const pid of pids) {
+      try {
+        process.kill(pid, signal)
+      } catch {} // it has ended meanwhile
+    }
+    await until(() => pids.every(isDone))
   }
   return {
     port,
@@ -114,11 +122,12 @@ export async function postgresServer(...settings: readonly string[]): Promise<Po
   }
 }
 
-/** Whether the process stands still; a process that has ended does not. */
-function isStopped(pid: number): boolean {
+/** Whether the process stands still; `undefined` if it has ended. */
+function isStopped(pid: number): boolean | undefined {
   try {
-    return /\) T/.test(readFileSync(`/proc/${pid}/stat`, 'utf8'))
+    const [, state] = /\) (\w)/.exec(readFileSync(`/proc/${pid}/stat`, 'utf8')) ?? []
+    return state === 'Z' ? undefined : state === 'T'
   } catch {
-    return false
+    return undefined
   }
 }

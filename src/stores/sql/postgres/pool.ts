@@ -6,12 +6,14 @@ import type { Answer, Connection, Pool } from '../server.ts'
 
 /** What is used of a Pool of pg. */
 export interface PgPool {
-  connect(): Promise<PgClient>
+  connect(connected: Connected): unknown
   end(): Promise<void>
   readonly ended?: boolean
   readonly ending?: boolean
   on?(event: 'error', listener: () => void): unknown
 }
+
+type Connected = (error: Error | undefined, client?: PgClient) => void
 
 interface PgClient {
   query(query: { text: string; values: unknown[] }): Promise<{ rows: Row[]; rowCount: number | null }>
@@ -64,9 +66,12 @@ export function postgresPool(pool: PgPool, table: string, isOurs: boolean): Pool
       // The class of errors that are about connections.
       return code.startsWith('08') ? undefined : code
     },
-    async connect() {
-      return connectionOver(await pool.connect())
-    },
+    // Not by a promise: a server may end a connection with the very words that it has made it, and that is an event which
+    // somebody must listen to by then.
+    connect: () =>
+      new Promise((resolve, reject) => {
+        pool.connect((error, client) => (client ? resolve(connectionOver(client)) : reject(error as Error)))
+      }),
     isEnded: () => pool.ended === true || pool.ending === true,
     async rightsMissing(run) {
       const { rows } = await run('select quote_ident(current_user) as name', [])
@@ -79,8 +84,8 @@ export function postgresPool(pool: PgPool, table: string, isOurs: boolean): Pool
 }
 
 function connectionOver(client: PgClient): Connection {
-  // A connection that is lost says so twice: to the statement that it runs, and by this event, which would end the
-  // process.
+  // A connection that is lost says so twice: to the statement that it runs, and by this event. An event that nobody
+  // listens to ends the process.
   client.on('error', ignore)
   return {
     async run(text, values): Promise<Answer> {
@@ -115,18 +120,16 @@ export function makePool({ Pool }: PgDriver, url: string, poolSize: number, dead
   const limited = make({ statement_timeout: deadline })
   let pool = limited
   return {
-    async connect() {
-      try {
-        return await pool.connect()
-      } catch (error) {
-        if (!isParameterRefused(error)) throw error
+    connect(connected) {
+      pool.connect((error, client) => {
+        if (!isParameterRefused(error)) return connected(error, client)
         // The others who were refused at the same time find it made.
         if (pool === limited) {
           pool = make({})
           limited.end().catch(ignore)
         }
-        return pool.connect()
-      }
+        pool.connect(connected)
+      })
     },
     end: () => pool.end(),
     get ended() {
@@ -140,7 +143,7 @@ export function makePool({ Pool }: PgDriver, url: string, poolSize: number, dead
 
 /** As pgbouncer does, unless its `ignore_startup_parameters` names the parameter. */
 function isParameterRefused(error: unknown): boolean {
-  const { code, message } = error as { code?: unknown; message?: unknown }
+  const { code, message } = (error ?? {}) as { code?: unknown; message?: unknown }
   return code === PROTOCOL_VIOLATION && String(message).includes('statement_timeout')
 }
 
