@@ -70,7 +70,7 @@ export function postgresPool(pool: PgPool, table: string, isOurs: boolean): Pool
     // somebody must listen to by then.
     connect: () =>
       new Promise((resolve, reject) => {
-        pool.connect((error, client) => (client ? resolve(connectionOver(client)) : reject(error as Error)))
+        pool.connect((error, client) => (client ? resolve(connectionOver(client)) : reject(error)))
       }),
     isEnded: () => pool.ended === true || pool.ending === true,
     async rightsMissing(run) {
