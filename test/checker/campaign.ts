@@ -59,7 +59,7 @@ const GRACE: Milliseconds = 200
 const AHEAD: Milliseconds = 10_000
 const LOOKS_EVERY: Milliseconds = 500
 const PATIENCE: Milliseconds = 120_000
-const LONGEST_END: Milliseconds = 10_000
+const LONGEST_END: Milliseconds = 60_000
 
 /** Lets workers loose on a store, lets things go wrong meanwhile, and judges what they saw. */
 export async function campaign(options: CampaignOptions): Promise<Report> {
