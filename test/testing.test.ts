@@ -248,6 +248,16 @@ describe('fakeSession(data)', () => {
     assert.throws(() => (visitor.views = 1), refusal('ERR_SESSION_ENDED', /destroyed/))
   })
 
+  it('has the notices that it was given, and shows those that were left as the next request would see them', async () => {
+    const visitor = fakeSession((session) => session.flash('error', 'The name is missing'))
+    assert.deepEqual(visitor.flashes('error'), ['The name is missing'])
+    for (const text of ['Saved', 'Sent']) visitor.flash('notice', text)
+    assert.deepEqual(visitor.flashes('notice'), [])
+    await visitor.save()
+    await visitor.reload()
+    assert.deepEqual([visitor.flashes('error'), visitor.flashes('notice')], [[], ['Saved', 'Sent']])
+  })
+
   it('is the old session after regenerate, and the new one is found where it was', async () => {
     const visitor = fakeSession<Data>({ basket: { items: ['tea'] }, views: 1 })
     await runWithSession(visitor, () => signInAs('ada'))
