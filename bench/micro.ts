@@ -74,6 +74,7 @@ const HOST: SessionHost = {
   update: refuse,
   regenerate: refuse,
   destroy: refuse,
+  identify: refuse,
   signalOf: () => new AbortController().signal,
   sealedBy: () => undefined,
 }

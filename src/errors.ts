@@ -14,6 +14,7 @@ import type { Milliseconds } from './units.ts'
  * | `ERR_SESSION_HEADERS_SENT` | 500 | a new session needs its cookie, and the headers have left |
  * | `ERR_SESSION_ENDED` | 500 | the session of this object was destroyed or regenerated; also the reason of its `signal` |
  * | `ERR_SESSION_PROOF` | 403 | `requireProof`: the visitor has not proved lately who they are; `proof` says what is needed |
+ * | `ERR_SESSION_LIMIT` | 409 | the user has as many sessions as `identify` allows; nothing of the request was stored |
  * | `ERR_SESSION_GONE` | 409 | the session was ended elsewhere meanwhile; nothing was stored |
  * | `ERR_SESSION_BUSY` | 503 | too many writers of one session; nothing was stored |
  * | `ERR_SESSION_STORE_UNAVAILABLE` | 503 | the store failed or was too slow; a write may or may not have happened |
@@ -29,6 +30,7 @@ export type SessionErrorCode =
   | 'ERR_SESSION_HEADERS_SENT'
   | 'ERR_SESSION_ENDED'
   | 'ERR_SESSION_PROOF'
+  | 'ERR_SESSION_LIMIT'
   | 'ERR_SESSION_GONE'
   | 'ERR_SESSION_BUSY'
   | 'ERR_SESSION_STORE_UNAVAILABLE'
@@ -42,6 +44,7 @@ const DEEPEST_CAUSE = 10
 
 const STATUS: Partial<Record<SessionErrorCode, number>> = {
   ERR_SESSION_PROOF: 403,
+  ERR_SESSION_LIMIT: 409,
   ERR_SESSION_GONE: 409,
   ERR_SESSION_BUSY: 503,
   ERR_SESSION_STORE_UNAVAILABLE: 503,
@@ -81,13 +84,23 @@ export class SessionError extends Error {
   declare readonly proof?: RequiredProof
   /** What Koa puts into the head of the answer if nobody catches the error. Absent if there is nothing. */
   declare readonly headers?: Readonly<Record<string, string>>
+  /**
+   * Of the reason of a `session.signal`: why the session has ended, if whoever ended it said so, as
+   * `session.endedBecause` says it.
+   */
+  declare readonly endedBecause: string | undefined
 
   /**
    * For a store of your own, which may throw `ERR_SESSION_UNREADABLE`, `ERR_SESSION_BUSY` and `ERR_SESSION_TOO_LARGE`, all
    * of which mean that nothing was written, and `ERR_SESSION_STORE_UNAVAILABLE`, whose message then stands in the log.
    */
-  constructor(code: SessionErrorCode, message: string, options?: { cause?: unknown }) {
+  constructor(
+    code: SessionErrorCode,
+    message: string,
+    options?: { cause?: unknown; endedBecause?: string | undefined },
+  ) {
     super(message, options)
+    if (options?.endedBecause !== undefined) this.endedBecause = options.endedBecause
     this.code = code
     this.status = STATUS[code] ?? 500
     this.expose = code === 'ERR_SESSION_PROOF'

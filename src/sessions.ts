@@ -43,8 +43,9 @@ export interface Sessions<Data extends object = SessionData> {
    */
   rotate(keys: Keys): void
   /**
-   * Whether the store can tell which sessions are a subject's: files, memory and Redis can, memcached and stores of
-   * express-session cannot. If it is `false`, `identify` fails at the commit, and `list` and `revokeAll` reject.
+   * Whether the store can tell which sessions are a subject's: files, memory, Redis and SQL databases can, memcached and
+   * stores of express-session cannot. If it is `false`, `identify` fails at the commit (with `max`: at once), and `list` and
+   * `revokeAll` reject.
    */
   readonly canList: boolean
   /**
@@ -74,7 +75,12 @@ export interface Sessions<Data extends object = SessionData> {
     id: Key,
     options?: {
       /** Whose session it must be. Absent: whosever it is. */
-      subject: string
+      subject?: string
+      /**
+       * What the visitor can be told, as `session.endedBecause` of the next request and as `endedBecause` of the signal's
+       * reason. A text of 1 to 100 characters. Absent: nothing.
+       */
+      because?: string
     },
   ): Promise<boolean>
   /**
@@ -96,6 +102,8 @@ export interface Sessions<Data extends object = SessionData> {
     options?: {
       /** The public id that stays, or several: usually that of the request that asks. */
       except?: Key | readonly Key[]
+      /** What the visitors can be told: see `revoke`. Absent: nothing. */
+      because?: string
     },
   ): Promise<number>
   /** Removes expired sessions now; resolves to how many, or to 0 where the store expires them by itself. */
@@ -162,14 +170,14 @@ function operationsOf<Data extends object>(parts: Parts): Operations<Data> {
       return subjects.list(whose, currentHolder(owner)?.session.id)
     },
     async revoke(id, options) {
-      const subject = checkRevoke(id, options)
+      const { subject, because } = checkRevoke(id, options)
       if (subject !== undefined) assertKeys('sessions.revoke')
-      return subjects.revoke(id, subject)
+      return subjects.revoke(id, subject, because)
     },
     async revokeAll(whose, options) {
-      const except = checkRevokeAll(whose, options)
+      const { except, because } = checkRevokeAll(whose, options)
       assertKeys('sessions.revokeAll')
-      return revokedOf(await subjects.revokeAll(whose, except))
+      return revokedOf(await subjects.revokeAll(whose, except, because))
     },
 
     prune: async () => (await store.prune?.()) ?? 0,

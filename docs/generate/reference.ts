@@ -12,6 +12,7 @@ const CHAPTERS: Readonly<Record<string, readonly string[]>> = {
     'DestroyOptions',
     'RememberOptions',
     'IdentifyOptions',
+    'LimitedIdentifyOptions',
     'SessionCallback',
   ],
   'Sessions anywhere in the code': ['getSession', 'tryGetSession', 'tryGetSessionId', 'bindSession', 'runWithSession'],

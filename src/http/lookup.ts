@@ -3,7 +3,7 @@ import type { Identity } from './property.ts'
 import type { RequestsUnderWay } from './under-way.ts'
 import type { Diagnostics } from '../diagnostics.ts'
 import { recordOf } from '../record/format.ts'
-import type { Absence, Stranger } from '../session/absence.ts'
+import { reasonIn, type Absence, type Stranger } from '../session/absence.ts'
 import type { Lifecycle } from '../session/lifecycle.ts'
 import type { Found } from '../store.ts'
 import { settle, type Awaitable, type Key } from '../units.ts'
@@ -58,6 +58,7 @@ async function lookFurther(
 ): Promise<Visit | Stranger> {
   const unreadable: Key[] = []
   let replaced: Key | undefined
+  let endedBecause: string | undefined
   for (const cookie of candidates) {
     let found = cookie === candidates[0] ? first : await lifecycle.load(cookie.key)
     // From here on, no sign-in with the id before it can take its place.
@@ -65,10 +66,15 @@ async function lookFurther(
     if (typeof found === 'object') return { cookie, found }
     if (found === 'unreadable') unreadable.push(cookie.key)
     else if (found === 'replaced') replaced ??= cookie.key
+    else endedBecause ??= reasonIn(found)
   }
-  if (unreadable.length === 0 && replaced === undefined) {
+  if (unreadable.length === 0 && replaced === undefined && endedBecause === undefined) {
     diagnostics.stats.suspicious++
     diagnostics.report('suspicious', { reason: 'unknown id' })
   }
-  return { unreadable, ...(replaced !== undefined && { replaced }) }
+  return {
+    unreadable,
+    ...(replaced !== undefined && { replaced }),
+    ...(endedBecause !== undefined && { endedBecause }),
+  }
 }

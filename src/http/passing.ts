@@ -1,5 +1,6 @@
 import type { Diagnostics } from '../diagnostics.ts'
 import { gone } from '../errors.ts'
+import type { Identity } from '../session/limit.ts'
 import { sessionOf } from '../session/object.ts'
 import type { Operation } from '../session/operation.ts'
 import type { DestroyOptions, RegenerateOptions, Session } from '../session/types.ts'
@@ -62,6 +63,16 @@ export class PassingHost implements SessionHost {
 
   destroy(copy: WorkingCopy, options?: DestroyOptions): Promise<void> {
     return this.#request.destroy(copy, options)
+  }
+
+  /** Like `update`: nothing is stored, so nothing is counted. */
+  async identify(copy: WorkingCopy, identity: Identity): Promise<void> {
+    this.#assertNotReplaced(true)
+    copy.identify(identity)
+  }
+
+  get endedBecause(): string | undefined {
+    return this.#request.endedBecause
   }
 
   signalOf(copy: WorkingCopy): AbortSignal {

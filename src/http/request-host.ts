@@ -13,6 +13,7 @@ import { gone, headersSent, withoutResponse } from '../errors.ts'
 import { recordOf } from '../record/format.ts'
 import type { SessionRecord } from '../record/record.ts'
 import type { CommitOutcome } from '../session/lifecycle.ts'
+import type { Identity, Limit } from '../session/limit.ts'
 import { Operations, reportForgotten, type Operation } from '../session/operation.ts'
 import type { DestroyOptions, RegenerateOptions, Session } from '../session/types.ts'
 import type { SessionHost } from '../session/host.ts'
@@ -198,6 +199,24 @@ export abstract class RequestHost implements SessionHost {
     if (!this.copy?.isOpen || !this.copy.found) return
     this.mustSend = true
     this.sendCookieIfDue()
+  }
+
+  async identify(copy: WorkingCopy, identity: Identity, limit: Limit): Promise<void> {
+    if (this.response.hasHeadLeft && !copy.found) throw headersSent('identify')
+    if (this.failure) throw this.failure
+    const { found } = copy
+    try {
+      await this.services.lifecycle.identify(copy, identity, limit)
+    } catch (error) {
+      if (!copy.isOpen) this.response.withdraw()
+      throw error
+    }
+    if (!found) this.mustSend = true
+    this.sendCookieIfDue()
+  }
+
+  get endedBecause(): string | undefined {
+    return this.stranger?.endedBecause
   }
 
   signalOf(copy: WorkingCopy): AbortSignal {

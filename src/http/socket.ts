@@ -7,6 +7,7 @@ import type { SessionProperty } from './property.ts'
 import { SessionError, gone, withoutResponse } from '../errors.ts'
 import type { Diagnostics } from '../diagnostics.ts'
 import type { Lifecycle } from '../session/lifecycle.ts'
+import type { Identity, Limit } from '../session/limit.ts'
 import { sessionOf } from '../session/object.ts'
 import { reportForgotten, type Operation } from '../session/operation.ts'
 import type { SessionHost } from '../session/host.ts'
@@ -140,6 +141,10 @@ export class SocketHost implements SessionHost {
 
   async destroy(copy: WorkingCopy): Promise<void> {
     await this.#lifecycle.destroy(copy)
+  }
+
+  async identify(copy: WorkingCopy, identity: Identity, limit: Limit): Promise<void> {
+    return this.#lifecycle.identify(copy, identity, limit)
   }
 
   signalOf(copy: WorkingCopy): AbortSignal {

@@ -1,7 +1,7 @@
 import { Place } from '../deadline.ts'
 import { DueQueue, type Task } from './ends/due-queue.ts'
 import { recordOf } from '../record/format.ts'
-import { isMarker } from '../record/marker.ts'
+import { endedBecauseIn, isMarker } from '../record/marker.ts'
 import type { Diagnostics } from '../diagnostics.ts'
 import type { EndSignal, Hold } from './ends/end-signal.ts'
 import { isSessionError } from '../errors.ts'
@@ -80,7 +80,7 @@ export class EndWatcher {
     }
     return {
       ...store,
-      load: (key) => seen(key, store.load(key), (found) => isSession(found) || this.#end(key)),
+      load: (key) => seen(key, store.load(key), (found) => isSession(found) || this.#end(key, found)),
       save: (key, text, expiresAt, expected) => {
         const watched = this.#watched.get(key)
         const save = (): Awaitable<Saved> => store.save(key, text, expiresAt, expected)
@@ -101,7 +101,7 @@ export class EndWatcher {
       (result) => {
         watched.saving--
         const found = result.saved ?? result.conflict
-        if (!isSession(found)) this.#end(key)
+        if (!isSession(found)) this.#end(key, found)
         else if (result.saved) {
           this.#endsAt(key, found.expiresAt)
           if (watched.heardOf > found.version) this.#look(key, PAUSE_OF_CHECKS)
@@ -149,11 +149,13 @@ export class EndWatcher {
     if (this.#watched.size === 0) this.#rest()
   }
 
-  #end(key: Key): void {
+  /** `instead`: what is found in its place, which may say why. */
+  #end(key: Key, instead?: Found): void {
     const watched = this.#watched.get(key)
     if (!watched) return
     this.#remove(watched)
-    for (const { endSignal } of watched.holds) endSignal.deref()?.end()
+    const endedBecause = endedBecauseIn(instead)
+    for (const { endSignal } of watched.holds) endSignal.deref()?.end(endedBecause)
   }
 
   /** A nearer end is put into the queue. A later one is found when the known one has come. */
@@ -254,9 +256,10 @@ export class EndWatcher {
     const isTold = this.#isTold(key)
     watched.askedAt = Date.now()
     let found: Found | undefined
+    let instead: Found | undefined
     try {
       found = await this.#store.load(key)
-      if (found && isMarker(found)) found = undefined
+      if (found && isMarker(found)) [instead, found] = [found, undefined]
       if (found && found.version !== watched.version) {
         const { createdAt, absoluteTimeout } = recordOf(found)
         watched.lastEnd = createdAt + absoluteTimeout
@@ -272,7 +275,7 @@ export class EndWatcher {
     }
     const now = Date.now()
     const end = found ? Math.min(found.expiresAt, watched.lastEnd) : now
-    if (end <= now) this.#end(key)
+    if (end <= now) this.#end(key, instead)
     else this.#again(watched, Math.min(end, now + (isTold ? LONG_CHECK_INTERVAL : CHECK_INTERVAL)))
     return true
   }

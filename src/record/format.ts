@@ -6,6 +6,7 @@ import { noticeWithoutId, type Notice, type Notices } from './notices.ts'
 import type { Proofs } from './proofs.ts'
 import type { SessionRecord } from './record.ts'
 import { isTimeout } from './timeouts.ts'
+import { isTurn } from './turn.ts'
 import type { Whose } from './whose.ts'
 import type { Instant } from '../units.ts'
 
@@ -28,7 +29,7 @@ export function format(record: SessionRecord): string {
 
 /** `undefined` if a name has a backslash in its text. */
 function formatWith(record: SessionRecord, mark: string, nameText: (name: string) => string): string | undefined {
-  const { createdAt, idleTimeout, absoluteTimeout, persistent, subject, label, also, proofs, unheld } = record
+  const { createdAt, idleTimeout, absoluteTimeout, persistent, subject, label, also, turn, proofs, unheld } = record
   const data = formatEntries(record.entries, nameText)
   const flash = record.flash.size > 0 ? formatEntries(newestOf(record.flash), nameText) : ''
   if (data === undefined || flash === undefined) return undefined
@@ -37,6 +38,7 @@ function formatWith(record: SessionRecord, mark: string, nameText: (name: string
     `${persistent ? ',"persistent":true' : ''}${subject === undefined ? '' : `,"subject":${JSON.stringify(subject)}`}` +
     `${label === undefined ? '' : `,"label":${JSON.stringify(label)}`}` +
     `${also === undefined ? '' : `,"also":${JSON.stringify(also)}`}` +
+    `${turn === undefined ? '' : `,"turn":"${turn}"`}` +
     `${proofs === undefined ? '' : `,"proofs":${JSON.stringify(Object.fromEntries(proofs))}`}` +
     `${unheld === undefined ? '' : `,"unheld":${JSON.stringify(unheld)}`}${mark}` +
     `${formatNotices(record.flash, nameText)},"data":${data}` +
@@ -91,7 +93,7 @@ export function parse(text: string): SessionRecord {
   }
   if (!isObject(document)) throw unreadable('it is not a session record')
   const { format: found, createdAt, idleTimeout, absoluteTimeout, persistent, subject, label, ...rest } = document
-  const { escapedNames, data, flash = {}, notices = {}, also, proofs = {}, unheld } = rest
+  const { escapedNames, data, flash = {}, notices = {}, also, turn, proofs = {}, unheld } = rest
   if (found !== FORMAT) {
     throw unreadable(`its format is ${typeof found === 'number' ? found : 'unknown'}, and this release reads ${FORMAT}`)
   }
@@ -99,6 +101,7 @@ export function parse(text: string): SessionRecord {
     throw unreadable('a field is missing or has another type')
   }
   if (!isTextOrAbsent(subject) || !isTextOrAbsent(label)) throw unreadable('its subject or its label is not a text')
+  if (turn !== undefined && !isTurn(turn)) throw unreadable('its place among the sign-ins is none')
   if (!areTexts(also)) throw unreadable('its other names are not an object of texts')
   if (!isObject(flash)) throw unreadable('its flash values are not an object')
   if (!areProofs(proofs)) throw unreadable('what it says of proofs is not an instant for each kind')
@@ -116,6 +119,7 @@ export function parse(text: string): SessionRecord {
     ...(subject !== undefined && { subject }),
     ...(label !== undefined && { label }),
     ...(also && { also }),
+    ...(turn !== undefined && { turn }),
     ...proofsIn(proofs),
     entries,
     flash: readNotices(readEntries(flash, texts.flash, nameOf), notices, nameOf),

@@ -3,8 +3,8 @@ import type { Found } from '../store.ts'
 import { isKey, type Instant, type Key, type Milliseconds } from '../units.ts'
 
 /**
- * What stands for a minute under the key of a session that got a new id. It holds nothing of the visitor's, and for
- * everybody but a second sign-in it is no session.
+ * What stands under the key of a session that got a new id, for a minute; or of one that was ended by somebody who said
+ * why, for a day. It holds nothing of the visitor's, and for everybody but a second sign-in it is no session.
  */
 export interface Marker {
   readonly replacedAt: Instant
@@ -14,10 +14,15 @@ export interface Marker {
   readonly wasHeld: boolean
   /** Whether the successor was still to be made when the marker was left. Absent means no. */
   readonly isPromise?: boolean
+  /** Why the session was ended; `undefined` if it got a new id. */
+  readonly endedBecause?: string | undefined
 }
 
 /** For how long a replaced id is known as replaced: the longest for which a browser's other requests are on their way. */
 export const MARKER_LIFE: Milliseconds = 60_000
+
+/** For how long a visitor can learn why the session has ended. */
+export const END_MARKER_LIFE: Milliseconds = 24 * 60 * 60_000
 
 /** No record begins with it. */
 const HEAD = '{"replaced":'
@@ -29,10 +34,35 @@ export function isMarker({ text }: Found): boolean {
 }
 
 /** The marker as text. */
-export function formatMarker({ replacedAt, successor, wasHeld, isPromise = false }: Marker): string {
+export function formatMarker({ replacedAt, successor, wasHeld, isPromise = false, endedBecause }: Marker): string {
   const by = successor === undefined ? '' : `,"by":"${successor}"`
   const promise = isPromise ? ',"promise":true' : ''
-  return `${HEAD}${FORMAT},"at":${replacedAt}${by},"wasHeld":${wasHeld}${promise}}`
+  const because = endedBecause === undefined ? '' : `,"endedBecause":${JSON.stringify(endedBecause)}`
+  return `${HEAD}${FORMAT},"at":${replacedAt}${by},"wasHeld":${wasHeld}${promise}${because}}`
+}
+
+/**
+ * The marker of a session that was ended for this reason. It counts as one that was replaced long ago, so whoever knows
+ * nothing of reasons finds no session, as if the record had been deleted.
+ */
+export function endMarker(endedBecause: string): Marker {
+  return { replacedAt: 0, successor: undefined, wasHeld: false, endedBecause }
+}
+
+/** Why the session under this key was ended, if a marker says so. Never throws. */
+export function endedBecauseIn(found: Found | undefined): string | undefined {
+  if (!found || !isMarker(found)) return undefined
+  try {
+    return markerOf(found)?.endedBecause
+  } catch {
+    return undefined
+  }
+}
+
+/** The key of the session that has taken this one's place, if a marker says so that still counts. */
+export function successorIn(found: Found | undefined): Key | undefined {
+  const marker = found && markerOf(found)
+  return marker && isFresh(marker) ? marker.successor : undefined
 }
 
 /**
@@ -41,11 +71,15 @@ export function formatMarker({ replacedAt, successor, wasHeld, isPromise = false
  */
 export function markerOf(found: Found): Marker | undefined {
   if (!isMarker(found)) return undefined
-  const { replaced, at, by, wasHeld, promise } = documentIn(found.text)
-  const isKnown = replaced === FORMAT && typeof at === 'number' && typeof wasHeld === 'boolean'
+  const { replaced, at, by, wasHeld, promise, endedBecause } = documentIn(found.text)
+  const isKnown =
+    replaced === FORMAT &&
+    typeof at === 'number' &&
+    typeof wasHeld === 'boolean' &&
+    (endedBecause === undefined || typeof endedBecause === 'string')
   if (!isKnown || !(by === undefined || isKey(by)))
     throw unreadable('it is a marker of a replaced session, and not as this release writes it')
-  return { replacedAt: at, successor: by, wasHeld, isPromise: promise === true }
+  return { replacedAt: at, successor: by, wasHeld, isPromise: promise === true, endedBecause }
 }
 
 /**

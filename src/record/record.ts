@@ -2,6 +2,7 @@ import { LONGEST_COOKIE } from './timeouts.ts'
 import type { Instant, Milliseconds } from '../units.ts'
 import type { Entry } from './entry.ts'
 import { mergeNotices, type NoticeChanges, type Notices } from './notices.ts'
+import type { Turn } from './turn.ts'
 import type { Proofs } from './proofs.ts'
 import { areSame, type Whose } from './whose.ts'
 
@@ -26,6 +27,8 @@ export interface Terms {
   readonly label?: string | undefined
   /** By which other names the session can be found; never empty. */
   readonly also?: Whose | undefined
+  /** Its place among the sign-ins of its user; absent unless it was identified with a limit. */
+  readonly turn?: Turn | undefined
   /** What its visitor has proved, as the subject above: see `prove`. Only a regenerate adds to it. */
   readonly proofs?: Proofs | undefined
 }
@@ -43,11 +46,11 @@ const NOTHING: ReadonlyMap<string, never> = new Map<string, never>()
 /** A record with nothing in it yet. */
 export function newRecord(
   createdAt: Instant,
-  { idleTimeout, absoluteTimeout, persistent, subject, label, also, proofs }: Terms,
+  { idleTimeout, absoluteTimeout, persistent, subject, label, also, turn, proofs }: Terms,
 ): SessionRecord {
   const record = { idleTimeout, absoluteTimeout, persistent, createdAt, entries: NOTHING, flash: NOTHING }
   if (subject === undefined && !proofs) return record
-  return { ...record, ...(subject !== undefined && { subject, label, also }), ...(proofs && { proofs }) }
+  return { ...record, ...(subject !== undefined && { subject, label, also, turn }), ...(proofs && { proofs }) }
 }
 
 /**

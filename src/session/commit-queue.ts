@@ -2,7 +2,7 @@ import type { Diagnostics } from '../diagnostics.ts'
 import { SessionError } from '../errors.ts'
 import { endOf, lastEndOf, lastSeenAt, type SessionRecord } from '../record/record.ts'
 import { format, recordOf } from '../record/format.ts'
-import { isMarker } from '../record/marker.ts'
+import { endedBecauseIn, isMarker } from '../record/marker.ts'
 import { isFull, newerHalf } from '../record/notices.ts'
 import { asHeld } from '../record/unheld.ts'
 import type { Found, Saved, Store } from '../store.ts'
@@ -132,7 +132,7 @@ export class CommitQueue {
     let members = group
     const startedAt = Date.now()
     for (;;) {
-      if (base && isMarker(base)) return refuse(members, 'replaced')
+      if (base && isMarker(base)) return refuse(members, endedBecauseIn(base) === undefined ? 'replaced' : 'gone')
       const before = base ? recordOf(base) : members.find(({ write }) => write.initial)?.write.initial
       // A store may keep a record for longer than the session may live.
       if (!before || lastEndOf(before) <= Date.now()) return refuse(members, 'gone')

@@ -1,4 +1,5 @@
 import type { SessionErrorCode } from '../errors.ts'
+import type { Identity, Limit } from './limit.ts'
 import type { Operation } from './operation.ts'
 import type { DestroyOptions, RegenerateOptions, Session } from './types.ts'
 import type { WorkingCopy } from './working-copy.ts'
@@ -13,11 +14,15 @@ export interface SessionHost {
   readonly isPassive?: boolean
   /** The session that took the place of this host's own, if it was regenerated where no request hands the new one on. */
   readonly successor?: Session | undefined
+  /** Why the session before this one was ended, if whoever ended it said so. */
+  readonly endedBecause?: string | undefined
   save(copy: WorkingCopy): Promise<void>
   reload(copy: WorkingCopy): Promise<void>
   update<Result>(copy: WorkingCopy, change: (session: Session) => Result): Promise<Result>
   regenerate(copy: WorkingCopy, options: RegenerateOptions): Promise<void>
   destroy(copy: WorkingCopy, options?: DestroyOptions): Promise<void>
+  /** Stores whose session it is, if the limit of this user's sessions allows it. */
+  identify(copy: WorkingCopy, identity: Identity, limit: Limit): Promise<void>
   signalOf(copy: WorkingCopy): AbortSignal
   /**
    * The empty session that begins where this one was ended by its own request, and is now written to. `undefined`: there

@@ -5,6 +5,7 @@ import { ended, gone, isSessionError } from '../errors.ts'
 import { merge, newRecord, type Changes, type SessionRecord, type Terms } from '../record/record.ts'
 import { format, recordOf } from '../record/format.ts'
 import { Extensions } from './extensions.ts'
+import { Limits, type Identity, type Limit } from './limit.ts'
 import { Loader } from './loader.ts'
 import { moveToNewToken, type Steps } from './regenerate.ts'
 import { Successors } from './successors.ts'
@@ -48,6 +49,7 @@ export class Lifecycle {
   readonly #successors: Successors
   readonly subjects: Subjects
   readonly #extensions: Extensions
+  readonly #limits: Limits
 
   constructor({ front, source, ends }: Sources, options: LifecycleOptions, diagnostics: Diagnostics) {
     this.#store = front
@@ -59,6 +61,7 @@ export class Lifecycle {
     this.#successors = new Successors(front, source)
     this.#commits = new CommitQueue(front, source, this.subjects.notes, options.maxRecordBytes, diagnostics)
     this.#loader = new Loader(front, this.#commits, diagnostics)
+    this.#limits = new Limits(source, this.subjects, (copy, apply) => this.#write(copy, apply))
   }
 
   /** The live session under this key, or why there is none. An unreadable record is reported. */
@@ -140,6 +143,13 @@ export class Lifecycle {
     copy.committed(committed.found, committed.record, changes)
     copy.refresh(outcome.names)
     return outcome.result
+  }
+
+  /** See `Limits.identify`. */
+  async identify(copy: WorkingCopy, identity: Identity, limit: Limit): Promise<void> {
+    while (copy.writing) await copy.writing
+    if (!copy.isOpen) throw ended()
+    return copy.alone(() => this.#limits.identify(copy, identity, limit))
   }
 
   #write(copy: WorkingCopy, apply: (record: SessionRecord) => SessionRecord, isExact = false): Promise<Committed> {

@@ -1,4 +1,4 @@
-import type { Absence } from './absence.ts'
+import { endedFor, type Absence } from './absence.ts'
 import type { CommitQueue } from './commit-queue.ts'
 import type { Diagnostics } from '../diagnostics.ts'
 import { isSessionError } from '../errors.ts'
@@ -36,6 +36,7 @@ export class Loader {
     }
     try {
       const marker = markerOf(found)
+      if (marker?.endedBecause !== undefined) return endedFor(marker.endedBecause)
       if (marker) return isFresh(marker) ? 'replaced' : 'missing'
       const record = recordOf(found)
       // The timeouts are ours, whatever the store's own expiry does.

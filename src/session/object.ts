@@ -17,11 +17,12 @@ import {
 } from './arguments.ts'
 import { checkProve, checkProvedWithin } from './proof-arguments.ts'
 import { hasProved } from './proving.ts'
-import { identityIn } from './subject-arguments.ts'
+import { hasLimit, identityIn, limitedIdentityIn } from './subject-arguments.ts'
 import { warnOfHabit } from './habits.ts'
 import type {
   DestroyOptions,
   IdentifyOptions,
+  LimitedIdentifyOptions,
   RegenerateOptions,
   RememberOptions,
   Session,
@@ -80,6 +81,7 @@ const NOT_IN_UPDATE: SessionHost = {
   update: refuse,
   regenerate: refuse,
   destroy: refuse,
+  identify: refuse,
   signalOf: refuse,
   // At once, because nobody can await anything there.
   begun: refuse,
@@ -129,8 +131,16 @@ const MEMBERS: { [Name in keyof Members]: (copy: WorkingCopy) => unknown } = {
   },
   remember: (copy) => (timeouts: Milliseconds | RememberOptions) =>
     copy.forWriting().remember(timeoutsToRemember(timeouts, copy.current.terms)),
-  identify: (copy) => (subject: string, options?: string | IdentifyOptions) =>
-    copy.forWriting().identify(identityIn(subject, options)),
+  endedBecause: (copy) => copy.host.endedBecause,
+  identify: (copy) => (subject: string, options?: string | IdentifyOptions | LimitedIdentifyOptions) => {
+    if (!hasLimit(options)) return copy.forWriting().identify(identityIn(subject, options))
+    return begun(copy, async () => {
+      const { limit, ...identity } = limitedIdentityIn(subject, options)
+      const here = copy.forWriting()
+      here.assertOpen('identify')
+      return here.host.identify(here, identity, limit)
+    })
+  },
   flash:
     (copy) =>
     (key: string, ...value: [] | [unknown]) => {

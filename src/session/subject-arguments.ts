@@ -1,8 +1,8 @@
 import { Checks, isOptions, type Cures } from '../checks.ts'
-import type { Terms } from '../record/record.ts'
 import { inOrder, type Whose } from '../record/whose.ts'
 import { isKey, isPromise, type Key } from '../units.ts'
 import { kindOf } from './kind-of.ts'
+import type { Identity, Limit } from './limit.ts'
 
 /*
  * The arguments that say whose session something is, checked where they are written. No message shows a subject or the
@@ -13,21 +13,51 @@ const OF_IDENTIFY = new Checks('session.identify')
 const OF_REVOKE = new Checks('sessions.revoke')
 const OF_REVOKE_ALL = new Checks('sessions.revokeAll')
 const EXCEPT = 'Write except.'
+const BECAUSE = 'Write because.'
 
 /** Other names cost a note each, at every sign-in and in each tenth of the idle timeout. */
 const MAX_NAMES = 8
 const MAX_VALUE = 1024
+const MAX_BECAUSE = 100
 const NAME = /^[A-Za-z][A-Za-z0-9]{0,63}$/
 
 const ALSO = 'Write also: { … } around it.'
-const IDENTIFY_CURES: Cures = { name: 'Write label.', device: 'Write label.', names: ALSO, tenant: ALSO, sid: ALSO }
+const MAX = 'Write max.'
+const IDENTIFY_CURES: Cures = {
+  limit: MAX,
+  maxSessions: MAX,
+  name: 'Write label.',
+  device: 'Write label.',
+  names: ALSO,
+  tenant: ALSO,
+  sid: ALSO,
+}
 
 /** What `identify` is to say of a session. Throws unless it can take these arguments. */
-export function identityIn(subject: unknown, options: unknown): Pick<Terms, 'subject' | 'label' | 'also'> {
+export function identityIn(subject: unknown, options: unknown): Identity {
   checkSubject(OF_IDENTIFY, 'identify', subject)
   if (!isOptions(options)) return { subject, label: labelOf(options), also: undefined }
-  OF_IDENTIFY.names(options, ['label', 'also'], { cures: IDENTIFY_CURES })
+  OF_IDENTIFY.names(options, ['label', 'also', 'max', 'over'], { cures: IDENTIFY_CURES })
+  if (options['over'] !== undefined && options['max'] === undefined)
+    throw OF_IDENTIFY.refusal('over says what happens beyond max, and there is no max. Write { max: 5, over: … }.')
   return { subject, label: labelOf(options['label']), also: alsoOf(options['also']) }
+}
+
+/** Whether these options of `identify` have a limit, right or wrong. */
+export function hasLimit(options: unknown): options is { max: unknown; over?: unknown } {
+  return isOptions(options) && options['max'] !== undefined
+}
+
+/** The same with a limit. */
+export function limitedIdentityIn(
+  subject: unknown,
+  options: { max: unknown; over?: unknown },
+): Identity & { readonly limit: Limit } {
+  const { max, over = 'endOldest' } = options
+  const identity = identityIn(subject, options)
+  OF_IDENTIFY.whole('max', max)
+  OF_IDENTIFY.oneOf('over', over, ['endOldest', 'refuse'])
+  return { ...identity, limit: { max, over } as Limit }
 }
 
 function labelOf(label: unknown): string | undefined {
@@ -53,43 +83,61 @@ export function checkList(whose: unknown): asserts whose is string | Whose {
   checkWhose(new Checks('sessions.list'), 'list', whose)
 }
 
-/** Throws unless `sessions.revoke` can take these; the subject that it is limited to, if it is. */
-export function checkRevoke(id: unknown, options: unknown): string | undefined {
+/** Throws unless `sessions.revoke` can take these; the subject that it is limited to, if it is, and what the visitor is told. */
+export function checkRevoke(id: unknown, options: unknown): { subject?: string; because?: string | undefined } {
   if (!isKey(id)) {
     throw OF_REVOKE.refusal(
       `the id must be the public id of a session, session.id or one that list gave, not ${kindOf(id)}.`,
     )
   }
-  if (options === undefined) return undefined
+  if (options === undefined) return {}
   OF_REVOKE.object(
     'the second argument',
     options,
     'must be an object: write { subject } to end a session of this user only',
   )
-  OF_REVOKE.names(options as object, ['subject'])
+  OF_REVOKE.names(options as object, ['subject', 'because'], { cures: { reason: BECAUSE } })
+  const because = becauseOf(OF_REVOKE, options as object)
   // Not as if it were absent: whoever asks for a limit and has no user at hand must not get no limit.
-  if (!Object.hasOwn(options as object, 'subject')) return undefined
+  if (!Object.hasOwn(options as object, 'subject')) return { because }
   const { subject } = options as { subject: unknown }
   checkSubject(OF_REVOKE, 'revoke(id, { subject })', subject)
-  return subject
+  return { subject, because }
 }
 
-/** Throws unless `sessions.revokeAll` can take these; the ids that it leaves alone. */
-export function checkRevokeAll(whose: unknown, options: unknown): readonly Key[] {
+/** Throws unless `sessions.revokeAll` can take these; the ids that it leaves alone, and what the visitors are told. */
+export function checkRevokeAll(
+  whose: unknown,
+  options: unknown,
+): { except: readonly Key[]; because?: string | undefined } {
   checkWhose(OF_REVOKE_ALL, 'revokeAll', whose)
-  if (options === undefined) return []
+  if (options === undefined) return { except: [] }
   OF_REVOKE_ALL.object(
     'the second argument',
     options,
     'must be an object: write { except: id } to leave one session alone',
   )
-  OF_REVOKE_ALL.names(options as object, ['except'], { cures: { exclude: EXCEPT, keep: EXCEPT, not: EXCEPT } })
+  OF_REVOKE_ALL.names(options as object, ['except', 'because'], {
+    cures: { exclude: EXCEPT, keep: EXCEPT, not: EXCEPT, reason: BECAUSE },
+  })
+  const because = becauseOf(OF_REVOKE_ALL, options as object)
   const { except = [] } = options as { except?: unknown }
   const keys: unknown[] = Array.isArray(except) ? except : [except]
-  if (keys.every(isKey)) return keys
+  if (keys.every(isKey)) return { except: keys, because }
   throw OF_REVOKE_ALL.wrong(
     'except',
     'must be the public id of a session, or a list of them: session.id, or what list gave',
+  )
+}
+
+/** What a visitor is told of the end. It is not shown, because it may name somebody. */
+function becauseOf(checks: Checks, options: { because?: unknown }): string | undefined {
+  const { because } = options
+  if (because === undefined) return undefined
+  if (typeof because === 'string' && because !== '' && because.length <= MAX_BECAUSE && because.isWellFormed())
+    return because
+  throw checks.refusal(
+    `because must be a string of 1 to ${MAX_BECAUSE} characters, such as 'password changed', or absent, not ${kindOf(because)}.`,
   )
 }
 

@@ -140,12 +140,17 @@ export class SubjectNotes {
     throw new Error('The signing keys are not known yet.')
   }
 
+  /** Throws `ERR_SESSION_OPTION` if the store cannot list. */
+  assertCanList(): void {
+    this.#required()
+  }
+
   #required(): SubjectIndex {
     if (this.#index) return this.#index
     throw new SessionError(
       'ERR_SESSION_OPTION',
       'This session store cannot tell which sessions are a user’s, so identify, list and revokeAll do not work with it. ' +
-        'Files, memory and Redis can.',
+        'Files, memory, Redis and SQL databases can; sessions.canList says whether this one can.',
     )
   }
 }

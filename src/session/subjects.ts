@@ -1,6 +1,7 @@
 import { SessionError, isSessionError } from '../errors.ts'
 import { recordOf } from '../record/format.ts'
 import { isFresh, isMarker, markerOf } from '../record/marker.ts'
+import type { Turn } from '../record/turn.ts'
 import { lastSeenAt, type SessionRecord } from '../record/record.ts'
 import { lookAt, visitKeys, visitRecords, type Sighting } from '../record/scan.ts'
 import { isOf, type Whose } from '../record/whose.ts'
@@ -47,6 +48,25 @@ const MAX_TRIES = 5
 
 const NONE: ReadonlySet<Key> = new Set()
 
+/** One sign-in that lives. */
+export interface Life {
+  readonly turn: Turn
+  readonly record: SessionRecord
+  /** Under which its record was met: two if it is moving to a new id at this moment. */
+  readonly keys: readonly Key[]
+}
+
+/** What is meant by a look at a record, and what is done with it. */
+interface Aim {
+  readonly isMeant: (record: SessionRecord) => boolean
+  /** Ids whose sessions stay. */
+  readonly excepted: ReadonlySet<Key>
+  /** What the visitor is told; `undefined`: nothing. */
+  readonly because: string | undefined
+  /** Whether the marker of a session that stays leads nowhere from then on. */
+  readonly closes: boolean
+}
+
 /** The sessions of one subject, or of one other name: listed, revoked. A text is a subject. */
 export class Subjects {
   readonly notes: SubjectNotes
@@ -89,11 +109,11 @@ export class Subjects {
   }
 
   /** Ends one session; `false`: there was none, or none of this subject's. */
-  async revoke(key: Key, subject?: string): Promise<boolean> {
-    if (subject === undefined) return this.end(await lookAt(this.#source, key))
+  async revoke(key: Key, subject?: string, because?: string): Promise<boolean> {
+    if (subject === undefined) return this.end(await lookAt(this.#source, key), because)
     const whose = { subject }
     for await (const noted of this.notes.keys(whose)) {
-      if (noted === key) return (await this.#endIfOf(key, whose, NONE)) === 'ended'
+      if (noted === key) return (await this.#endIf(key, aimAt(whose, NONE, because))) === 'ended'
     }
     return false
   }
@@ -102,14 +122,31 @@ export class Subjects {
    * Ends the session that was looked at, whosever it is; `false`: it had ended meanwhile, or has another id by now, and
    * nobody can follow it any more.
    */
-  async end({ key, found, record }: Sighting): Promise<boolean> {
-    if (found && isMarker(found)) {
-      await this.#successors.close(key, found)
+  async end({ key, found, record }: Sighting, because?: string): Promise<boolean> {
+    let seen = found
+    // An end that says why is one of a version; whoever writes all the time is ended without a word.
+    for (let tries = 1; because !== undefined && seen && typeof record === 'object' && tries < MAX_TRIES; tries++) {
+      if (isMarker(seen)) break
+      const left = await this.#successors.leaveReason(key, seen, because)
+      if (left === true) await this.notes.takeBack(key, record)
+      if (typeof left === 'boolean') return left
+      seen = left
+    }
+    if (seen && isMarker(seen)) {
+      await this.#successors.close(key, seen)
       return false
     }
     const existed = (await this.#front.delete(key)) === true
     if (typeof record === 'object') await this.notes.takeBack(key, record)
     return existed
+  }
+
+  /** Ends this sign-in, wherever it has moved, unless the session has become another one's meanwhile. */
+  async endLife({ keys, record: { turn, createdAt } }: Life, whose: Whose, because: string): Promise<void> {
+    // Both stay the same for as long as the sign-in lasts.
+    const isMeant = (record: SessionRecord): boolean =>
+      isOf(record, whose) && record.turn === turn && record.createdAt === createdAt
+    for (const key of keys) await this.#endIf(key, { isMeant, excepted: NONE, because, closes: false })
   }
 
   /**
@@ -119,16 +156,17 @@ export class Subjects {
    * there, because it is excepted, its marker leads nowhere from then on, so that no request under way can carry on the
    * old one. What cannot be judged does not hold up the rest.
    */
-  async revokeAll(whose: string | Whose, except: readonly Key[]): Promise<Revocation> {
+  async revokeAll(whose: string | Whose, except: readonly Key[], because?: string): Promise<Revocation> {
     const names = asWhose(whose)
     const excepted = new Set(except)
+    const aim = aimAt(names, excepted, because)
     const knownAsGone = new Set<Key>()
     let revoked = 0
     for (let round = 0; round < MAX_ROUNDS; round++) {
       let isOver = true
       const failures: unknown[] = []
       const judge = async (key: Key): Promise<void> => {
-        const outcome = await this.#endIfOf(key, names, excepted)
+        const outcome = await this.#endIf(key, aim)
         if (outcome === 'other') return
         // By this node's clock it may only have expired. The store has the last word, and the note says whose it is.
         if (outcome === 'ended' || (outcome === 'gone' && (await this.#front.delete(key)) === true)) revoked++
@@ -154,15 +192,15 @@ export class Subjects {
   }
 
   /**
-   * Ends the session of this key if it has these names, as it was last seen; or the one that it has become since. `moved`:
+   * Ends the session of this key if it is meant, as it was last seen; or the one that it has become since. `moved`:
    * it had become one that stays, or that had ended. Throws `ERR_SESSION_UNREADABLE`.
    */
-  async #endIfOf(key: Key, whose: Whose, excepted: ReadonlySet<Key>): Promise<'ended' | 'gone' | 'moved' | 'other'> {
+  async #endIf(key: Key, { isMeant, excepted, because, closes }: Aim): Promise<'ended' | 'gone' | 'moved' | 'other'> {
     let at = key
     let found: Found | undefined = await this.#source.load(key)
     const first = found
     const close = async (): Promise<'moved' | 'other'> =>
-      first && isMarker(first) && (await this.#successors.close(key, first)) ? 'moved' : 'other'
+      closes && first && isMarker(first) && (await this.#successors.close(key, first)) ? 'moved' : 'other'
     for (let tries = 1; found; tries++) {
       const marker = markerOf(found)
       if (marker) {
@@ -177,8 +215,11 @@ export class Subjects {
         continue
       }
       const record: SessionRecord = recordOf(found)
-      if (!isOf(record, whose)) return close()
-      const deleted = await this.#front.delete(at, tries < MAX_TRIES ? found : undefined)
+      if (!isMeant(record)) return close()
+      const deleted =
+        because !== undefined && tries < MAX_TRIES
+          ? await this.#successors.leaveReason(at, found, because)
+          : await this.#front.delete(at, tries < MAX_TRIES ? found : undefined)
       if (deleted === true) {
         await this.notes.takeBack(at, record)
         return 'ended'
@@ -187,6 +228,10 @@ export class Subjects {
     }
     return at === key ? 'gone' : 'moved'
   }
+}
+
+function aimAt(whose: Whose, excepted: ReadonlySet<Key>, because: string | undefined): Aim {
+  return { isMeant: (record) => isOf(record, whose), excepted, because, closes: true }
 }
 
 function asWhose(whose: string | Whose): Whose {

@@ -1,10 +1,18 @@
 import { MAX_CONFLICT_TIME } from './commit-queue.ts'
 import { SessionError, isSessionError } from '../errors.ts'
 import { recordOf } from '../record/format.ts'
-import { MARKER_LIFE, formatMarker, isFresh, markerOf, type Marker } from '../record/marker.ts'
+import {
+  END_MARKER_LIFE,
+  MARKER_LIFE,
+  endMarker,
+  formatMarker,
+  isFresh,
+  markerOf,
+  type Marker,
+} from '../record/marker.ts'
 import type { SessionRecord } from '../record/record.ts'
 import type { Found, Saved, Store } from '../store.ts'
-import type { Key, Milliseconds } from '../units.ts'
+import type { Instant, Key, Milliseconds } from '../units.ts'
 
 /** A session that was made in the place of another one, and whose cookie has not come back. */
 export interface Unheld {
@@ -48,8 +56,20 @@ export class Successors {
    */
   async leave(key: Key, expected: Found | undefined, marker: Omit<Marker, 'replacedAt'>): Promise<boolean | Found> {
     const replacedAt = Date.now()
-    const text = formatMarker({ replacedAt, ...marker })
-    const save = async (): Promise<Saved> => this.#store.save(key, text, replacedAt + MARKER_LIFE, expected)
+    return this.#put(key, expected, formatMarker({ replacedAt, ...marker }), replacedAt + MARKER_LIFE)
+  }
+
+  /**
+   * Ends the session by a marker that says why, if its record is still at this version; answers as `leave`. Nobody takes
+   * the marker for a session, and a save that comes too late finds another version: it is as final as a delete.
+   */
+  async leaveReason(key: Key, expected: Found, endedBecause: string): Promise<boolean | Found> {
+    const expiresAt = Math.min(expected.expiresAt, Date.now() + END_MARKER_LIFE)
+    return this.#put(key, expected, formatMarker(endMarker(endedBecause)), expiresAt)
+  }
+
+  async #put(key: Key, expected: Found | undefined, text: string, expiresAt: Instant): Promise<boolean | Found> {
+    const save = async (): Promise<Saved> => this.#store.save(key, text, expiresAt, expected)
     const startedAt = performance.now()
     const { saved, conflict } = await save().catch((error: unknown) => {
       if (performance.now() - startedAt > PATIENCE) throw error

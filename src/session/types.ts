@@ -46,7 +46,8 @@ export interface SessionMembers<Data extends object = SessionData> {
   /**
    * Aborted once this session has ended, wherever that happened: destroyed, revoked, regenerated (the new session has
    * another signal) or expired, in this process or another one. For what outlives a request: sockets, streams, jobs. Its
-   * `reason` is a `SessionError` with the code `ERR_SESSION_ENDED`.
+   * `reason` is a `SessionError` with the code `ERR_SESSION_ENDED`, whose `endedBecause` says why if whoever ended the
+   * session said so.
    *
    * It is aborted at once if this process ended the session. Otherwise it is aborted within the coherence bound on Redis,
    * and within about a second on stores that push nothing (with more than a thousand such sessions, a second for each
@@ -67,6 +68,17 @@ export interface SessionMembers<Data extends object = SessionData> {
    * ```
    */
   readonly signal: AbortSignal
+  /**
+   * Why the session that the visitor's cookie named has ended, if whoever ended it said so: `'limit'` if it was one too
+   * many for `identify` with `max`, or what `sessions.revoke` and `sessions.revokeAll` were given as `because`. Known for a
+   * day, or until that session would have expired anyway. `undefined` in all other cases, and once a new session has
+   * begun under `regenerate`.
+   *
+   * ```ts
+   * if (ctx.session.endedBecause === 'limit') ctx.body = 'You were signed out here: you are signed in on five devices.'
+   * ```
+   */
+  readonly endedBecause: string | undefined
 
   /**
    * Commits what this request has changed, now. Needed only before a response that Koa does not send (a stream of your
@@ -198,7 +210,30 @@ export interface SessionMembers<Data extends object = SessionData> {
    * Throws `ERR_SESSION_OPTION` if an argument is wrong, and `ERR_SESSION_COMMITTED` or `ERR_SESSION_HEADERS_SENT` after
    * the end of the request.
    */
-  identify(subject: string, options?: string | IdentifyOptions): void
+  identify(subject: string, options?: string | (IdentifyOptions & { max?: undefined })): void
+  /**
+   * The same, with a limit of parallel sessions (ASVS 5.0 7.1.2): once this resolves, this user has no more than `max`.
+   * What lies beyond is ended: the sessions that signed in first, or with `over: 'refuse'` this one, which has not signed in
+   * then. The limit is exact, however many sign-ins race on however many processes: `max` are left.
+   *
+   * ```ts
+   * await ctx.session.regenerate()
+   * await ctx.session.identify(user.id, { label: 'Firefox on Linux', max: 5 })
+   * ctx.session.userId = user.id
+   * ```
+   *
+   * It commits whose session this is, at once. Write what signs the visitor in afterwards: if it rejects, the session is
+   * nobody's new session, and what this request has changed before and not saved is dropped. A visitor whose session was
+   * ended by the limit finds `endedBecause: 'limit'`. Calling it again for the same subject in the same session is no new
+   * sign-in. Sessions that were identified without `max` count too, from the instant at which they began. If several
+   * sign-ins race for the last place, `over: 'refuse'` gives it to the one that began first, even if another one was
+   * answered a moment before.
+   *
+   * Rejects with `ERR_SESSION_LIMIT` if the user has `max` sessions already and more are refused, or if so many newer ones
+   * have signed in at this very moment; with `ERR_SESSION_OPTION` if an argument is wrong or the store cannot list
+   * sessions; and with the codes of `save`. If the store fails, an identity without data may stay, which takes a place.
+   */
+  identify(subject: string, options: LimitedIdentifyOptions): Promise<void>
 
   /**
    * With a value: leaves a notice for the next request that asks for this key, however many other requests come before.
@@ -270,6 +305,17 @@ export interface IdentifyOptions {
    * ```
    */
   also?: Readonly<Record<string, string>>
+}
+
+/** What `identify` may be told of a limit, beside the rest. */
+export interface LimitedIdentifyOptions extends IdentifyOptions {
+  /** How many sessions this user may have at once, this one included. A whole number above 0. */
+  max: number
+  /**
+   * What happens beyond `max`: `'endOldest'` ends the sessions that signed in first, `'refuse'` refuses this sign-in.
+   * Default: `'endOldest'`.
+   */
+  over?: 'endOldest' | 'refuse'
 }
 
 /** What the browser is to forget with the session. */

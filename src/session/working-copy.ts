@@ -215,7 +215,7 @@ export class WorkingCopy {
 
   /** `undefined` deletes, as it does in JSON. */
   write(name: string, value: unknown): void {
-    this.#assertOpen(name)
+    this.assertOpen(name)
     const slot = this.#slots?.get(name)
     if (slot) slot.value = value
     else this.#slotsHere().put(name, value, this.#record.entries.get(name))
@@ -239,18 +239,19 @@ export class WorkingCopy {
 
   /** The timeouts are checked already, as are the arguments of `identify` and `flash`: see arguments.ts. */
   remember(timeouts: Partial<Timeouts>): void {
-    this.#assertOpen('remember')
+    this.assertOpen('remember')
     this.#terms = { ...this.#terms, persistent: true, ...timeouts }
   }
 
   identify(identity: Pick<Terms, 'subject' | 'label' | 'also'>): void {
-    this.#assertOpen('identify')
-    this.#terms = agreed(this.#terms ?? {}, identity)
+    this.assertOpen('identify')
+    const { subject, turn } = this.#record
+    this.#terms = agreed(this.#terms ?? {}, { ...identity, turn: subject === identity.subject ? turn : undefined })
   }
 
   /** Leaves a notice. */
   flash(key: string, value: unknown): void {
-    this.#assertOpen('flash')
+    this.assertOpen('flash')
     this.#flash ??= this.#newFlash(NONE)
     this.#flash.leave(key, value)
   }
@@ -343,7 +344,8 @@ export class WorkingCopy {
     next.#flash = this.#flash?.handedOver()
   }
 
-  #assertOpen(name: string): void {
+  /** Throws unless this member may change something here, or begin to. */
+  assertOpen(name: string): void {
     if (this.#phase !== 'open') {
       const how = this.#phase === 'destroyed' ? 'destroyed' : 'regenerated'
       throw new SessionError(

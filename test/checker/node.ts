@@ -241,6 +241,7 @@ const ACTIONS: SessionHost = {
   update: notHere,
   regenerate: notHere,
   destroy: notHere,
+  identify: notHere,
   signalOf: () => new AbortController().signal,
   sealedBy: () => undefined,
 }

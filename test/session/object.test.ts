@@ -432,6 +432,7 @@ describe('sessionOf(copy)', () => {
       update: never,
       regenerate: never,
       destroy: never,
+      identify: never,
       signalOf: never,
       sealedBy: () => undefined,
     }

@@ -23,6 +23,7 @@ function copyWith(
     update: never,
     regenerate: never,
     destroy: never,
+    identify: never,
     signalOf: never,
     sealedBy: () => seal,
   }
@@ -184,7 +185,7 @@ describe('WorkingCopy.committed(found, record, changes)', () => {
     copy.committed(foundOf(record), record, { ...(changes as Changes) })
     assert.deepEqual(copy.changes()?.terms, { idleTimeout: 6 })
     copy.identify({ subject: 'ada', label: undefined })
-    assert.deepEqual(copy.changes()?.terms, { idleTimeout: 6, subject: 'ada', label: undefined })
+    assert.deepEqual(copy.changes()?.terms, { idleTimeout: 6, subject: 'ada', label: undefined, turn: undefined })
   })
 
   it('leaves to the next request the flash of others that came with it', () => {

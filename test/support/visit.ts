@@ -72,6 +72,7 @@ export function visits(options: VisitsOptions = {}): Visits {
         made.copy = await lifecycle.regenerate(copy, how, host)
       },
       destroy: (copy) => lifecycle.destroy(copy),
+      identify: (copy, identity, limit) => lifecycle.identify(copy, identity, limit),
       signalOf: (copy) => lifecycle.signalOf(copy),
       sealedBy: () => made.seal,
     }

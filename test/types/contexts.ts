@@ -119,9 +119,13 @@ export function members(): void {
   current.identify('ada', String(notice))
   current.identify('ada', { label: 'phone', also: { tenant: 'acme' } })
   // @ts-expect-error: a subject is a string
-  current.identify(1)
+  void current.identify(1)
   // @ts-expect-error: and so is every other name
-  current.identify('ada', { also: { tenant: 1 } })
+  void current.identify('ada', { also: { tenant: 1 } })
+  const limited: Promise<void> = current.identify('ada', { label: 'phone', max: 5, over: 'refuse' })
+  void limited
+  // @ts-expect-error: there is no limit
+  void current.identify('ada', { over: 'refuse' })
   current.save((error: unknown) => void error)
 }
 

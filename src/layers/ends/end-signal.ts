@@ -36,12 +36,13 @@ export class EndSignal {
     return this.#controller.signal
   }
 
-  /** Aborts the signal; once. */
-  end(): void {
+  /** Aborts the signal; once. `endedBecause`: why, if anybody has said so. */
+  end(endedBecause?: string): void {
     if (this.signal.aborted) return
     const reason = new SessionError(
       'ERR_SESSION_ENDED',
       'This session has ended: it was destroyed, revoked or regenerated, or its timeout has passed.',
+      { endedBecause },
     )
     this.#place.runInAsyncScope(() => this.#controller.abort(reason))
     this.hold.listenedTo = undefined

@@ -54,9 +54,11 @@ export function testSite(options: SessionOptions): { app: Koa; sessions: Session
       await sessionOf(ctx).regenerate(keep === undefined ? {} : { keep: [keep] })
       sessionOf(ctx)['user'] = user
     },
-    '/sign-in': async (ctx, { user = '' }) => {
+    '/sign-in': async (ctx, { user = '', max, over }) => {
       await ctx.session.regenerate()
-      ctx.session.identify(user)
+      if (max === undefined) return ctx.session.identify(user)
+      await ctx.session.identify(user, { max: Number(max), over: over as 'refuse' })
+      sessionOf(ctx)['user'] = user
     },
     '/devices': async (_, { user = '' }) => (await sessions.list(user)).map(({ id }) => id),
     '/revoke-all': (_, { user = '' }) => sessions.revokeAll(user),
