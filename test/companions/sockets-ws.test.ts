@@ -8,7 +8,7 @@ import { privateRedis } from '../support/servers/redis-server.ts'
 import { Agent } from '../support/sites/http.ts'
 import { tcpProxy } from '../support/proxies/tcp-proxy.ts'
 
-const TRIALS = 50
+const TRIALS = 20
 
 const DEPLOYMENTS: Record<string, (test: TestContext) => Promise<number[]>> = {
   'two processes on files': (test) => startProcesses(test, 2, {}, 'socket-server'),

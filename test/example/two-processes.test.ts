@@ -16,9 +16,7 @@ describe('npm run start:two', () => {
     directory = temporaryDirectory()
     site = await startTwo({ directory })
   })
-  after(async () => {
-    await site?.stop()
-  })
+  after(() => site?.stop())
 
   it('serves one site from two processes, and says in the footer which one answered', async () => {
     const visitor = new Visitor(site.url)
@@ -72,25 +70,18 @@ describe('npm run start:two', () => {
     assert.match(store!, /^Sessions are kept in a Redis that ends with this command; .* npm run start:two$/)
     assert.deepEqual(more, [])
   })
+
+  it('ends by SIGTERM with both processes and their Redis, without a complaint', async () => {
+    await endsCleanly(site, () => process.kill(site.pid, 'SIGTERM'))
+  })
 })
 
 describe('ending npm run start:two', () => {
-  for (const [how, end] of [
-    ['Ctrl-C', (site: ExampleSite) => process.kill(-site.pid, 'SIGINT')],
-    ['SIGTERM', (site: ExampleSite) => process.kill(site.pid, 'SIGTERM')],
-  ] as const) {
-    it(`by ${how} ends both processes and their Redis, without a complaint`, async () => {
-      const directory = temporaryDirectory()
-      const site = await startTwo({ directory })
-      const children = childrenOf(site.pid)
-      assert.equal(children.length, 3)
-      await signIn(new Visitor(site.url))
-      end(site)
-      assert.equal(await site.ended, 0)
-      assert.deepEqual(children.filter(isRunning), [])
-      assert.equal(site.output().trim().split('\n').length, 2, site.output())
-    })
-  }
+  it('by Ctrl-C ends both processes and their Redis, without a complaint', async () => {
+    const site = await startTwo({ directory: temporaryDirectory() })
+    await signIn(new Visitor(site.url))
+    await endsCleanly(site, () => process.kill(-site.pid, 'SIGINT'))
+  })
 
   it('happens too when one of the processes is killed, and is said', async () => {
     const directory = temporaryDirectory()
@@ -136,6 +127,15 @@ describe('npm run start:two with other settings', () => {
     await assert.rejects(starting, /There is no store for "floppy:"/)
   })
 })
+
+async function endsCleanly(site: ExampleSite, end: () => void): Promise<void> {
+  const children = childrenOf(site.pid)
+  assert.equal(children.length, 3)
+  end()
+  assert.equal(await site.ended, 0)
+  assert.deepEqual(children.filter(isRunning), [])
+  assert.equal(site.output().trim().split('\n').length, 2, site.output())
+}
 
 function footer(page: Page): { name: string; hits: number } {
   const [, name = '', hits] =

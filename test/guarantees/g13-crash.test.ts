@@ -9,8 +9,8 @@ import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 const KEY = `3f${'a'.repeat(62)}`
 const WRITERS = ['a', 'b', 'c', 'd']
-const DURATION = 10_000
-const KILL_EVERY = 100
+const DURATION = 4000
+const KILL_EVERY = 60
 // What is stuck is so for ever; processes that only start slowly are not.
 const LONGEST_STILL = 60_000
 

@@ -519,7 +519,7 @@ describe('what nobody uses any more', () => {
   it('is let go of: neither memory nor questions to the store are left', async (test) => {
     const { stored, returning, store, pass, diagnostics } = site(test)
     const closed: (() => void)[] = []
-    const HOLDERS = 10_000
+    const HOLDERS = 5000
     const key = await stored({ a: 1 })
     const listen = async (key: Key): Promise<void> => {
       const { signal } = (await returning(key)).session

@@ -305,7 +305,7 @@ describe('redisStore in an outage', () => {
         server.url.replace('redis:', 'rediss:'),
         `redis://127.0.0.1:${(web.address() as AddressInfo).port}`,
       ]
-      await Promise.all(addresses.map((address) => everythingFails(open(address), /./)))
+      await Promise.all(addresses.map((address) => everythingFails(open(address, DEADLINE), /./, DEADLINE)))
     } finally {
       web.close()
     }

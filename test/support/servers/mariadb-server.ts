@@ -33,12 +33,11 @@ export interface MariadbServer {
 /** Nothing here has to outlive the machine, and little runs at once. */
 const SETTINGS = [
   '--bind-address=127.0.0.1',
-  '--innodb-flush-log-at-trx-commit=0',
+  '--innodb-flush-log-at-trx-commit=2',
   '--innodb-buffer-pool-size=16M',
   '--innodb-log-file-size=8M',
   '--skip-name-resolve',
   '--skip-log-bin',
-  '--innodb-doublewrite=0',
 ]
 
 export async function mariadbServer(): Promise<MariadbServer> {
