@@ -9,6 +9,7 @@ import { accountRoutes } from './routes/account.ts'
 import { cartRoutes } from './routes/cart.ts'
 import { deviceRoutes } from './routes/devices.ts'
 import { homeRoutes } from './routes/home.ts'
+import { passwordRoutes } from './routes/password.ts'
 import { STYLE_PATH, styleRoutes } from './routes/style.ts'
 
 export interface AppOptions {
@@ -44,8 +45,7 @@ export function createApp(options: AppOptions): { app: Koa; sessions: Sessions }
   if (processName) app.use(answeredBy(processName, sessions))
   app.use(bodyParser({ enableTypes: ['form'], formLimit: '16kb' }))
   app.use(refuseForgedForms)
-  for (const router of [homeRoutes, cartRoutes, accountRoutes(sessions), deviceRoutes(sessions), styleRoutes]) {
-    app.use(router.routes())
-  }
+  const signedIn = [accountRoutes(sessions), deviceRoutes(sessions), passwordRoutes(sessions)]
+  for (const router of [homeRoutes, cartRoutes, ...signedIn, styleRoutes]) app.use(router.routes())
   return { app, sessions }
 }

@@ -10,7 +10,7 @@
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { isSessionError } from 'koa-server-session'
+import { isSessionError, type Sessions } from 'koa-server-session'
 import { createApp } from './app.ts'
 import { keptSigningKey } from './signing-key.ts'
 
@@ -46,9 +46,19 @@ async function main(): Promise<void> {
     )
   }
 
+  void complainOf(sessions)
+
   await Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')])
   await closed(server)
   await sessions.close() // last, because requests under way still save their sessions
+}
+
+/** Says at once if the store does not answer, so that no visitor is the first to find out. The site serves all the same. */
+async function complainOf(sessions: Sessions): Promise<void> {
+  if (!sessions.canList) return
+  await sessions
+    .list('nobody')
+    .catch((error: Error) => console.error(`${error.message} The site tries again with each visit.`))
 }
 
 /** Lets the requests under way finish, and takes no new ones. */

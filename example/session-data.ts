@@ -7,6 +7,8 @@ declare module 'koa-server-session' {
     cart?: Cart
     /** Who is signed in; absent for everybody else. */
     userId?: string
+    /** The page that a visitor wanted who must prove first who they are. */
+    wantedPage?: string
     /** Every form of this visitor must carry it. See services/form-token.ts. */
     formToken?: string
   }

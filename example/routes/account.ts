@@ -2,8 +2,8 @@ import Router from 'koa-router'
 import type { Sessions } from 'koa-server-session'
 import { signedInOnly, type SignedIn } from '../middleware/signed-in-only.ts'
 import { identifyDevice } from '../services/devices.ts'
-import { notify } from '../services/notices.ts'
-import { checkPassword } from '../services/users.ts'
+import { keepTyped, notify, takeTyped } from '../services/notices.ts'
+import { checkPassword, demoSignIns } from '../services/users.ts'
 import { currentVisitor } from '../services/visitor.ts'
 import { profilePage } from '../views/profile.ts'
 import { signedOutPage, signInPage } from '../views/sign-in.ts'
@@ -14,18 +14,19 @@ const DAY = 24 * 60 * 60 * 1000
 export function accountRoutes(sessions: Sessions): Router<SignedIn> {
   const router = new Router<SignedIn>()
 
-  router.get('/sign-in', (ctx) => {
-    show(ctx, signInPage(currentVisitor()))
+  router.get('/sign-in', async (ctx) => {
+    show(ctx, signInPage(currentVisitor(), takeTyped(), await demoSignIns()))
   })
 
   router.post('/sign-in', async (ctx) => {
     const user = await checkPassword(field(ctx, 'name'), field(ctx, 'password'))
     if (!user) {
       notify('That name and password do not go together.', 'problem')
+      keepTyped(field(ctx, 'name'))
       return seeOther(ctx, '/sign-in')
     }
     // A new id, so that whoever knew the old one does not get in. What is worth keeping is named; the rest is left behind.
-    await ctx.session.regenerate({ keep: ['cart', 'visits'] })
+    await ctx.session.regenerate({ keep: ['cart', 'visits'], proved: 'password' })
     ctx.session.userId = user.id
     identifyDevice(sessions, user, ctx.get('User-Agent'))
     if (field(ctx, 'remember')) ctx.session.remember({ idleTimeout: 14 * DAY, absoluteTimeout: 30 * DAY })

@@ -14,3 +14,12 @@ export function notify(text: string, kind: Notice['kind'] = 'success'): void {
 export function currentNotice(): Notice | undefined {
   return getSession().flash('notice') as Notice | undefined
 }
+
+/** Keeps what the visitor has typed for the form that is shown once more. */
+export function keepTyped(name: string): void {
+  getSession().flash('typed', name)
+}
+
+export function takeTyped(): string {
+  return (getSession().flash('typed') as string | undefined) ?? ''
+}

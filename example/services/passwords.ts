@@ -7,11 +7,7 @@ const BYTES = 32
 /** OWASP's advice for scrypt with 32 MiB; `maxmem` leaves some room for it. */
 const COST: ScryptOptions = { N: 2 ** 15, r: 8, p: 3, maxmem: 64 * 1024 * 1024 }
 
-/**
- * What to keep instead of the password: `<salt>.<hash>`.
- *
- * @public for an application that registers users
- */
+/** What to keep instead of the password: `<salt>.<hash>`. */
 export async function hashPassword(password: string): Promise<string> {
   const salt = randomBytes(16)
   const hash = await derive(password, salt, BYTES, COST)

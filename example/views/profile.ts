@@ -23,6 +23,8 @@ export function profilePage(visitor: Visitor, user: User, session: Session): Pag
         <dt>Its public id</dt>
         <dd><code>${session.id.slice(0, 12)}…</code></dd>
       </dl>
-      <p><a href="/devices">Where you are signed in</a></p>`,
+      <p class="choices">
+        <a href="/devices">Where you are signed in</a> <a href="/password">Change your password</a>
+      </p>`,
   }
 }

@@ -1,10 +1,11 @@
-import { DEMO_SIGN_INS } from '../services/users.ts'
+import type { DemoSignIn } from '../services/users.ts'
 import type { Visitor } from '../services/visitor.ts'
 import { form } from './form.ts'
 import { html } from './html.ts'
 import type { Page } from './layout.ts'
 
-export function signInPage(visitor: Visitor): Page {
+/** `typed`: the name of a sign-in that has failed, or the empty string. */
+export function signInPage(visitor: Visitor, typed: string, demo: readonly DemoSignIn[]): Page {
   return {
     title: 'Sign in',
     visitor,
@@ -13,16 +14,22 @@ export function signInPage(visitor: Visitor): Page {
       ${form(
         '/sign-in',
         'panel',
-        html`<label>Name <input name="name" autocomplete="username" autocapitalize="none" required /></label>
+        html`<label
+            >Name <input name="name" value="${typed}" autocomplete="username" autocapitalize="none" required
+          /></label>
           <label>Password <input type="password" name="password" autocomplete="current-password" required /></label>
           <label class="check"
             ><input type="checkbox" name="remember" value="yes" /> Remember me on this device for 30 days</label
           >
           <button>Sign in</button>`,
       )}
-      <p class="hint">
-        To try: ${DEMO_SIGN_INS.map(({ id, password }) => html`<br /><code>${id}</code> with <code>${password}</code>`)}
-      </p>
+      ${
+        demo.length > 0
+          ? html`<p class="hint">
+              To try: ${demo.map(({ id, password }) => html`<br /><code>${id}</code> with <code>${password}</code>`)}
+            </p>`
+          : undefined
+      }
     </div>`,
   }
 }

@@ -23,7 +23,7 @@ footer p { margin: 0 0 .25rem; }
 footer::before { content: ''; display: block; border-top: 1px solid var(--line); margin-bottom: 1rem; }
 a { color: var(--accent); }
 h1, h2, .brand { font-family: Georgia, 'Times New Roman', serif; font-weight: 600; line-height: 1.2; }
-h1 { font-size: clamp(1.75rem, 5vw, 2.5rem); margin: 1rem 0 .5rem; }
+h1 { font-size: clamp(1.75rem, 5vw, 2.5rem); margin: 1rem 0 .5rem; text-wrap: balance; }
 h2 { font-size: 1.2rem; margin: 0; }
 code { font-size: .9em; background: color-mix(in srgb, var(--ink) 8%, transparent); padding: .1em .35em; border-radius: .25rem; }
 
@@ -78,6 +78,7 @@ nav a { text-decoration: none; }
 .narrow { max-width: 26rem; margin: 0 auto; }
 form.panel { display: grid; gap: 1rem; margin: 1rem 0; }
 label { display: grid; gap: .25rem; font-weight: 600; }
+label .hint { font-weight: 400; font-size: .9rem; }
 label.check { display: flex; align-items: center; gap: .5rem; font-weight: 400; }
 .inline { display: flex; gap: .5rem; align-items: center; margin: 0; }
 input, button, .button { font: inherit; border-radius: .5rem; padding: .5rem .75rem; }

@@ -4,12 +4,12 @@ const MINUTE = 60_000
 const HOUR = 60 * MINUTE
 const DAY = 24 * HOUR
 
-const TIME = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'medium' })
+const TIME = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'medium', timeZone: 'UTC' })
 const DISTANCE = new Intl.RelativeTimeFormat('en')
 
-/** An instant by the server's clock: `25 Nov 2026, 10:04:20`. */
+/** An instant, which means the same wherever it is read: `25 Nov 2026, 10:04:20 UTC`. */
 export function time(instant: number): Html {
-  return html`<time datetime="${new Date(instant).toISOString()}">${TIME.format(instant)}</time>`
+  return html`<time datetime="${new Date(instant).toISOString()}">${TIME.format(instant)} UTC</time>`
 }
 
 /** How long ago an instant was, which is the same in every time zone: `3 hours ago`. */

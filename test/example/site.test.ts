@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { ADA, cart, notice, signIn, visits } from '../support/clients/example-pages.ts'
+import { session } from '../../src/index.ts'
+import { signIn as signInWithout } from '../../src/testing.ts'
+import { ADA, GRACE, cart, notice, signIn, visits } from '../support/clients/example-pages.ts'
 import { startExample, type ExampleSite } from '../support/sites/example-site.ts'
 import { Visitor } from '../support/clients/visitor.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
@@ -113,6 +117,46 @@ describe('the example site', () => {
       assert.equal(notice(await visitor.visit('/sign-in')), 'That name and password do not go together.')
       assert.equal(notice(await visitor.visit('/sign-in')), undefined)
     }
+  })
+
+  it('keeps the name that was typed with a wrong password, once', async () => {
+    const visitor = new Visitor(site.url)
+    await visitor.visit('/sign-in')
+    const named = /name="name" value="&lt;ada&gt;"/
+    assert.match((await visitor.submit('/sign-in', { name: '<ada>', password: 'wrong' })).html, named)
+    assert.doesNotMatch((await visitor.visit('/sign-in')).html, named)
+  })
+
+  it('asks who changes the password to confirm who they are, and then signs out everybody else', async () => {
+    const elsewhere = new Visitor(site.url)
+    await signIn(elsewhere, GRACE)
+    assert.match((await elsewhere.visit('/password')).html, /<h1>Change your password/, 'signed in just now')
+
+    // As if she had signed in long ago.
+    const key = readFileSync(join(directory, '.sessions/signing-key'), 'utf8').trim()
+    const sessions = session({ keys: [key], store: `file:${directory}/.sessions` })
+    const [pair = ''] = (await signInWithout(sessions, { userId: 'grace' })).cookie.split(';')
+    await sessions.close()
+    const grace = new Visitor(site.url)
+    grace.cookies.set('sid', pair.slice('sid='.length))
+    const asking = await grace.visit('/password')
+    assert.match(asking.html, /<h1>Confirm that it is you/)
+    assert.match(asking.html, /<input name="name" value="grace" autocomplete="username" hidden/)
+    const unasked = await grace.post('/password', { token: grace.token, password: 'a new password' })
+    assert.deepEqual([unasked.status, unasked.headers.get('location')], [303, '/confirm'])
+    assert.equal(notice(await grace.submit('/confirm', { password: 'wrong' })), 'That is not your password.')
+    const before = grace.cookies.get('sid')
+    assert.match((await grace.submit('/confirm', { password: GRACE.password })).html, /<h1>Change your password/)
+    assert.notEqual(grace.cookies.get('sid'), before)
+
+    assert.match(notice(await grace.submit('/password', { password: 'short' })) ?? '', /at least 8 characters/)
+    const changed = await grace.submit('/password', { password: 'a new password' })
+    assert.equal(notice(changed), 'Your password is changed. You are signed out everywhere else.')
+    assert.match(changed.html, /<h1>Grace Hopper/)
+    assert.match((await elsewhere.visit('/profile')).html, /<h1>Sign in/)
+    assert.doesNotMatch((await elsewhere.visit('/sign-in')).html, /first compiler/, 'the page gives away what works')
+    assert.match((await elsewhere.submit('/sign-in', GRACE)).html, /do not go together/)
+    assert.match((await elsewhere.submit('/sign-in', { name: 'grace', password: 'a new password' })).html, /Welcome/)
   })
 
   it('remembers for 30 days whoever asks for it, and nobody else', async () => {
