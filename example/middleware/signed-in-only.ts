@@ -1,5 +1,6 @@
 import type { Context, Next } from 'koa'
 import { seeOther } from '../answers.ts'
+import { whySignedOut } from '../services/devices.ts'
 import { notify } from '../services/notices.ts'
 import type { User } from '../services/users.ts'
 import { currentUser } from '../services/visitor.ts'
@@ -13,7 +14,7 @@ export interface SignedIn {
 export async function signedInOnly(ctx: Context, next: Next): Promise<void> {
   const user = currentUser()
   if (!user) {
-    notify('Please sign in to see this page.', 'problem')
+    notify(whySignedOut() ?? 'Please sign in to see this page.', 'problem')
     return seeOther(ctx, '/sign-in')
   }
   ctx.state.user = user

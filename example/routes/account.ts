@@ -27,8 +27,8 @@ export function accountRoutes(sessions: Sessions): Router<SignedIn> {
     }
     // A new id, so that whoever knew the old one does not get in. What is worth keeping is named; the rest is left behind.
     await ctx.session.regenerate({ keep: ['cart', 'visits'], proved: 'password' })
+    await identifyDevice(sessions, user, ctx.get('User-Agent'))
     ctx.session.userId = user.id
-    identifyDevice(sessions, user, ctx.get('User-Agent'))
     if (field(ctx, 'remember')) ctx.session.remember({ idleTimeout: 14 * DAY, absoluteTimeout: 30 * DAY })
     notify(`Welcome, ${user.name}.`)
     seeOther(ctx, '/profile')

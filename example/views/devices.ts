@@ -1,4 +1,4 @@
-import type { Device } from '../services/devices.ts'
+import { MAX_DEVICES, type Device } from '../services/devices.ts'
 import type { Visitor } from '../services/visitor.ts'
 import { form } from './form.ts'
 import { html, type Html } from './html.ts'
@@ -23,7 +23,10 @@ const UNKNOWN = html`<p>
 
 function list(devices: Device[]): Html {
   const others = devices.filter(({ isCurrent }) => !isCurrent)
-  return html`<p>Sign out any device that you do not recognise or no longer use.</p>
+  return html`<p>
+      Sign out any device that you do not recognise or no longer use. You can be signed in on ${MAX_DEVICES} devices: on
+      one more, the one that signed in first is signed out.
+    </p>
     <ul class="devices panel">
       ${devices.filter(({ isCurrent }) => isCurrent).map(thisDevice)} ${others.map(otherDevice)}
     </ul>

@@ -72,9 +72,22 @@ describe('the devices page', () => {
     const page = await laptop.submit('/devices/sign-out', { device: idOf(before, 'Safari on iPhone') })
     assert.equal(notice(page), 'Signed out: Safari on iPhone.')
     assert.equal(devices(page).length, 2)
-    assert.doesNotMatch((await phone.visit('/profile')).html, /Ada Lovelace/)
+    assert.equal(notice(await phone.visit('/profile')), 'You were signed out here from another device.')
     assert.match((await tablet.visit('/profile')).html, /<h1>Ada Lovelace/)
     assert.match((await laptop.visit('/profile')).html, /<h1>Ada Lovelace/)
+  })
+
+  it('has five devices at most: on the sixth, the one that signed in first is signed out and learns why', async () => {
+    const laptop = await alone(LAPTOP)
+    for (let n = 0; n < 5; n++) await another(TABLET)
+    assert.equal(
+      notice(await laptop.visit('/profile')),
+      'You were signed out here, because you signed in on more than 5 devices.',
+    )
+    await signIn(laptop)
+    const page = await laptop.visit('/devices')
+    assert.equal(devices(page).length, 5)
+    assert.match(page.html, /You can be signed in on 5 devices/)
   })
 
   it('signs out everywhere else, and says on how many devices', async () => {
