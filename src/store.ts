@@ -63,9 +63,10 @@ export interface Store {
 
   /**
    * Optional. Whether `found` is still the newest state of this key: synchronous, exact and much cheaper than `load`,
-   * or not offered. With it, the cache asks before every hit and needs no messages.
+   * or not offered. With it, the cache asks before every hit and needs no messages. `now`: when the question is asked, so
+   * that a store need not look at the clock. Default: the time of the call.
    */
-  isCurrent?(key: Key, found: Found): boolean
+  isCurrent?(key: Key, found: Found, now?: Instant): boolean
 
   /**
    * Optional. Begins to tell the listener what other processes write. With it, the cache serves hits without asking,

@@ -108,6 +108,24 @@ export class SessionCookie {
     return []
   }
 
+  /**
+   * What `read` would give, if that is one cookie that was verified before and stands in the header as browsers write it,
+   * as in most requests. `undefined` says nothing.
+   */
+  known(header: string, isPrefixed?: boolean): Verified | undefined {
+    for (const { assignment, accepted } of this.#names.read(isPrefixed)) {
+      const at = header.indexOf(assignment)
+      if (at === -1) continue
+      if (at > 0 && !header.startsWith('; ', at - 2)) return undefined
+      const start = at + assignment.length
+      const end = start + this.#valueLength
+      const known = this.#remembered(header.slice(start, end))
+      const isAlone = end >= header.length || (header[end] === ';' && header.indexOf(assignment, end) === -1)
+      return known && isAlone && accepted.includes(known.label) ? known : undefined
+    }
+    return undefined
+  }
+
   #readNamed(header: string, named: NamedCookie): Verified[] {
     const verified: Verified[] = []
     for (

@@ -6,7 +6,7 @@ import { recordOf } from '../record/format.ts'
 import { reasonIn, type Absence, type Stranger } from '../session/absence.ts'
 import type { Lifecycle } from '../session/lifecycle.ts'
 import type { Found } from '../store.ts'
-import { settle, type Awaitable, type Key } from '../units.ts'
+import { settle, type Awaitable, type Instant, type Key } from '../units.ts'
 
 /** What the requests of one middleware share. */
 export interface Services {
@@ -29,18 +29,23 @@ export interface Visit {
 /**
  * The session that this Cookie header names: of several cookies, the first one that has a live record. `undefined` if no
  * cookie is ours. Answers at once if the store does. Throws or rejects with `ERR_SESSION_STORE_UNAVAILABLE`.
- * `isPrefixed`: see `SessionCookie.read`.
+ * `isPrefixed`: see `SessionCookie.read`. `now`: when the header came; the clock is read once for each request.
  */
 export function lookUp(
   services: Lookup,
   header: string | undefined,
   isPrefixed?: boolean,
+  now: Instant = Date.now(),
 ): Awaitable<Visit | Stranger | undefined> {
-  const candidates = services.cookie.read(header, isPrefixed)
+  if (header === undefined) return undefined
+  const known = services.cookie.known(header, isPrefixed)
+  const hit = known && services.lifecycle.hit(known.key, now)
+  if (known && hit !== undefined && isHeld(hit)) return { cookie: known, found: hit }
+  const candidates = known ? [known] : services.cookie.read(header, isPrefixed)
   const [cookie] = candidates
   if (!cookie) return undefined
   return settle(
-    () => services.lifecycle.load(cookie.key),
+    () => hit ?? services.lifecycle.load(cookie.key),
     (found) => (isHeld(found) ? { cookie, found } : lookFurther(services, candidates, found)),
   )
 }

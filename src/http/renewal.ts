@@ -15,10 +15,9 @@ const PERIOD: Milliseconds = LONGEST_COOKIE / 10
  * Nobody has to remember when it was sent: it is sent with the first extension of the session in each period. `expiresAt`:
  * when the session ends if it is not extended.
  */
-export function isRenewalDue(record: SessionRecord, expiresAt: Instant): boolean {
+export function isRenewalDue(record: SessionRecord, expiresAt: Instant, now: Instant): boolean {
   const end = endOfCookie(record)
   if (end === undefined) return false
-  const now = Date.now()
   const periodOf = (at: Instant): number => Math.floor((at - record.createdAt) / PERIOD)
   const sentIn = periodOf(lastSeenAt(record, expiresAt))
   const isCutShort = record.createdAt + sentIn * PERIOD + LONGEST_COOKIE < end

@@ -18,7 +18,7 @@ import { Operations, reportForgotten, type Operation } from '../session/operatio
 import type { DestroyOptions, RegenerateOptions, Session } from '../session/types.ts'
 import type { SessionHost } from '../session/host.ts'
 import type { WorkingCopy } from '../session/working-copy.ts'
-import { isPromise, type Awaitable } from '../units.ts'
+import { isPromise, type Awaitable, type Instant } from '../units.ts'
 
 const NO_RESPONSE =
   'A visitor without a session opened a WebSocket, and the handler wrote to the session. It was not stored, because the ' +
@@ -148,7 +148,7 @@ export abstract class RequestHost implements SessionHost {
   }
 
   /** The request has a session, which must live for as long as the request does. */
-  protected abstract keepAlive(): void
+  protected abstract keepAlive(now?: Instant): void
 
   async save(copy: WorkingCopy): Promise<void> {
     if (this.response.hasHeadLeft && !copy.found && copy.changes()) throw headersSent('save')

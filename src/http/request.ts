@@ -47,21 +47,24 @@ export class RequestSession extends RequestHost implements Holder, LongRequest {
 
   /** Loads the session that the cookies name. Never rejects: a failure is kept for whoever touches the session. */
   load(): Awaitable<void> {
+    const header = this.ctx.req.headers.cookie
+    if (header === undefined) return undefined
+    const now = Date.now()
     return settle(
-      () => lookUp(this.services, this.ctx.req.headers.cookie, this.isPrefixed),
-      (visit) => this.#cameWith(visit),
+      () => lookUp(this.services, header, this.isPrefixed, now),
+      (visit) => this.#cameWith(visit, now),
       (error) => void (this.failure = error),
     )
   }
 
-  #cameWith(visit: Visit | Stranger | undefined): Awaitable<void> {
+  #cameWith(visit: Visit | Stranger | undefined, now: Instant): Awaitable<void> {
     if (!visit || !('found' in visit)) return void (this.stranger = visit)
     this.visit = visit
     const { cookie, found } = visit
-    this.keepAlive()
+    this.keepAlive(now)
     if (cookie.keyIndex === 0) {
       const isFromBefore = cookie.name !== this.services.cookie.nameFor(this.isPrefixed)
-      this.mustSend = isFromBefore || isRenewalDue(recordOf(found), found.expiresAt)
+      this.mustSend = isFromBefore || isRenewalDue(recordOf(found), found.expiresAt, now)
       return undefined
     }
     // Not before its user finds it under the newest key: an older one may be retired once no cookie is signed with it.
@@ -147,15 +150,15 @@ export class RequestSession extends RequestHost implements Holder, LongRequest {
     this.response.finish()
     if (outcome === 'gone') this.response.withdraw()
     else this.sendCookieIfDue()
-    this.lookAfter(Date.now())
+    this.#leaveIfOver()
   }
 
-  protected keepAlive(): void {
+  protected keepAlive(now: Instant = Date.now()): void {
     const found = this.#living()
     if (!found || this.isPassive) return
     this.dueAt = Math.min(this.dueAt, extensionDueAt(recordOf(found), found.expiresAt))
     this.services.underWay.add(this)
-    this.lookAfter(Date.now())
+    this.lookAfter(now)
   }
 
   lookAfter(now: Instant): void {
@@ -168,6 +171,11 @@ export class RequestSession extends RequestHost implements Holder, LongRequest {
       lifecycle.touch(this.id as Key, found, (expiresAt) => this.#extended(found, expiresAt))
     }
     if (this.response.isOver) this.#leave()
+  }
+
+  /** Most responses are still to leave, and close the request then. */
+  #leaveIfOver(): void {
+    if (this.response.isOver) this.lookAfter(Date.now())
   }
 
   #leave(): void {
@@ -210,7 +218,7 @@ export class RequestSession extends RequestHost implements Holder, LongRequest {
       if (keepsChanges) throw failure
     } finally {
       this.response.finish()
-      this.lookAfter(Date.now())
+      this.#leaveIfOver()
     }
   }
 
@@ -226,7 +234,7 @@ export class RequestSession extends RequestHost implements Holder, LongRequest {
   }
 
   close(): void {
-    this.response.close()
-    this.lookAfter(Date.now())
+    // Node tells the end of a response twice: that it was sent, and that it is closed.
+    if (this.response.close()) this.lookAfter(Date.now())
   }
 }

@@ -53,9 +53,11 @@ export class SessionResponse {
     return this.#isFinished
   }
 
-  /** Notes that the response has left, or will not. */
-  close(): void {
+  /** Notes that the response has left, or will not; `false`: that was known. */
+  close(): boolean {
+    if (this.#isClosed) return false
     this.#isClosed = true
+    return true
   }
 
   /** Whether the handlers are done and nothing more of the response will leave. */

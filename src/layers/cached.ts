@@ -44,6 +44,12 @@ const BYTES_PER_ENTRY = 600
 /** The answer of a load that is older than this may be outdated, so a later caller asks for itself. */
 const MAX_SHARED_FILL: Milliseconds = 1000
 
+/** What `cached` adds to a store. */
+export interface CachingStore extends Store {
+  /** What is cached under this key, if it may be served; `undefined` if the store has to be asked. */
+  hit(key: Key, now: Instant): Found | undefined
+}
+
 /**
  * A store in front of a store: an LRU cache in this process that answers only while the store vouches for what it holds.
  * The one place that knows of coherence (for the bound, see "Many machines" in the README).
@@ -52,7 +58,7 @@ const MAX_SHARED_FILL: Milliseconds = 1000
  * have it), and if the entry is neither older than `maxAge` nor past its own end. A load that was under way while its
  * key was written answers its caller and is not kept.
  */
-export function cached(store: Store, options: Required<CacheOptions>, diagnostics: Diagnostics): Store {
+export function cached(store: Store, options: Required<CacheOptions>, diagnostics: Diagnostics): CachingStore {
   const { stats } = diagnostics
   const { maxAge } = options
   const fills = new Map<Key, Fill>()
@@ -121,29 +127,32 @@ export function cached(store: Store, options: Required<CacheOptions>, diagnostic
     return true
   }
 
-  function hit(key: Key): Found | undefined {
+  function hit(key: Key, now: Instant): Found | undefined {
     const entry = entries.get(key)
     if (!entry) return undefined
     const { found, link, generation, readAt } = entry
-    const now = Date.now()
     if (link.generation !== generation) {
       invalidate(key)
       return undefined
     }
-    if (!link.vouches()) {
-      stats.bypasses++
-      return undefined
-    }
+    if (!link.vouches()) return undefined
     if (found.version < entry.heardOf) return undefined
     // What has expired here may have been touched elsewhere. And a clock that was set back must not make an entry
     // immortal.
     if (found.expiresAt <= now || now - readAt > maxAge || now < readAt) return undefined
-    if (store.isCurrent && !store.isCurrent(key, found)) {
+    if (store.isCurrent && !store.isCurrent(key, found, now)) {
       invalidate(key)
       return undefined
     }
     stats.hits++
     return found
+  }
+
+  function load(key: Key): Awaitable<Found | undefined> {
+    const found = hit(key, Date.now())
+    if (found) return found
+    if (entries.peek(key)?.link.vouches() === false) stats.bypasses++
+    return fill(key)
   }
 
   /** A record that has not changed keeps what was already made of its text. */
@@ -209,7 +218,8 @@ export function cached(store: Store, options: Required<CacheOptions>, diagnostic
 
   return {
     ...store,
-    load: (key) => hit(key) ?? fill(key),
+    hit,
+    load,
 
     save(key, text, expiresAt, expected) {
       const question = newQuestion(key, true)

@@ -160,9 +160,9 @@ export function guarded(
 function optionalPowers(store: Store): Partial<Store> {
   const powers: Partial<Store> = {}
   if (store.isCurrent) {
-    powers.isCurrent = (key, found): boolean => {
+    powers.isCurrent = (key, found, now): boolean => {
       try {
-        return store.isCurrent?.(key, found) === true
+        return store.isCurrent?.(key, found, now) === true
       } catch {
         return false // the load that follows reports what is wrong
       }

@@ -2,7 +2,7 @@ import { DEFAULT_DEADLINE } from '../deadline.ts'
 import type { Diagnostics } from '../diagnostics.ts'
 import type { Store } from '../store.ts'
 import type { Milliseconds } from '../units.ts'
-import { cached, type CacheOptions } from './cached.ts'
+import { cached, type CacheOptions, type CachingStore } from './cached.ts'
 import { encrypted, type EncryptedStore } from './encrypted.ts'
 import { EndWatcher } from './ends.ts'
 import { guarded } from './guarded.ts'
@@ -21,6 +21,11 @@ export interface LayerOptions {
 export interface StoreStack {
   /** What requests use: the cache answers where it can. */
   readonly front: Store
+  /**
+   * What `front` would answer to a load, if the cache can answer it alone: the one question of most requests, which takes
+   * no promise and reads no clock. `undefined` if the store has to be asked.
+   */
+  readonly hit: CachingStore['hit']
   /** The same way past the cache, for those who need the newest state. */
   readonly source: Store
   /** What is stored as it is stored, encrypted or not, for those who look after the store. */
@@ -57,6 +62,7 @@ export function storeStack(store: Store, options: LayerOptions, diagnostics: Dia
   const ends = new EndWatcher(plain, diagnostics)
   return {
     front: ends.over(cache ?? plain),
+    hit: (key, now) => cache?.hit(key, now),
     source: ends.over(plain),
     stored: safe,
     ends,

@@ -31,7 +31,7 @@ export interface LifecycleOptions {
 }
 
 /** The parts of the stack that sessions use: see `StoreStack`. */
-export type Sources = Pick<StoreStack, 'front' | 'source' | 'ends'>
+export type Sources = Pick<StoreStack, 'front' | 'source' | 'ends' | 'hit'>
 
 export type CommitOutcome = 'unchanged' | 'saved' | 'gone'
 
@@ -51,7 +51,7 @@ export class Lifecycle {
   readonly #extensions: Extensions
   readonly #limits: Limits
 
-  constructor({ front, source, ends }: Sources, options: LifecycleOptions, diagnostics: Diagnostics) {
+  constructor({ front, source, ends, hit }: Sources, options: LifecycleOptions, diagnostics: Diagnostics) {
     this.#store = front
     this.#options = options
     this.#diagnostics = diagnostics
@@ -60,8 +60,13 @@ export class Lifecycle {
     this.#extensions = new Extensions(front, this.subjects.notes)
     this.#successors = new Successors(front, source)
     this.#commits = new CommitQueue(front, source, this.subjects.notes, options.maxRecordBytes, diagnostics)
-    this.#loader = new Loader(front, this.#commits, diagnostics)
+    this.#loader = new Loader({ front, hit }, this.#commits, diagnostics)
     this.#limits = new Limits(source, this.subjects, (copy, apply) => this.#write(copy, apply))
+  }
+
+  /** The same as `load`, if the cache can answer; `undefined` if the store has to be asked. `now`: the instant of the question. */
+  hit(key: Key, now: Instant): Found | Absence | undefined {
+    return this.#loader.hit(key, now)
   }
 
   /** The live session under this key, or why there is none. An unreadable record is reported. */

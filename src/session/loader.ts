@@ -5,19 +5,28 @@ import { isSessionError } from '../errors.ts'
 import { recordOf } from '../record/format.ts'
 import { isFresh, markerOf } from '../record/marker.ts'
 import { asHeld } from '../record/unheld.ts'
+import type { StoreStack } from '../layers/stack.ts'
 import type { Found, Store } from '../store.ts'
-import { settle, type Awaitable, type Key } from '../units.ts'
+import { settle, type Awaitable, type Instant, type Key } from '../units.ts'
 
 /** The live sessions of a store, or why there is none. */
 export class Loader {
   readonly #store: Store
   readonly #commits: CommitQueue
   readonly #diagnostics: Diagnostics
+  readonly #hit: StoreStack['hit']
 
-  constructor(store: Store, commits: CommitQueue, diagnostics: Diagnostics) {
-    this.#store = store
+  constructor({ front, hit }: Pick<StoreStack, 'front' | 'hit'>, commits: CommitQueue, diagnostics: Diagnostics) {
+    this.#store = front
+    this.#hit = hit
     this.#commits = commits
     this.#diagnostics = diagnostics
+  }
+
+  /** See `Lifecycle.hit`. */
+  hit(key: Key, now: Instant): Found | Absence | undefined {
+    const found = this.#hit(key, now)
+    return found && this.#readable(found, now)
   }
 
   /** See `Lifecycle.load`. */
@@ -29,7 +38,7 @@ export class Loader {
     )
   }
 
-  #readable(found: Found | undefined): Found | Absence {
+  #readable(found: Found | undefined, now: Instant = Date.now()): Found | Absence {
     if (!found) {
       this.#diagnostics.stats.misses++
       return 'missing'
@@ -40,7 +49,6 @@ export class Loader {
       if (marker) return isFresh(marker) ? 'replaced' : 'missing'
       const record = recordOf(found)
       // The timeouts are ours, whatever the store's own expiry does.
-      const now = Date.now()
       return found.expiresAt > now && record.createdAt + record.absoluteTimeout > now ? found : 'missing'
     } catch (error) {
       return this.#unreadable(error)

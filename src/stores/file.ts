@@ -91,7 +91,7 @@ export function fileStore(options: FileStoreOptions): Store {
     save: (key, text, expiresAt, expected) => inRoot(() => save(place, key, text, expiresAt, expected)),
     touch: (key, expiresAt) => inRoot(() => touch(place, key, expiresAt)),
     delete: (key, expected) => inRoot(() => remove(place, key, expected)),
-    isCurrent: (key, found) => isCurrent(root, key, found),
+    isCurrent: (key, found, now) => isCurrent(root, key, found, now),
     subjects,
     keys: () => sweeper.keys(),
     prune: () => sweeper.prune(),

@@ -32,9 +32,9 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
   // One count for all keys: a version is then never seen twice, not even by a key that is deleted and made anew.
   let lastVersion = 0
 
-  function live(key: Key): Found | undefined {
+  function live(key: Key, now: Instant = Date.now()): Found | undefined {
     const record = records.get(key)
-    return record !== undefined && record.expiresAt > Date.now() ? record : undefined
+    return record !== undefined && record.expiresAt > now ? record : undefined
   }
 
   function write(key: Key, text: string, expiresAt: Instant): Saved {
@@ -92,8 +92,8 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
       return expected && expected.version !== record.version ? copy(record) : records.delete(key)
     },
 
-    isCurrent(key, found) {
-      return live(key)?.version === found.version
+    isCurrent(key, found, now) {
+      return live(key, now)?.version === found.version
     },
 
     async *keys() {

@@ -65,7 +65,7 @@ export function sqliteStore(pathOrConnection: string | SqliteConnection, options
       schema: schemaOf('sqlite', settings.table),
       close: () => database.close(),
     }),
-    isCurrent: (key, found) => database.isCurrent(key, found),
+    isCurrent: (key, found, now) => database.isCurrent(key, found, now),
   }
 }
 

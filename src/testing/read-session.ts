@@ -28,7 +28,7 @@ export async function readSession<Data extends object = SessionData>(
 ): Promise<Session<Data> | undefined> {
   const { options, services, stack } = partsFor('readSession', sessions)
   const { lifecycle, diagnostics, identity } = services
-  const pastTheCache = new Lifecycle({ ...stack, front: stack.source }, options, diagnostics)
+  const pastTheCache = new Lifecycle({ ...stack, front: stack.source, hit: () => undefined }, options, diagnostics)
   const visit = await lookUp({ ...services, lifecycle: pastTheCache }, headerOf(cookie))
   if (!visit || !('found' in visit)) return undefined
   const host = new SocketHost(lifecycle, diagnostics, identity.owner)

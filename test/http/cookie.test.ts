@@ -203,6 +203,73 @@ describe('SessionCookie.read(header)', () => {
   })
 })
 
+describe('SessionCookie.known(header)', () => {
+  const token = newToken()
+  const value = valueOf(token)
+  const planted = valueOf(token, { name: 'plain:sid' })
+
+  it('gives the one cookie that was verified or written before, wherever browsers put it', () => {
+    const { cookie } = cookieWith()
+    const headers = [`sid=${value}`, `a=b; sid=${value}`, `sid=${value}; a=b`, `a=b; sid=${value}; c=d`]
+    for (const header of headers) assert.equal(cookie.known(header), undefined, 'nothing is known yet')
+    const [verified] = cookie.read(`sid=${value}`)
+    for (const header of headers) assert.equal(cookie.known(header), verified, header)
+    const own = cookie.write(newToken())
+    assert.equal(cookie.known(own), cookie.read(own)[0])
+  })
+
+  it('says nothing of any other header, and so never anything else than read(header)', () => {
+    for (const isAuto of [false, true]) {
+      const cookie = new SessionCookie('sid', new Diagnostics('sid'), isAuto)
+      cookie.useKeys(keyringOf([KEY]))
+      const other = cookie.write(newToken(), true)
+      for (const known of [`sid=${value}`, `sid=${planted}`, other]) cookie.read(known)
+      const values = [
+        value,
+        planted,
+        `${value}x`,
+        value.slice(0, -1),
+        `${value.slice(0, 12)}${'A'.repeat(75)}`,
+        '',
+        '"',
+      ]
+      for (const one of values) {
+        for (const header of [
+          `sid=${one}`,
+          `asid=${one}`,
+          ` sid=${one}`,
+          `a=b;sid=${one}`,
+          `a=b\t; sid=${one}`,
+          `sid=${one} ; a=b`,
+          `sid= ${one}`,
+          `sid=${one}; sid=${value}`,
+          `sid=${value}; sid=${one}`,
+          `x=sid=${one}; sid=${value}`,
+          `sid=${one}, sid=${value}`,
+          `${other}; sid=${one}`,
+          `sid=${one}; ${other}`,
+          `__Host-sid=${one}`,
+        ]) {
+          for (const isPrefixed of [true, false, undefined]) {
+            const known = cookie.known(header, isPrefixed)
+            if (known) assert.deepEqual([known], cookie.read(header, isPrefixed), header)
+          }
+        }
+      }
+    }
+  })
+
+  it('forgets what was verified by keys that are gone, and remembers nothing for keys that may change', () => {
+    const { cookie } = cookieWith()
+    cookie.read(`sid=${value}`)
+    cookie.useKeys(keyringOf([OTHER]))
+    assert.equal(cookie.known(`sid=${value}`), undefined)
+    const changing = cookieWith({ keys: new Keygrip([KEY], 'sha256') }).cookie
+    assert.equal(changing.read(`sid=${value}`).length, 1)
+    assert.equal(changing.known(`sid=${value}`), undefined)
+  })
+})
+
 describe('SessionCookie.rotate(keys)', () => {
   const token = newToken()
 

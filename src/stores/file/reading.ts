@@ -42,9 +42,9 @@ export function load(root: string, key: Key, largest?: number): FileFound | unde
 }
 
 /** Whether the pointer of `found` is still there. If something is wrong, the load that follows says what. */
-export function isCurrent(root: string, key: Key, found: FileFound): boolean {
+export function isCurrent(root: string, key: Key, found: FileFound, now: Instant = Date.now()): boolean {
   const { version, expiresAt, nonce } = found
-  if (nonce === undefined || expiresAt <= Date.now()) return false
+  if (nonce === undefined || expiresAt <= now) return false
   if (found.pointer?.end !== expiresAt) {
     const path = `${directoryOf(root, key)}/${pointerOf(version, expiresAt, nonce).name}`
     found.pointer = { path, end: expiresAt }

@@ -1,6 +1,6 @@
 import { setTimeout as after } from 'node:timers/promises'
 import type { Found } from '../../../store.ts'
-import type { Awaitable, Key, Milliseconds } from '../../../units.ts'
+import type { Awaitable, Instant, Key, Milliseconds } from '../../../units.ts'
 import type { Database, Row } from '../database.ts'
 import { failed } from '../faults.ts'
 import { probesOf, schemaOf } from '../schema.ts'
@@ -56,8 +56,8 @@ export class SqliteDatabase implements Database {
   }
 
   /** Throws if the database cannot tell. */
-  isCurrent(key: Key, { version }: Found): boolean {
-    const [row] = this.#prepared().rows(this.#current, [key, Date.now()])
+  isCurrent(key: Key, { version }: Found, now: Instant = Date.now()): boolean {
+    const [row] = this.#prepared().rows(this.#current, [key, now])
     return row !== undefined && Number(row['version']) === version
   }
 
