@@ -93,7 +93,7 @@ export function parse(text: string): SessionRecord {
   }
   if (!isObject(document)) throw unreadable('it is not a session record')
   const { format: found, createdAt, idleTimeout, absoluteTimeout, persistent, subject, label, ...rest } = document
-  const { escapedNames, data, flash = {}, notices = {}, also, turn, proofs = {}, unheld } = rest
+  const { escapedNames, data, flash = {}, notices, also, turn, proofs = {}, unheld } = rest
   if (found !== FORMAT) {
     throw unreadable(`its format is ${typeof found === 'number' ? found : 'unknown'}, and this release reads ${FORMAT}`)
   }
@@ -151,8 +151,9 @@ function readEntries(
 
 /** `newest`: of each key. `lists`: what the record says of the notices, which is nothing if an older release wrote it. */
 function readNotices(newest: Map<string, Entry>, lists: unknown, nameOf: (text: string) => string): Notices {
-  if (!isObject(lists)) throw unreadable(NOT_NOTICES)
-  const known = new Map(Object.entries(lists).map(([name, list]) => [nameOf(name), list]))
+  if (lists === undefined && newest.size === 0) return NONE
+  if (lists !== undefined && !isObject(lists)) throw unreadable(NOT_NOTICES)
+  const known = new Map(Object.entries(lists ?? {}).map(([name, list]) => [nameOf(name), list]))
   const notices = new Map<string, readonly Notice[]>()
   for (const [key, entry] of newest) {
     const list = known.get(key)
@@ -163,6 +164,7 @@ function readNotices(newest: Map<string, Entry>, lists: unknown, nameOf: (text: 
   return notices
 }
 
+const NONE: Notices = new Map()
 const NOT_NOTICES = 'what it says of its flash values is not as this release writes it'
 
 function readList(list: unknown, newest: Entry): Notice[] {

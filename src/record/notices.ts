@@ -75,6 +75,7 @@ export function newerHalf(notices: Notices): Notices | undefined {
 
 /** Whether the next notice of some key drops its oldest one. */
 export function isFull(notices: Notices): boolean {
+  if (notices.size === 0) return false
   for (const list of notices.values()) if (list.length >= MOST_OF_A_KEY) return true
   return false
 }
