@@ -72,8 +72,9 @@ export interface SessionOptions {
    */
   onStoreError?: 'throw' | 'anonymous'
   /**
-   * The largest record in bytes; a session that would take more is not saved. A record in the store that has more than
-   * eight times as many is not read either: it counts as one that cannot be read. Default 64 KiB.
+   * The largest record in bytes; a session that would take more is not saved. Notices that nobody has asked for give way
+   * first, and what is noted of a session whose cookie has not come back does not count. A record in the store that has
+   * more than eight times as many bytes is not read either: it counts as one that cannot be read. Default 64 KiB.
    */
   maxRecordBytes?: number
 }
