@@ -63,6 +63,8 @@ function arrivalOf(ctx: Koa.ParameterizedContext, owner: object, cookie: Session
   const { cookie: header } = ctx.req.headers
   const whyPassing = holder instanceof RequestSession ? holder.whyPassing : undefined
   if (whyPassing) return `no session, because ${WHY_PASSING[whyPassing]}`
+  if (holder instanceof RequestSession && holder.endedBecause !== undefined)
+    return 'no session, because it was ended, and the visitor can be told why (`endedBecause`)'
   if (!cookie.isIn(header)) return 'no session, because the request has no such cookie'
   return cookie.read(header, holder instanceof RequestSession ? holder.isPrefixed : undefined).length === 0
     ? 'no session, because the cookie has not the form that this library gives it'

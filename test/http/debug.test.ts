@@ -21,11 +21,13 @@ const keys = ['a secret for signing cookies']
 async function site(options) {
   const app = new Koa()
   app.silent = true
-  app.use(session({ keys, ...options }))
+  const sessions = session({ keys, ...options })
+  app.use(sessions)
   app.use(async (ctx) => {
     if (ctx.path === '/write') ctx.session.name = 'a secret value'
     if (ctx.path === '/sign-in') await ctx.session.regenerate()
     if (ctx.path === '/sign-out') await ctx.session.destroy()
+    if (ctx.path === '/revoke') await sessions.revoke(ctx.session.id, { because: 'a secret reason' })
     if (ctx.path === '/fail') throw new Error('a secret message')
     ctx.body = 'ok'
   })
@@ -74,7 +76,10 @@ describe('NODE_DEBUG=koa-server-session', () => {
       await visit('/read', 'sid=something-else')
       await visit('/read', newer.slice(0, -1) + (newer.endsWith('A') ? 'B' : 'A'))
       await visit('/logo.png', cookie)
-      await visit('/write', undefined, { 'sec-fetch-site': 'cross-site' })`,
+      await visit('/write', undefined, { 'sec-fetch-site': 'cross-site' })
+      const other = await visit('/write')
+      await visit('/revoke', other)
+      await visit('/read', other)`,
       DEBUG,
     )
     const ENDED =
@@ -92,6 +97,9 @@ describe('NODE_DEBUG=koa-server-session', () => {
       'GET /read: sid: no session, because none of the keys signed the cookie',
       'GET /logo.png: sid: skipped',
       'GET /write: sid: no session, because another site began the request, and the browser may have withheld the cookie; error not kept',
+      'GET /write: sid: no session, because the request has no such cookie; save saved; cookie set',
+      'GET /revoke: sid: session from the cache; load found; save saved',
+      'GET /read: sid: no session, because it was ended, and the visitor can be told why (`endedBecause`)',
     ])
   })
 
