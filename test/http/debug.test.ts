@@ -88,7 +88,7 @@ describe('NODE_DEBUG=koa-server-session', () => {
       'GET /read: sid: no session, because the request has no such cookie',
       'GET /write: sid: no session, because the request has no such cookie; save saved; cookie set',
       'GET /read: sid: session from the cache',
-      'GET /sign-in: sid: session from the cache; save saved; save saved; regenerate; cookie set',
+      'GET /sign-in: sid: session from the cache; save saved; regenerate; save saved; cookie set',
       'GET /read: sid: no session, because the id in the cookie was replaced a moment ago',
       'GET /fail: sid: session from the cache; threw an error',
       'GET /sign-out: sid: session from the cache; destroy destroyed; cookie cleared',
