@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { promisify } from 'node:util'
 import { temporaryDirectory } from '../temporary-directory.ts'
+import { redisCli } from './redis-cli.ts'
 import { commandOf, type Requirement } from './requirement.ts'
 import { freePort, startServer, until, type ServerProcess } from './server-process.ts'
 
@@ -19,7 +20,7 @@ export interface RedisServer {
   readonly port: number
   readonly url: string
   readonly directory: string
-  /** Runs redis-cli against it and resolves to what it prints. */
+  /** Resolves to what redis-cli prints of the reply. */
   cli(...args: string[]): Promise<string>
   /** Stops the process where it stands (SIGSTOP): connections stay open, nothing is answered from here on. */
   freeze(): Promise<void>
@@ -47,7 +48,6 @@ const SERVER = ['--save', '', ...words('--appendonly no --enable-debug-command y
 export async function redisServer(options: RedisServerOptions = {}): Promise<RedisServer> {
   const port = options.port ?? (await freePort())
   const directory = temporaryDirectory('redis-server')
-  const login = options.password === undefined ? [] : ['--no-auth-warning', '-a', options.password]
   const configuration = join(directory, 'sentinel.conf')
   if (options.sentinel !== undefined) writeFileSync(configuration, options.sentinel)
   const args = [
@@ -62,10 +62,7 @@ export async function redisServer(options: RedisServerOptions = {}): Promise<Red
   const startWith = (more: readonly string[]): Promise<ServerProcess> =>
     startServer({ command: [commandOf(requires), ...args, ...more], directory, port })
   let running = await startWith([])
-  const cli = async (...command: string[]): Promise<string> => {
-    const { stdout } = await run('redis-cli', ['-p', String(port), ...login, ...command], { timeout: 120_000 })
-    return stdout.trimEnd()
-  }
+  const cli = (...command: string[]): Promise<string> => redisCli(port, options.password, command)
   return {
     port,
     url: `redis://127.0.0.1:${port}`,
@@ -152,11 +149,11 @@ export async function clusterSetup(): Promise<ClusterSetup> {
   const addresses = nodes.map(({ port }) => `127.0.0.1:${port}`)
   await run('redis-cli', ['--cluster', 'create', ...addresses, '--cluster-replicas', '1', '--cluster-yes'])
   await until(async () => {
-    const views = await Promise.all(nodes.map((node) => node.cli('CLUSTER', 'NODES')))
     const states = await Promise.all(nodes.map((node) => node.cli('CLUSTER', 'INFO')))
+    if (!states.every((state) => state.includes('cluster_state:ok'))) return false
+    const views = await Promise.all(nodes.map((node) => node.cli('CLUSTER', 'NODES')))
     const roles = await Promise.all(nodes.map((node) => node.cli('INFO', 'replication')))
     return (
-      states.every((state) => state.includes('cluster_state:ok')) &&
       views.every((view) => (view.match(/\bslave\b/g) ?? []).length === 3 && !view.includes('handshake')) &&
       roles.every((role) => role.includes('role:master') || role.includes('master_link_status:up'))
     )
