@@ -18,7 +18,7 @@ export async function redisCli(port: number, password: string | undefined, words
   }
   const commands = password === undefined ? [words] : [['AUTH', password], words]
   const replies = await answersOf(port, commands)
-  return printed(replies.at(-1) as Reply).trimEnd()
+  return printed(replies.at(-1)).trimEnd()
 }
 
 /** A text, which may be that of an error; nothing; or several replies. */
