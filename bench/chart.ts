@@ -73,11 +73,12 @@ const NOTES = 190
 const ROW = 28
 const TITLE = 66
 const HEADING = 34
-const SCALE = [0, 0.25, 0.5, 0.75, 1]
+const QUARTERS = [0, 0.25, 0.5, 0.75, 1]
 
-/** Bars between 0 and 1 (or a little more), panel under panel. */
+/** Bars from 0 on, panel under panel. */
 export function barChart(title: string, subtitle: string, panels: readonly BarPanel[]): string {
   const longest = Math.max(1, ...panels.flatMap(({ bars }) => bars.map(({ high }) => high)))
+  const scale = longest < 2 ? QUARTERS : Array.from({ length: Math.floor(longest) + 1 }, (_, tick) => tick)
   const x = (value: number): number => round(LABELS + (value / longest) * (WIDTH - LABELS - NOTES))
   let y = TITLE
   const drawn = panels.map(({ heading, bars }) => {
@@ -86,7 +87,7 @@ export function barChart(title: string, subtitle: string, panels: readonly BarPa
     y = bottom + 32
     return [
       heading === '' ? '' : text('heading', 20, top - 12, heading),
-      ...SCALE.map(
+      ...scale.map(
         (value) =>
           `<line class="grid" x1="${x(value)}" x2="${x(value)}" y1="${top - 4}" y2="${bottom}"/>` +
           text('tick', x(value), bottom + 17, String(value), 'middle'),

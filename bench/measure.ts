@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { whatIsWrong } from './check.ts'
-import { startServer, type Load, type Memory, type Server } from './processes.ts'
+import { startServer, type Load, type Memory, type Places, type Server } from './processes.ts'
 import type { PrivateRedis } from './redis.ts'
 import type { Scenario } from './scenarios.ts'
 import type { Variant } from './variants.ts'
@@ -50,6 +50,7 @@ export interface Environment {
   readonly node: string
   readonly load: Load
   readonly redis: PrivateRedis | undefined
+  readonly places: Places
 }
 
 /**
@@ -61,7 +62,7 @@ export async function measureLaunch(
   variants: readonly Variant[],
   launch: number,
   plan: Plan,
-  { nodeName, node, load, redis }: Environment,
+  { nodeName, node, load, redis, places }: Environment,
 ): Promise<{ samples: Sample[]; memories: MemorySample[]; failures: Failure[] }> {
   const samples: Sample[] = []
   const memories: MemorySample[] = []
@@ -78,7 +79,7 @@ export async function measureLaunch(
   try {
     for (const variant of variants) {
       try {
-        servers.push(await startServer(variant, { node, redisPort: redis?.port ?? 0, cache: scenario.cache }))
+        servers.push(await startServer(variant, { ...places, node, cache: scenario.cache }))
       } catch (error) {
         fail(variant, error)
       }

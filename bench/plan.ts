@@ -1,4 +1,6 @@
 import type { Scenario } from './scenarios.ts'
+import type { Table } from './summary.ts'
+import { bareOf, type Variant } from './variants.ts'
 
 /** One launch of all servers of a scenario, with one version of Node. */
 export interface Job {
@@ -34,6 +36,33 @@ export function jobsOf(nodes: readonly string[], scenarios: readonly Scenario[],
     if (launch > 2) add(first, headlines, launch)
   }
   return jobs
+}
+
+/** A scenario that is launched this often, and is not steady then, will not be. */
+const MOST_LAUNCHES = 12
+
+/**
+ * The launch that is worth most once the planned ones are done: the first scenario whose ratios are not steady, with the
+ * servers that are not, and those that they are compared with. The headlines come first, and among others the one with
+ * the fewest launches. `undefined` if all are steady or hopeless.
+ */
+export function nextLaunch(
+  tables: readonly Table[],
+  scenarios: readonly Scenario[],
+  variants: readonly Variant[],
+): { scenario: Scenario; launch: number; variants: Variant[] } | undefined {
+  const candidates = scenarios.flatMap((scenario) => {
+    const rows = tables.find((table) => table.scenario === scenario.name)?.rows ?? []
+    const launch = Math.max(0, ...rows.map(({ launches }) => launches))
+    const shaky = new Set(rows.filter(({ isSteady }) => !isSteady).map(({ variant }) => variant))
+    if (shaky.size === 0 || launch >= MOST_LAUNCHES) return []
+    const bases = new Set([...variants.filter(({ name }) => shaky.has(name)).map(bareOf), 'koa-als'])
+    const taking = variants.filter(({ name }) => shaky.has(name) || bases.has(name))
+    return [{ scenario, launch, variants: taking }]
+  })
+  const rank = ({ scenario, launch }: { scenario: Scenario; launch: number }): number =>
+    launch - (scenario.isHeadline ? MOST_LAUNCHES : 0)
+  return candidates.toSorted((one, other) => rank(one) - rank(other))[0]
 }
 
 /** Decides by what jobs have taken so far whether one more fits into the time. */

@@ -67,6 +67,11 @@ export function pinned(
   return isPinned && cpu !== undefined ? ['taskset', ['-c', String(cpu), command, ...args]] : [command, [...args]]
 }
 
+/** Ties this process, and whatever it starts and does not tie elsewhere, to the processor of the load generator. */
+export function pinSelf(): void {
+  if (isPinned) execFileSync('taskset', ['-acp', String(LOAD_CPU), String(process.pid)], { stdio: 'ignore' })
+}
+
 /** A child that answers questions, one at a time or many. */
 export class Child {
   readonly #process: ChildProcess
@@ -177,10 +182,17 @@ export class Server {
   }
 }
 
-export interface ServerOptions {
+/** Where the servers find what they keep their sessions in. */
+export interface Places {
+  readonly redisPort: number
+  /** URLs; absent if no server that is measured needs the database, or if it is not installed. */
+  readonly postgres?: string | undefined
+  readonly mariadb?: string | undefined
+}
+
+export interface ServerOptions extends Places {
   /** The Node binary. */
   readonly node: string
-  readonly redisPort: number
   readonly cache?: number | undefined
   /** Where it keeps its files; absent: in a directory of its own. */
   readonly directory?: string
@@ -192,6 +204,8 @@ export async function startServer(
   variant: Variant,
   { node, isFree = false, directory, ...options }: ServerOptions,
 ): Promise<Server> {
+  if (variant.database && options[variant.database] === undefined)
+    throw new Error(`${variant.database} could not be started`)
   const own = directory === undefined ? mkdtempSync(join(tmpdir(), 'session-bench-')) : undefined
   const settings = JSON.stringify({ variant: variant.name, directory: directory ?? own, ...options })
   const program = ['--expose-gc', join(BENCH, 'servers', variant.file), settings]

@@ -5,7 +5,7 @@ import { grouped, groupedSpread, ratioText } from './numbers.ts'
 import { scaleCharts, scaleTables } from './scale-report.ts'
 import { scenarioNamed } from './scenarios.ts'
 import type { Machine, Row, Summary, Table } from './summary.ts'
-import { variantNamed } from './variants.ts'
+import { DEARER, variantNamed } from './variants.ts'
 
 /** Above it, something else was running. */
 const QUIET_LOAD = 0.5
@@ -47,10 +47,12 @@ function explanations({ rounds, slice, warmUp }: Summary['plan']): string[] {
     '## How the tables read',
     '',
     `${rounds} interleaved rounds of ${slice} ms in every launch of a server, after ${grouped(warmUp)} requests to warm up ` +
-      '(or 3 s of them). Figures are medians over the launches, in brackets the quartiles of all slices.',
+      '(or 3 s of them). Figures are medians over the launches, in brackets their quartiles (of all slices, if there were fewer ' +
+      'than four launches).',
     '',
-    '- **of bare**: requests/s divided by those of the bare framework (Koa, Express or Fastify alone) in the same round; **of ALS**: by those of Koa with AsyncLocalStorage alone.',
-    '- **by CPU**: the same as *of bare*, by processor time for each request, which other work on the machine disturbs less.',
+    '- **CPU µs**: processor time of the server for each request, all threads included. **of bare**: that time divided by the time of the bare framework (Koa, Express or Fastify alone) in the same round, so 1 is no session at all; **of ALS**: divided by that of Koa with AsyncLocalStorage alone.',
+    '- **not steady**: the launches do not agree. The quartiles of *of bare* are more than 5 % from the median, or there were fewer than four launches. Compare such a row with nothing.',
+    '- **requests/s**, **speed**: requests in each second, and that number divided by the one of the bare framework in the same round. Koa or Express users can have this part of their speed left.',
     '- **busy**: how much of the time the server was running. Well below 1, the load generator or Redis was the limit, and requests/s says less than the processor time.',
     '- **store**: what each request asked of the store: Redis commands (those inside a script in brackets: no round trips), or calls of the store.',
     '- **heap**, **RSS**: MB after the launch, the heap after a collection.',
@@ -107,17 +109,32 @@ function section({ node, scenario: name, rows, failures }: Table, files: Readonl
     `${means[0]?.toUpperCase()}${means.slice(1)}. Node ${node}, ${launches} ${launches === 1 ? 'launch' : 'launches'}.`,
     '',
     ...(files.has(`${name}.svg`) ? [`![${title}](${name}.svg)`, ''] : []),
-    '| | requests/s | of bare | of ALS | by CPU | CPU µs | busy | store | heap | RSS |',
+    '| | CPU µs | of bare | of ALS | requests/s | speed | busy | store | heap | RSS |',
     '|---|---|---|---|---|---|---|---|---|---|',
     ...rows.map(
       (row) =>
-        `| ${titleOf(row.variant)} | ${groupedSpread(row.requestsPerSecond)} | ${ratioText(row.ofBare)} | ${ratioText(row.ofAls)} ` +
-        `| ${row.byProcessor.median.toFixed(2)} | ${row.cpu.median.toFixed(1)} | ${row.busy.toFixed(2)} | ${row.store} ` +
+        `| ${titleOf(row.variant)} | ${row.cpu.median.toFixed(1)} | ${ratioText(row.cpuOfBare)}${row.isSteady ? '' : ', not steady'} ` +
+        `| ${ratioText(row.cpuOfAls)} | ${groupedSpread(row.requestsPerSecond)} | ${row.ofBare.median.toFixed(2)} ` +
+        `| ${row.busy.toFixed(2)} | ${row.store} ` +
         `| ${row.heap.toFixed(0)} | ${row.rss.toFixed(0)} |`,
     ),
     '',
+    ...contradictions(rows),
     ...failures.flatMap(({ variant, why }) => [`Not timed: ${variantNamed(variant).title}, because ${why}.`, '']),
   ]
+}
+
+/** A word on each row that was measured below another one of which it does all the work, and more. */
+function contradictions(rows: readonly Row[]): string[] {
+  return DEARER.flatMap(([cheaper, dearer]) => {
+    const [one, other] = [cheaper, dearer].map((name) => rows.find(({ variant }) => variant === name))
+    if (!one || !other || other.cpuOfBare.median >= one.cpuOfBare.median) return []
+    return [
+      `*${variantNamed(dearer).title}* was measured below *${variantNamed(cheaper).title}*, although it does all that this one ` +
+        'does, and more: their difference is less than this run can tell.',
+      '',
+    ]
+  })
 }
 
 /** The headlines beside each other, with every version of Node. */
@@ -134,7 +151,7 @@ function nodesTable({ nodes, tables }: Summary): string[] {
     return [
       `## ${scenarioNamed(name).title}, by version of Node`,
       '',
-      'Requests/s, and in brackets their ratio to the bare framework with the same version.',
+      'Processor time for each request in µs, and in brackets its ratio to the bare framework with the same version.',
       '',
       `| | ${nodes.map((node, index) => `${node} (${launchesOf(own[index])})`).join(' | ')} |`,
       `|---|${nodes.map(() => '---|').join('')}`,
@@ -143,7 +160,7 @@ function nodesTable({ nodes, tables }: Summary): string[] {
           `| ${titleOf(variant)} | ${own
             .map((table) => {
               const row = table?.rows.find((each) => each.variant === variant)
-              return row ? `${grouped(row.requestsPerSecond.median)} (${row.ofBare.median.toFixed(2)})` : ''
+              return row ? `${row.cpu.median.toFixed(1)} (${row.cpuOfBare.median.toFixed(2)})` : ''
             })
             .join(' | ')} |`,
       ),
@@ -168,28 +185,28 @@ export function charts(summary: Summary): Map<string, string> {
       'main.svg',
       barChart(
         'A session in every request',
-        `requests/s relative to the bare framework: 1 is no session at all (Node ${node}, ${summary.machine.date})`,
+        `processor time for each request; 1 is the bare framework, without a session (Node ${node}, ${summary.machine.date})`,
         main.map(({ scenario, rows }): BarPanel => ({ heading: scenarioNamed(scenario).title, bars: rows.map(barOf) })),
       ),
     )
   }
   for (const { scenario, rows } of tables) {
     const { title, means } = scenarioNamed(scenario)
-    const subtitle = `requests/s relative to the bare framework; ${means}`
+    const subtitle = `processor time for each request, 1 is the bare framework; ${means}`
     files.set(`${scenario}.svg`, barChart(title, subtitle, [{ heading: '', bars: rows.map(barOf) }]))
   }
   for (const [name, svg] of summary.scale ? scaleCharts(summary.scale) : []) files.set(name, svg)
   return files
 }
 
-function barOf({ variant, ofBare, requestsPerSecond }: Row): Bar {
+function barOf({ variant, cpuOfBare, cpu, isSteady }: Row): Bar {
   const { title, isOurs, isBare } = variantNamed(variant)
   return {
     label: title,
-    note: `${ofBare.median.toFixed(2)} · ${grouped(requestsPerSecond.median)}/s`,
-    value: ofBare.median,
-    low: ofBare.low,
-    high: ofBare.high,
+    note: `${cpuOfBare.median.toFixed(2)}${isSteady ? '' : ', not steady'} · ${cpu.median.toFixed(0)} µs`,
+    value: cpuOfBare.median,
+    low: cpuOfBare.low,
+    high: cpuOfBare.high,
     kind: isOurs ? 'ours' : isBare ? 'bare' : 'other',
   }
 }
@@ -213,20 +230,37 @@ export function readmeBlock(summary: Summary): string {
   const [read, write] = mainTables(summary)
   const { machine, nodes } = summary
   if (!read || !write) return ''
-  const lines = read.rows.map(({ variant, ofBare, store, cpu }) => {
-    const other = write.rows.find((row) => row.variant === variant)
-    return `| ${titleOf(variant)} | ${ofBare.median.toFixed(2)} | ${cpu.median.toFixed(0)} | ${store} | ${other?.ofBare.median.toFixed(2) ?? ''} | ${other?.store ?? ''} |`
+  const figure = (row: Row | undefined): string =>
+    row
+      ? `${row.cpuOfBare.median.toFixed(2)}${row.isSteady ? '' : ' ~'} | ${row.cpu.median.toFixed(0)} | ${row.store}`
+      : ' | | '
+  const lines = read.rows.map((row) => {
+    const other = write.rows.find(({ variant }) => variant === row.variant)
+    return `| ${titleOf(row.variant)} | ${figure(row)} | ${figure(other)} |`
   })
+  const isShaky = [...read.rows, ...write.rows].some(({ isSteady }) => !isSteady)
   return [
-    '![Requests per second, relative to the bare framework](bench/main.svg)',
+    '![Processor time of a request, relative to the bare framework](bench/main.svg)',
     '',
-    '| | warm read, of bare | CPU µs | store | write, of bare | store |',
-    '|---|---|---|---|---|---|',
+    '| | warm read, of bare | CPU µs | store | write, of bare | CPU µs | store |',
+    '|---|---|---|---|---|---|---|',
     ...lines,
+    '',
+    'Of bare: the processor time of a request, divided by that of the framework alone; 1 is no session at all.' +
+      (isShaky ? ' ~: the launches of the server do not agree within 5 %.' : '') +
+      words(contradictions(read.rows), contradictions(write.rows)),
     '',
     `Node ${nodes[0]}, ${machine.processors}, ${machine.date}${isQuiet(machine) ? '' : ', **while other work was running: not to be quoted**'}. ` +
       'More scenarios, versions of Node, memory and scale: [bench/RESULTS.md](https://github.com/OWNER/koa-server-session/blob/main/bench/RESULTS.md). On your machine: `npm run bench:quick` (two minutes), `npm run bench`.',
   ].join('\n')
+}
+
+/** Lines of a page as one paragraph, after a blank. */
+function words(...lines: readonly string[][]): string {
+  return [...new Set(lines.flat())]
+    .filter((line) => line !== '')
+    .map((line) => ` ${line}`)
+    .join('')
 }
 
 function titleOf(variant: string): string {

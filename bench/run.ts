@@ -1,15 +1,17 @@
 import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { loadavg } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { raceThrough } from './check.ts'
+import { startDatabases } from './databases.ts'
 import { describeMachine } from './machine.ts'
 import { measureLaunch, type Failure, type MemorySample, type Plan, type Sample } from './measure.ts'
 import type { MicroResults } from './micro-results.ts'
 import { installPeers, nodeBinary, versionOf } from './nodes.ts'
 import { writeFiles, writeReadme } from './pages.ts'
-import { Budget, jobsOf } from './plan.ts'
-import { BENCH, Load, ROOT, SERVER_CPU, pinned, startServer } from './processes.ts'
+import { Budget, jobsOf, nextLaunch } from './plan.ts'
+import { BENCH, Load, ROOT, SERVER_CPU, pinSelf, pinned, startServer, type Places } from './processes.ts'
 import { PrivateRedis } from './redis.ts'
 import { markdown } from './report.ts'
 import { measureScale } from './scale.ts'
@@ -19,14 +21,15 @@ import { VARIANTS, bareOf, variantNamed, type Variant } from './variants.ts'
 
 const HELP = `npm run bench -- [options]
 
-  --budget 30          minutes for everything; what is worth least is left out
+  --budget 38          minutes for everything; what is worth least is left out
   --quick              three scenarios and the main variants with the running Node, in two minutes
   --scale              cost and memory as sessions and processes grow, and nothing else, in eight minutes at most
+  --write              draws RESULTS.md, the charts and the README's table anew from results.json; measures nothing
   --small              few and short measurements, to see whether everything works; figures mean nothing
   --node 24,20,22,26   major versions of Node, the first one with every scenario; those that are not running are installed
   --scenarios a,b      ${SCENARIOS.map(({ name }) => name).join(', ')}
   --variants a,b       ${VARIANTS.map(({ name }) => name).join(', ')}
-  --launches 3         fresh starts of every server, at most
+  --launches 1         planned fresh starts of every server; a whole run adds more until the ratios are steady
   --rounds 4           slices of each server in each launch
   --slice 400          milliseconds of a slice
   --warm-up 12000      requests before the first slice
@@ -35,10 +38,11 @@ const HELP = `npm run bench -- [options]
 
 const { values: given } = parseArgs({
   options: {
-    budget: { type: 'string', default: '30' },
+    budget: { type: 'string', default: '38' },
     quick: { type: 'boolean', default: false },
     scale: { type: 'boolean', default: false },
     small: { type: 'boolean', default: false },
+    write: { type: 'boolean', default: false },
     node: { type: 'string' },
     scenarios: { type: 'string' },
     variants: { type: 'string' },
@@ -52,7 +56,8 @@ const { values: given } = parseArgs({
 })
 
 /** Whether it is the whole benchmark, the one that is written down. */
-const isComplete = !given.quick && !given.scale && !given.small && !given.scenarios && !given.variants && !given.node
+const isPart = given.quick || given.scale || given.small || given.scenarios || given.variants || given.node
+const isComplete = !isPart
 const MINUTE = 60_000
 /** What the parts after the scenarios need, the last one at most. */
 const MICRO_TIME = 1.5 * MINUTE
@@ -80,7 +85,7 @@ function planOf(): Plan {
     ? { launches: 1, rounds: 2, slice: 150, warmUp: 300 }
     : given.quick
       ? { launches: 1, rounds: 3, slice: 400, warmUp: 8000 }
-      : { launches: 3, rounds: 4, slice: 400, warmUp: 12_000 }
+      : { launches: 1, rounds: 4, slice: 400, warmUp: 12_000 }
   return {
     launches: Number(given.launches ?? usual.launches),
     rounds: Number(given.rounds ?? usual.rounds),
@@ -92,6 +97,10 @@ function planOf(): Plan {
 async function run(): Promise<void> {
   if (given.help) {
     process.stdout.write(HELP)
+    return
+  }
+  if (given.write) {
+    write(JSON.parse(readFileSync(join(BENCH, 'results.json'), 'utf8')) as Summary)
     return
   }
   const startedAt = new Date()
@@ -111,23 +120,28 @@ async function run(): Promise<void> {
   const hasMicro = isComplete || (given.small && !given.scenarios && !given.scale && !given.quick)
   const hasScale = hasMicro || given.scale
 
+  pinSelf()
+  const databases = await startDatabases(wantedScenarios().length > 0 ? wantedVariants() : [], say)
   const redis = await PrivateRedis.start()
   process.on('exit', () => redis.kill())
   const load = await Load.start()
   try {
     const rest = (hasMicro ? MICRO_TIME : 0) + (hasScale ? SCALE_TIME : 0)
-    const measured = await measureScenarios(binaries, plan, until - Date.now() - (given.small ? 0 : rest), load, redis)
+    const places = { ...databases, redisPort: redis.port }
+    const time = until - Date.now() - (given.small ? 0 : rest)
+    const measured = await measureScenarios({ binaries, plan, time, load, redis, places })
     const node = first as string
     const micro = hasMicro ? await orSay('the steps of a request', () => measureSteps(node)) : undefined
-    const time = Math.min(SCALE_TIME, until - Date.now())
+    const left = Math.min(SCALE_TIME, until - Date.now())
     const scale = hasScale
-      ? await orSay('the scale', () => measureScale({ node, load, time, isSmall: given.small, say }))
+      ? await orSay('the scale', () => measureScale({ node, load, time: left, isSmall: given.small, say }))
       : undefined
     const machine = describeMachine(startedAt, loadBefore)
     write({ machine, nodes, plan, ...measured, micro, scale })
   } finally {
     await load.stop()
     await redis.stop()
+    await databases.stop()
   }
 }
 
@@ -147,13 +161,19 @@ function reasonOf(error: unknown): string {
   return error instanceof Error ? (error.stack ?? error.message) : String(error)
 }
 
-async function measureScenarios(
-  binaries: ReadonlyMap<string, string>,
-  plan: Plan,
-  time: number,
-  load: Load,
-  redis: PrivateRedis,
-): Promise<Pick<Summary, 'tables' | 'races'>> {
+interface Means {
+  /** By version of Node, the first one with every scenario. */
+  readonly binaries: ReadonlyMap<string, string>
+  readonly plan: Plan
+  /** Milliseconds. */
+  readonly time: number
+  readonly load: Load
+  readonly redis: PrivateRedis
+  readonly places: Places
+}
+
+async function measureScenarios(means: Means): Promise<Pick<Summary, 'tables' | 'races'>> {
+  const { binaries, plan, time, load, redis, places } = means
   const samples: Sample[] = []
   const memories: MemorySample[] = []
   const failures: Failure[] = []
@@ -161,35 +181,55 @@ async function measureScenarios(
   const variants = wantedVariants()
   const budget = new Budget(time)
   const nodes = [...binaries.keys()]
-  const races = scenarios.length > 0 ? await race(variants, binaries.get(nodes[0] as string) as string, redis) : []
-  const jobs = jobsOf(nodes, scenarios, plan.launches)
-  for (const [index, { node, scenario, launch, isFull }] of jobs.entries()) {
+  const races = scenarios.length > 0 ? await race(variants, binaries.get(nodes[0] as string) as string, places) : []
+  /** `false`: the time is too short. */
+  async function measure(
+    node: string,
+    scenario: Scenario,
+    launch: number,
+    among: readonly Variant[],
+  ): Promise<boolean> {
     const hasFailed = ({ name }: Variant): boolean =>
       failures.some((each) => each.variant === name && each.scenario === scenario.name && each.node === node)
-    const taking = participants(scenario, variants).filter((one) => (isFull || one.isMain) && !hasFailed(one))
-    const what = `${index + 1} of ${jobs.length}: Node ${node}, ${scenario.name}, launch ${launch + 1}`
+    const taking = among.filter((one) => !hasFailed(one))
+    const what = `Node ${node}, ${scenario.name}, launch ${launch + 1}`
     if (!budget.fits(taking.length)) {
       say(`${what}: left out, the time is too short`)
-      continue
+      return false
     }
     const began = Date.now()
-    const binary = binaries.get(node) as string
-    const found = await measureLaunch(scenario, taking, launch, plan, { nodeName: node, node: binary, load, redis })
+    const environment = { nodeName: node, node: binaries.get(node) as string, load, redis, places }
+    const found = await measureLaunch(scenario, taking, launch, plan, environment)
     budget.took(Date.now() - began, taking.length)
     samples.push(...found.samples)
     memories.push(...found.memories)
     failures.push(...found.failures)
-    say(`${what}: ${Math.round((Date.now() - began) / 1000)} s`)
+    say(`${what}: ${taking.length} servers, ${Math.round((Date.now() - began) / 1000)} s`)
     for (const { variant, why } of found.failures) say(`  ${variant}: ${why}`)
+    return true
+  }
+  for (const { node, scenario, launch, isFull } of jobsOf(nodes, scenarios, plan.launches)) {
+    const taking = participants(scenario, variants).filter((one) => isFull || one.isMain)
+    await measure(node, scenario, launch, taking)
+  }
+  if (isComplete) {
+    // The same again, for what is not steady, for as long as there is time.
+    const [node] = nodes as [string]
+    for (;;) {
+      const tables = tablesOf(samples, memories, failures).filter((table) => table.node === node)
+      const next = nextLaunch(tables, scenarios, variants)
+      if (!next || !(await measure(node, next.scenario, next.launch, next.variants))) break
+    }
   }
   return { tables: tablesOf(samples, memories, failures), races }
 }
 
-async function race(variants: readonly Variant[], node: string, redis: PrivateRedis): Promise<Summary['races']> {
+async function race(variants: readonly Variant[], node: string, places: Places): Promise<Summary['races']> {
   const races: { variant: string; races: Awaited<ReturnType<typeof raceThrough>> }[] = []
   for (const variant of variants) {
     if (variant.isBare) continue
-    const server = await startServer(variant, { node, redisPort: redis.port })
+    if (variant.database && places[variant.database] === undefined) continue
+    const server = await startServer(variant, { ...places, node })
     try {
       races.push({ variant: variant.name, races: await raceThrough(server) })
     } finally {

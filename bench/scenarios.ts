@@ -30,6 +30,15 @@ export interface Scenario {
   readonly without?: readonly string[]
 }
 
+/** Who keeps sessions in a database. */
+const DATABASES = [
+  'ours-sqlite',
+  'ours-postgres',
+  'ours-mariadb',
+  'express-session-sqlite',
+  'express-session-postgres',
+] as const
+
 const USUAL = { users: 32, connections: 32, size: 0, hasCookies: true, among: 'all' } as const
 
 export const SCENARIOS: readonly Scenario[] = [
@@ -58,6 +67,7 @@ export const SCENARIOS: readonly Scenario[] = [
     path: '/anonymous',
     hasCookies: false,
     isQuick: true,
+    among: 'main',
   },
   {
     ...USUAL,
@@ -87,7 +97,7 @@ export const SCENARIOS: readonly Scenario[] = [
     users: 2000,
     cache: 100,
     among: 'main',
-    also: ['ours-redis-encrypted', 'koa-generic-session'],
+    also: ['ours-redis-encrypted', 'koa-generic-session', ...DATABASES],
   },
   {
     ...USUAL,
@@ -115,6 +125,8 @@ export const SCENARIOS: readonly Scenario[] = [
     path: '/set',
     users: 1,
     connections: 64,
+    among: 'main',
+    also: ['ours-sqlite', 'ours-postgres', 'ours-mariadb'],
   },
   {
     ...USUAL,

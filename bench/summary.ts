@@ -31,8 +31,12 @@ export interface Row {
   readonly ofBare: Spread
   /** Of Koa with AsyncLocalStorage alone, in the same round; absent for other frameworks. */
   readonly ofAls?: Spread
-  /** `ofBare` by processor time, which a neighbour disturbs less. */
-  readonly byProcessor: Spread
+  /** Its processor time for each request, divided by that of the bare server in the same round. */
+  readonly cpuOfBare: Spread
+  /** The same, divided by that of Koa with AsyncLocalStorage alone; absent for other frameworks. */
+  readonly cpuOfAls?: Spread
+  /** Whether enough launches agree on `cpuOfBare`: its quartiles are within `STEADY` of the median. */
+  readonly isSteady: boolean
   /** Microseconds of processor time for each request. */
   readonly cpu: Spread
   readonly busy: number
@@ -82,6 +86,15 @@ export function tablesOf(
   })
 }
 
+/** How far the quartiles of a ratio may be from its median. */
+export const STEADY = 0.05
+/** Fewer launches than these agree on nothing. */
+const ENOUGH_LAUNCHES = 4
+
+function isSteady({ median, low, high }: Spread, launches: number): boolean {
+  return launches >= ENOUGH_LAUNCHES && low >= median * (1 - STEADY) && high <= median * (1 + STEADY)
+}
+
 function rowsOf(samples: readonly Sample[], memories: readonly MemorySample[]): Row[] {
   return VARIANTS.flatMap((variant): Row[] => {
     const own = samples.filter((sample) => sample.variant === variant.name)
@@ -89,19 +102,19 @@ function rowsOf(samples: readonly Sample[], memories: readonly MemorySample[]): 
     const held = memories.filter((memory) => memory.variant === variant.name)
     const toBare = pairsOf(samples, variant.name, bareOf(variant))
     const toAls = pairsOf(samples, variant.name, 'koa-als')
+    const hasAls = variant.family === 'koa' && toAls.length > 0
+    const launches = new Set(own.map(({ launch }) => launch)).size
+    const cpuOfBare = overLaunches(toBare.map(cpuRatio))
     return [
       {
         variant: variant.name,
-        launches: new Set(own.map(({ launch }) => launch)).size,
+        launches,
         requestsPerSecond: overLaunches(own.map((sample) => ({ ...sample, value: sample.requestsPerSecond }))),
         ofBare: overLaunches(toBare.map(speedRatio)),
-        ...(variant.family === 'koa' && toAls.length > 0 && { ofAls: overLaunches(toAls.map(speedRatio)) }),
-        byProcessor: overLaunches(
-          toBare.map(({ own: { launch, cpuPerRequest }, base }) => ({
-            launch,
-            value: base.cpuPerRequest / cpuPerRequest,
-          })),
-        ),
+        ...(hasAls && { ofAls: overLaunches(toAls.map(speedRatio)) }),
+        cpuOfBare,
+        ...(hasAls && { cpuOfAls: overLaunches(toAls.map(cpuRatio)) }),
+        isSteady: variant.name === bareOf(variant) || isSteady(cpuOfBare, launches),
         cpu: overLaunches(own.map((sample) => ({ ...sample, value: sample.cpuPerRequest }))),
         busy: rounded(spreadOf(own.map((sample) => sample.busy)).median),
         store: describeStore(variant, own),
@@ -132,17 +145,22 @@ function speedRatio({ own, base }: Pair): { launch: number; value: number } {
   return { launch: own.launch, value: own.requestsPerSecond / base.requestsPerSecond }
 }
 
+function cpuRatio({ own, base }: Pair): { launch: number; value: number } {
+  return { launch: own.launch, value: own.cpuPerRequest / base.cpuPerRequest }
+}
+
 /**
- * The median of the launches' medians, because a launch settles into a state of its own; the quartiles are those of all
- * slices.
+ * The median of the launches' medians, because a launch settles into a state of its own. The quartiles are those of the
+ * launches' medians too, once there are enough launches; until then, those of all slices.
  */
 function overLaunches(values: readonly { readonly launch: number; readonly value: number }[]): Spread {
   const launches = [...new Set(values.map(({ launch }) => launch))]
   const medians = launches.map(
     (launch) => spreadOf(values.filter((each) => each.launch === launch).map(({ value }) => value)).median,
   )
-  const { low, high, count } = spreadOf(values.map(({ value }) => value))
+  const { count } = spreadOf(values.map(({ value }) => value))
   const { median } = spreadOf(medians)
+  const { low, high } = spreadOf(medians.length >= ENOUGH_LAUNCHES ? medians : values.map(({ value }) => value))
   return {
     median: rounded(median),
     low: rounded(Math.min(low, median)),

@@ -4,9 +4,10 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import type { Sample } from '../bench/measure.ts'
 import { filesOf, withBlock } from '../bench/pages.ts'
-import { Budget, jobsOf, type Job } from '../bench/plan.ts'
+import { Budget, jobsOf, nextLaunch, type Job } from '../bench/plan.ts'
 import { markdown, readmeBlock } from '../bench/report.ts'
 import { SCENARIOS } from '../bench/scenarios.ts'
+import { VARIANTS } from '../bench/variants.ts'
 import { tablesOf, type Summary, type Table } from '../bench/summary.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
@@ -90,9 +91,20 @@ describe('a ratio of the benchmark', () => {
     const calm = [1000, 800] as const
     const disturbed = [100, 80] as const
     const [, ours] = tableOf(samplesOf([[calm, disturbed, disturbed, calm, disturbed]])).rows
-    assert.equal(ours?.ofBare.median, 0.8)
-    assert.equal(ours.ofBare.low, 0.8)
-    assert.equal(ours.ofBare.high, 0.8)
+    assert.equal(ours?.cpuOfBare.median, 1.25)
+    assert.equal(ours.cpuOfBare.low, 1.25)
+    assert.equal(ours.cpuOfBare.high, 1.25)
+  })
+
+  it('is steady once four launches agree within 5 %, and the row says so as long as they do not', () => {
+    const launchesWith = (...speeds: number[]) => samplesOf(speeds.map((speed) => [[1000, speed] as const]))
+    const isSteady = (samples: Sample[]) => tableOf(samples).rows.map((row) => row.isSteady)
+    assert.deepEqual(isSteady(launchesWith(800, 800, 800)), [true, false], 'too few')
+    assert.deepEqual(isSteady(launchesWith(800, 810, 790, 800)), [true, true])
+    assert.deepEqual(isSteady(launchesWith(800, 500, 790, 950)), [true, false])
+    const [bare, ours] = linesOf(markdown({ ...summaryOf(0), tables: [tableOf(launchesWith(800, 500, 790, 950))] }))
+    assert.doesNotMatch(bare ?? '', /not steady/)
+    assert.match(ours ?? '', /not steady/)
   })
 
   it('is the median over launches, however many rounds one of them had', () => {
@@ -104,6 +116,30 @@ describe('a ratio of the benchmark', () => {
     const [, ours] = tableOf(samplesOf(launches)).rows
     assert.equal(ours?.ofBare.median, 0.7)
     assert.equal(ours.launches, 3)
+  })
+})
+
+/** The rows of the first table. */
+function linesOf(page: string): string[] {
+  return page.split('\n').filter((line) => /^\| (Koa|\*\*koa)/.test(line))
+}
+
+describe('a row that contradicts another', () => {
+  it('is named with a word on it, in the results and in the README', () => {
+    const samples = ['warm-read', 'write'].flatMap((scenario) =>
+      (
+        [
+          ['koa-bare', 1000],
+          ['ours-redis', 700],
+          ['ours-redis-encrypted', 800],
+        ] as const
+      ).map(([variant, speed]) => slice(variant, 0, 0, speed, scenario)),
+    )
+    const summary = { ...summaryOf(0), tables: tablesOf(samples, [], []) }
+    const word = /\*koa-server-session, Redis, encrypted\* was measured below \*koa-server-session, Redis\*/
+    assert.match(markdown(summary), word)
+    assert.match(readmeBlock(summary), word)
+    assert.doesNotMatch(markdown(summaryOf(0)), /was measured below/)
   })
 })
 
@@ -139,6 +175,20 @@ describe('the plan of a run', () => {
     assert.deepEqual(jobs.map(nameOf).toSorted(), expected.toSorted())
   })
 
+  it('goes on with what is not steady, the headlines first, and ends when all is steady', () => {
+    const unsteady = samplesOf([[[1000, 500]], [[1000, 800]]], 'login')
+    const steady = samplesOf(Array(4).fill([[1000, 800]]), 'warm-read')
+    const shaky = samplesOf([[[1000, 500]], [[1000, 800]], [[1000, 700]], [[1000, 900]], [[1000, 600]]], 'write')
+    const next = (samples: Sample[]) => {
+      const found = nextLaunch(tablesOf(samples, [], []), SCENARIOS, VARIANTS)
+      return found && [found.scenario.name, found.launch, found.variants.map(({ name }) => name)]
+    }
+    const servers = ['koa-bare', 'koa-als', 'ours-file']
+    assert.deepEqual(next([...steady, ...shaky, ...unsteady]), ['write', 5, servers])
+    assert.deepEqual(next([...steady, ...unsteady]), ['login', 2, servers])
+    assert.equal(next(steady), undefined)
+  })
+
   it('leaves out what would take longer than there is time', () => {
     let now = 0
     const budget = new Budget(100, () => now)
@@ -160,9 +210,9 @@ describe('the pages of the benchmark', () => {
 
   it('show the same ratio in the README, in RESULTS.md and in the chart', () => {
     const summary = summaryOf(0)
-    assert.match(readmeBlock(summary), /\*\*koa-server-session, files\*\* \| 0\.80 /)
-    assert.match(markdown(summary), /\*\*koa-server-session, files\*\* \| 800 [^|]*\| 0\.80 /)
-    assert.match(filesOf(summary).get('main.svg') as string, />0\.80 · 800\/s</)
+    assert.match(readmeBlock(summary), /\*\*koa-server-session, files\*\* \| 1\.25 /)
+    assert.match(markdown(summary), /\*\*koa-server-session, files\*\* \| 1250\.0 \| 1\.25 /)
+    assert.match(filesOf(summary).get('main.svg') as string, />1\.25, not steady · 1250 µs</)
   })
 
   it('are not written into a README that has lost the place for them', () => {

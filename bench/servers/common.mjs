@@ -1,7 +1,7 @@
 // What every server of the benchmark has in common. Plain JavaScript, because the peers are installed beside these files
 // and not beside the library: neither its compiler nor its tools have to know them.
 
-/** The options of this process: `{ variant, directory, redisPort, cache }`. */
+/** The options of this process: `{ variant, directory, redisPort, postgres, mariadb, cache }`. */
 export const options = JSON.parse(process.argv[2])
 
 export const KEY = 'the signing key of the benchmark'

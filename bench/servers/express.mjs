@@ -19,6 +19,23 @@ const stores = {
     await client.connect()
     return new RedisStore({ client, prefix: 'express:' })
   },
+  'express-session-sqlite': async () => {
+    const { default: Database } = await import('better-sqlite3')
+    const { default: sqliteStore } = await import('better-sqlite3-session-store')
+    const client = new Database(`${options.directory}/sessions.db`)
+    client.pragma('journal_mode = WAL')
+    return counted(new (sqliteStore(session))({ client, expired: { clear: true, intervalMs: 900_000 } }), METHODS)
+  },
+  'express-session-postgres': async () => {
+    const { default: postgresStore } = await import('connect-pg-simple')
+    const store = new (postgresStore(session))({
+      conString: options.postgres,
+      tableName: 'express_session',
+      createTableIfMissing: true,
+      pruneSessionInterval: false,
+    })
+    return counted(store, METHODS)
+  },
   'express-session-file': async () => {
     const { default: fileStore } = await import('session-file-store')
     const store = new (fileStore(session))({ path: options.directory, retries: 0, reapInterval: -1, logFn() {} })

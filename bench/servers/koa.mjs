@@ -31,10 +31,33 @@ const variants = {
     return { session: () => storage.getStore(), fresh: () => ({}) }
   },
 
+  // What must surround every request, so that a session is found anywhere in its call tree and no answer leaves without
+  // its headers: the context round handleRequest, the bound events, the holder, Vary. There is no session in it.
+  'koa-mechanism': async () => {
+    const [{ enter, getSession }, { runInContext }, { varyByCookie }] = await Promise.all(
+      ['context', 'koa', 'response'].map((name) => import(`../../dist/src/http/${name}.js`)),
+    )
+    app.use((ctx, next) => {
+      enter(ctx, {
+        session: CONSTANT,
+        completeHead() {
+          varyByCookie(ctx.res)
+          if (!ctx.res.hasHeader('Cache-Control')) ctx.res.setHeader('Cache-Control', 'private')
+        },
+      })
+      return runInContext(ctx, next)
+    })
+    return { session: getSession, fresh: () => ({}) }
+  },
+
   'ours-memory': async () => ours(({ memoryStore }) => memoryStore()),
   'ours-file': async () => ours(({ fileStore }) => fileStore({ directory: options.directory })),
   'ours-redis': async () => ours(redisStoreOf('ours:')),
   'ours-redis-encrypted': async () => ours(redisStoreOf('ours-encrypted:'), { encrypt: true }),
+
+  'ours-sqlite': async () => ours(() => `sqlite:${options.directory}/sessions.db`),
+  'ours-postgres': async () => ours(() => options.postgres),
+  'ours-mariadb': async () => ours(() => options.mariadb),
 
   'koa-session-cookie': async () => koaSession(undefined),
   'koa-session-map': async () => {
