@@ -274,7 +274,8 @@ class Crowd {
         }),
       ),
     )
-    if (this.#places.some(({ child }) => child.exitCode !== 0)) throw new Error('a worker did not end by itself')
+    const codes = this.#places.map(({ child }) => child.exitCode ?? child.signalCode)
+    if (codes.some((code) => code !== 0)) throw new Error(`a worker did not end by itself: ${codes.join(', ')}`)
   }
 
   readonly kill = (): void => {

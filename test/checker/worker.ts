@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Cluster } from 'ioredis'
 import { fileStore } from '../../src/stores/file.ts'
 import { redisStore } from '../../src/stores/redis.ts'
@@ -47,6 +48,7 @@ export interface FromWorker {
 
 const NAMES = ['a', 'b', 'c', 'd', 'nested1', 'nested2']
 const VISITORS = 3
+const PRUNE_EVERY: Milliseconds = 700
 const MINUTE: Milliseconds = 60_000
 const USERS = ['ada', 'eve']
 const CARRIED = [...NAMES, 'origin', 'counter']
@@ -158,8 +160,15 @@ async function main({ name, seed, origin, directory, lanes, place, mutant, ahead
     }
   }
 
+  /** One after the other: on a database, it is many statements. */
+  async function pruneAgainAndAgain(): Promise<void> {
+    while (!isStopping) {
+      await sleep(PRUNE_EVERY, undefined, { ref: false })
+      await store.prune?.().catch(() => {})
+    }
+  }
+
   const reporting = setInterval(() => node.report(), 250)
-  const pruning = setInterval(() => void store.prune?.().catch(() => {}), 700)
   process.on('message', (message: ToWorker) => {
     if ('stop' in message) isStopping = true
     else {
@@ -168,13 +177,13 @@ async function main({ name, seed, origin, directory, lanes, place, mutant, ahead
     }
   })
   await new Promise<void>((resolve) => process.once('message', () => resolve()))
+  void pruneAgainAndAgain()
   await Promise.all([
     ...Array.from({ length: lanes }, (_, index) => lane(new Random(seed + index))),
     ...Array.from({ length: VISITORS }, (_, index) => visitor(new Random(seed + lanes + index))),
     longRequests(new Random(seed + lanes + VISITORS)),
   ])
   clearInterval(reporting)
-  clearInterval(pruning)
   await node.close()
   node.report()
   await store.close?.()
