@@ -87,6 +87,23 @@ describe('mysqlStore', () => {
     assert.equal(await store.touch(newKey(), later()), false)
   })
 
+  it('does not mind a server whose clock is an hour ahead or behind', async (test) => {
+    for (const hours of [1, -1]) {
+      const pool = createCallbackPool({ uri: server.url })
+      pool.on('connection', (made) => made.query(`set timestamp = unix_timestamp() + ${hours} * 3600`))
+      test.after(() => pool.end(() => {}))
+      const store = open(test, pool)
+      const [living, ended] = [newKey(), newKey()]
+      const created = savedOf(await store.save(living, '1', later(), undefined))
+      savedOf(await store.save(ended, '1', Date.now() - 1, undefined))
+      const saved = savedOf(await store.save(living, '2', later(), created))
+      assert.equal(await store.touch(living, later()), true)
+      assert.equal(await store.prune!(), 1)
+      assert.equal((await store.load(living))?.version, saved.version)
+      assert.equal(await store.load(ended), undefined)
+    }
+  })
+
   it('refuses a pool whose connections do not commit by themselves', async (test) => {
     const pool = createCallbackPool({ uri: server.url })
     pool.on('connection', (made) => made.query('set autocommit = 0'))

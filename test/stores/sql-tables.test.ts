@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import type { Store, SubjectIndex } from '../../src/store.ts'
+import { schemaOf } from '../../src/stores/sql/schema.ts'
+import { statementsFor } from '../../src/stores/sql/statements.ts'
 import { command } from '../support/processes/command.ts'
 import { SQL_PLACES, type SqlPlace } from '../support/servers/sql-places.ts'
 import { collect, later, newKey, rejection, savedOf } from '../support/stores/records.ts'
@@ -182,6 +184,15 @@ for (const [name, start] of Object.entries(SQL_PLACES)) {
 function saidByUs(err: string): string {
   return err.replace(/^.*ExperimentalWarning: SQLite .*\n/m, '')
 }
+
+describe('the statements', () => {
+  it('ask no server for the time, so that a clock of its own changes nothing', () => {
+    for (const dialect of ['postgres', 'mysql', 'sqlite'] as const) {
+      const texts = [...Object.values(statementsFor(dialect, 'sessions')), ...schemaOf(dialect, 'sessions')]
+      assert.doesNotMatch(texts.join('\n'), /now\s*\(|current_|clock|timestamp|sysdate|epoch|date\s*\(|strftime/i)
+    }
+  })
+})
 
 describe('the command migrate', () => {
   it('says that a store without tables has none', async () => {
