@@ -98,7 +98,6 @@ describe('mysqlStore', () => {
       savedOf(await store.save(ended, '1', Date.now() - 1, undefined))
       const saved = savedOf(await store.save(living, '2', later(), created))
       assert.equal(await store.touch(living, later()), true)
-      assert.equal(await store.prune!(), 1)
       assert.equal((await store.load(living))?.version, saved.version)
       assert.equal(await store.load(ended), undefined)
     }
