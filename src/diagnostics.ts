@@ -43,6 +43,8 @@ export interface SessionStats {
   touches: number
   /** Deletions that reached the store. */
   destroys: number
+  /** Sessions of another library that were taken over: see the option `movingFrom`. */
+  moved: number
   /** Sessions that got a new token. */
   regenerates: number
   /** Reads that would have been hits if the store had vouched for the cache. */
@@ -103,6 +105,7 @@ export class Diagnostics {
     merges: 0,
     touches: 0,
     destroys: 0,
+    moved: 0,
     regenerates: 0,
     bypasses: 0,
     errors: 0,

@@ -6,6 +6,7 @@ import { isOutside } from './http/cookie-path.ts'
 import { explained } from './http/debug.ts'
 import { keyringOf, noKeys, type Keyring } from './http/keyring.ts'
 import { runInContext } from './http/koa.ts'
+import { Newcomers } from './http/newcomers.ts'
 import { SessionProperty } from './http/property.ts'
 import { RequestSession } from './http/request.ts'
 import { runOnSocket } from './http/socket.ts'
@@ -39,11 +40,13 @@ export function session<Data extends object = SessionData>(options: SessionOptio
   const identity = { owner: middleware, property: checked.property, cookie: checked.cookie }
   const property = new SessionProperty(identity, diagnostics)
   const underWay = new RequestsUnderWay()
-  const services = { identity, lifecycle, cookie, diagnostics, onStoreError, underWay }
+  const newcomers = checked.movingFrom && new Newcomers(checked.movingFrom, lifecycle, diagnostics, middleware)
+  const services = { identity, lifecycle, cookie, diagnostics, onStoreError, underWay, newcomers }
 
   function useKeys(keyring: Keyring): void {
     stack.vault?.use(keyring.derive('encryption'))
     lifecycle.subjects.notes.use(subjectNames(name, keyring.isFixed ? keyring.derive('subjects') : []))
+    newcomers?.useKeys(keyring)
     cookie.useKeys(keyring)
   }
   if (checked.keyring) useKeys(checked.keyring)

@@ -6,6 +6,7 @@ import type { CookieOptions } from './http/attributes.ts'
 import { keyringOf, type Keyring, type Keys } from './http/keyring.ts'
 import type { CacheOptions } from './layers/cached.ts'
 import { LENGTH_OF_SESSIONS, checkCookieChoice, type CheckedChoice } from './http/cookie-options.ts'
+import type { OldSessions } from './http/newcomers.ts'
 import { checkProperty } from './http/property-name.ts'
 import { Codec, type Serializer } from './record/codec.ts'
 import type { Store } from './store.ts'
@@ -72,6 +73,11 @@ export interface SessionOptions {
    */
   onStoreError?: 'throw' | 'anonymous'
   /**
+   * Other libraries whose sessions are taken over, by readers of `koa-server-session/moving`. A visitor who has no session
+   * here, and one there, gets a new session with its data, and the old one ends. Default: none.
+   */
+  movingFrom?: readonly OldSessions[]
+  /**
    * The largest record in bytes; a session that would take more is not saved. Notices that nobody has asked for give way
    * first, and what is noted of a session whose cookie has not come back does not count. A record in the store that has
    * more than eight times as many bytes is not read either: it counts as one that cannot be read. Default 64 KiB.
@@ -95,6 +101,7 @@ export interface CheckedOptions extends Timeouts {
   readonly skip: ((ctx: Koa.Context) => boolean) | undefined
   readonly passive: ((ctx: Koa.Context) => boolean) | undefined
   readonly onStoreError: 'throw' | 'anonymous'
+  readonly movingFrom: readonly OldSessions[] | undefined
   readonly maxRecordBytes: number
 }
 
@@ -116,6 +123,7 @@ export const OPTION_NAMES: readonly (keyof SessionOptions)[] = [
   'skip',
   'passive',
   'onStoreError',
+  'movingFrom',
   'maxRecordBytes',
 ]
 const CACHE_OPTIONS: readonly (keyof CacheOptions)[] = ['max', 'maxBytes', 'maxAge', 'allowStale']
@@ -144,6 +152,7 @@ export function checkOptions(options: SessionOptions): CheckedOptions {
     skip: checkQuestion('skip', options.skip),
     passive: checkQuestion('passive', options.passive),
     onStoreError,
+    movingFrom: checkMovingFrom(options.movingFrom),
     maxRecordBytes,
     // Last, because a store made from a URL has timers and connections, which nobody would close after an error.
     store: checkStore(options.store),
@@ -214,6 +223,18 @@ function checkStore(store: Store | string = DEFAULT_STORE): Store {
     throw checks.refusal(`store must be a URL or a store; it has no method ${method}.${cure ? ` ${cure}` : ''}`)
   }
   return store
+}
+
+function checkMovingFrom(sources: readonly OldSessions[] | undefined): readonly OldSessions[] | undefined {
+  if (sources === undefined) return undefined
+  const isSource = (source: unknown): boolean => typeof (source as Partial<OldSessions> | null)?.find === 'function'
+  if (!Array.isArray(sources) || !sources.every(isSource))
+    throw checks.wrong(
+      'movingFrom',
+      'must be a list of readers, such as [fromKoaSession({ keys })] of koa-server-session/moving',
+      sources,
+    )
+  return sources.length > 0 ? [...sources] : undefined
 }
 
 const MEMORY =

@@ -76,6 +76,7 @@ describe('options that are left out', () => {
       skip: undefined,
       passive: undefined,
       onStoreError: 'throw',
+      movingFrom: undefined,
       maxRecordBytes: 65_536,
     })
     assert.deepEqual([cookie.name, cookie.isAuto], ['sid', true])

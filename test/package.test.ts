@@ -12,7 +12,7 @@ const ROOT = resolve(import.meta.dirname, '../..')
 const TSC = join(createRequire(import.meta.url).resolve('typescript/package.json'), '../bin/tsc')
 
 /** The files of src that users import or run; every other one is private. */
-const PUBLIC = { index: '.', conformance: './conformance', testing: './testing', cli: undefined }
+const PUBLIC = { index: '.', conformance: './conformance', testing: './testing', moving: './moving', cli: undefined }
 
 interface Manifest {
   name: string

@@ -61,6 +61,21 @@ const CHAPTERS: Readonly<Record<string, readonly string[]>> = {
     'ConformanceTest',
   ],
   'For the tests of an application': ['signIn', 'SignedIn', 'BrowserCookie', 'Proved', 'readSession', 'fakeSession'],
+  'For sessions of other libraries': [
+    'fromKoaSession',
+    'KoaSessionSource',
+    'fromKoaGenericSession',
+    'KoaGenericSessionSource',
+    'fromExpressSession',
+    'ExpressSessionSource',
+    'fromFlaskSession',
+    'FlaskSessionSource',
+    'Take',
+    'Place',
+    'OldSessions',
+    'OldVisit',
+    'OldSession',
+  ],
   Units: ['Milliseconds', 'Instant', 'Key', 'Version', 'SubjectName', 'Awaitable'],
 }
 
@@ -71,7 +86,9 @@ Every name that \`koa-server-session\` exports, as its declarations and their co
 
 /** All that can be imported, from the compiled declarations in this folder. */
 export function publicDeclarations(compiled: string): Declaration[] {
-  return ['index.d.ts', 'conformance.d.ts', 'testing.d.ts'].flatMap((file) => declarationsOf(join(compiled, file)))
+  return ['index.d.ts', 'conformance.d.ts', 'testing.d.ts', 'moving.d.ts'].flatMap((file) =>
+    declarationsOf(join(compiled, file)),
+  )
 }
 
 /** The page `docs/api.md`. Throws if a name is in no chapter, or a chapter has a name that is no more. */

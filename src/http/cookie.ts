@@ -8,7 +8,7 @@ import type { Key } from '../units.ts'
 
 /** A cookie that we signed. */
 export interface Verified {
-  /** The cookie's name. */
+  /** The cookie's name; empty if it was made of another library's, and the browser does not have it. */
   readonly name: string
   readonly token: string
   readonly key: Key

@@ -1,4 +1,5 @@
 import type { SessionCookie, Verified } from './cookie.ts'
+import type { Newcomers } from './newcomers.ts'
 import type { Identity } from './property.ts'
 import type { RequestsUnderWay } from './under-way.ts'
 import type { Diagnostics } from '../diagnostics.ts'
@@ -16,14 +17,18 @@ export interface Services {
   readonly diagnostics: Diagnostics
   readonly onStoreError: 'throw' | 'anonymous'
   readonly underWay: RequestsUnderWay
+  /** Absent without the option `movingFrom`. */
+  readonly newcomers?: Newcomers | undefined
 }
 
-type Lookup = Pick<Services, 'lifecycle' | 'cookie' | 'diagnostics'>
+type Lookup = Pick<Services, 'lifecycle' | 'cookie' | 'diagnostics' | 'newcomers'>
 
 /** A live session, and the cookie that named it. */
 export interface Visit {
   readonly cookie: Verified
   readonly found: Found
+  /** The Set-Cookie headers that make the browser forget the cookie of another library that it came with. */
+  readonly farewells?: readonly string[]
 }
 
 /**
@@ -37,7 +42,42 @@ export function lookUp(
   isPrefixed?: boolean,
   now: Instant = Date.now(),
 ): Awaitable<Visit | Stranger | undefined> {
+  const { newcomers } = services
   if (header === undefined) return undefined
+  if (!newcomers) return lookUpOwn(services, header, isPrefixed, now)
+  return settle(
+    () => lookUpOwn(services, header, isPrefixed, now),
+    (own) => (own && 'found' in own ? own : takeOver(newcomers, header, own)),
+  )
+}
+
+/** The session that a cookie of another library names, for a visitor who has none here. */
+async function takeOver(
+  newcomers: Newcomers,
+  header: string,
+  stranger: Stranger | undefined,
+): Promise<Visit | Stranger | undefined> {
+  const newcomer = await newcomers.arrive(header)
+  if (!newcomer) return stranger
+  if ('absence' in newcomer) {
+    const { absence, key } = newcomer
+    const { unreadable = [], replaced, endedBecause } = stranger ?? {}
+    return {
+      unreadable: absence === 'unreadable' && key !== undefined ? [...unreadable, key] : unreadable,
+      replaced: replaced ?? (absence === 'replaced' ? key : undefined),
+      endedBecause: endedBecause ?? reasonIn(absence),
+    }
+  }
+  const { token, key, found, farewells } = newcomer
+  return { cookie: { name: '', token, key, keyIndex: 0 }, found, farewells }
+}
+
+function lookUpOwn(
+  services: Lookup,
+  header: string,
+  isPrefixed: boolean | undefined,
+  now: Instant,
+): Awaitable<Visit | Stranger | undefined> {
   const known = services.cookie.known(header, isPrefixed)
   const hit = known && services.lifecycle.hit(known.key, now)
   if (known && hit !== undefined && isHeld(hit)) return { cookie: known, found: hit }

@@ -60,7 +60,8 @@ export class RequestSession extends RequestHost implements Holder, LongRequest {
   #cameWith(visit: Visit | Stranger | undefined, now: Instant): Awaitable<void> {
     if (!visit || !('found' in visit)) return void (this.stranger = visit)
     this.visit = visit
-    const { cookie, found } = visit
+    const { cookie, found, farewells } = visit
+    if (farewells) this.response.sendWith(farewells)
     this.keepAlive(now)
     if (cookie.keyIndex === 0) {
       const isFromBefore = cookie.name !== this.services.cookie.nameFor(this.isPrefixed)

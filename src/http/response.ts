@@ -19,15 +19,20 @@ const USED_TOO_LATE =
   'A session was first used after the head of its response had left without "Vary: Cookie", so a shared cache may hand ' +
   'the response to other visitors. Read the session before the response begins, or set ctx.vary("Cookie") yourself.'
 
+/** One list for all responses that have nothing to say. */
+const NONE: readonly never[] = []
+
 /** What one session says in the head of one response: its cookie, and to caches that the content may depend on it. */
 export class SessionResponse {
   readonly #ctx: Koa.Context
   readonly #services: ResponseServices
   readonly #attributes: CheckedCookie
   /** The Set-Cookie headers of this session, once there are some: the cookie first, then names that the browser forgets. */
-  #headers: readonly string[] = []
+  #headers: readonly string[] = NONE
+  /** Set-Cookie headers that go out with the cookie of this session, whatever becomes of it. */
+  #farewells: readonly string[] = NONE
   /** What else the browser is to remove: see `DestroyOptions.clear`. */
-  #toClear: NonNullable<DestroyOptions['clear']> = []
+  #toClear: NonNullable<DestroyOptions['clear']> = NONE
   /** Whether anybody has asked for the session, with success or without. */
   #isUsed = false
   #isFinished = false
@@ -123,12 +128,17 @@ export class SessionResponse {
     }
   }
 
+  /** Sends these Set-Cookie headers with the cookie of this session, or with its end. */
+  sendWith(farewells: readonly string[]): void {
+    this.#farewells = farewells
+  }
+
   /** Sets the cookie of this session. `until`: see `setCookie`. Nothing happens once the headers have left. */
   send(token: string, key: Key, until: Instant | undefined): void {
     if (this.hasHeadLeft) return
     const isSecure = this.#isSecure()
     const pair = this.#services.cookie.write(token, this.#isPrefixed(isSecure), key)
-    this.#put([setCookie(pair, this.#attributes, isSecure, until), ...this.#farewells(isSecure)])
+    this.#put([setCookie(pair, this.#attributes, isSecure, until), ...this.#farewellsFor(isSecure)])
   }
 
   /** Makes the browser forget the cookie, if it may have one, and what else of the site it has kept. */
@@ -136,17 +146,21 @@ export class SessionResponse {
     if (this.hasHeadLeft) return
     this.#toClear = kinds
     const { cookie } = this.#services
-    if (this.#headers.length === 0 && !cookie.isIn(this.#ctx.req.headers.cookie)) return
+    const isUnknown = this.#headers.length + this.#farewells.length === 0
+    if (isUnknown && !cookie.isIn(this.#ctx.req.headers.cookie)) return
     const isSecure = this.#isSecure()
     const name = cookie.nameFor(this.#isPrefixed(isSecure))
-    this.#put([forgetCookie(name, this.#attributes, isSecure), ...this.#farewells(isSecure)])
+    this.#put([forgetCookie(name, this.#attributes, isSecure), ...this.#farewellsFor(isSecure)])
   }
 
-  /** Beside the cookie with the prefix, makes the browser forget the one without, which is from before or from http. */
-  #farewells(isSecure: boolean): string[] {
+  /**
+   * What goes out beside the cookie: the end of one of another library, and beside the cookie with the prefix the end of
+   * the one without, which is from before or from http.
+   */
+  #farewellsFor(isSecure: boolean): readonly string[] {
     const { cookie } = this.#services
     const isLeft = this.#isPrefixed(isSecure) && cookie.isLeftIn(this.#ctx.req.headers.cookie)
-    return isLeft ? [forgetCookie(cookie.name, this.#attributes, isSecure)] : []
+    return isLeft ? [forgetCookie(cookie.name, this.#attributes, isSecure), ...this.#farewells] : this.#farewells
   }
 
   /** Tells that a new session was lost, because its cookie cannot leave any more. */
@@ -167,18 +181,21 @@ export class SessionResponse {
     const others = listOf(res.getHeader('Set-Cookie')).filter((header) => !this.#headers.includes(header))
     if (others.length > 0) res.setHeader('Set-Cookie', others)
     else res.removeHeader('Set-Cookie')
-    this.#headers = []
+    this.#headers = NONE
   }
 
   #put(headers: readonly string[]): void {
+    const before = this.#headers
     this.#headers = headers
-    this.#set()
+    this.#set(before)
   }
 
-  #set(): void {
+  /** `before`: the headers whose place these take. */
+  #set(before: readonly string[] = this.#headers): void {
     const { res } = this.#ctx
     const { names } = this.#services.cookie
-    const isOther = (header: string): boolean => !names.some((name) => header.startsWith(`${name}=`))
+    const isOther = (header: string): boolean =>
+      !names.some((name) => header.startsWith(`${name}=`)) && !before.includes(header)
     res.setHeader('Set-Cookie', [...listOf(res.getHeader('Set-Cookie')).filter(isOther), ...this.#headers])
   }
 

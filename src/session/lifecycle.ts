@@ -1,6 +1,7 @@
 import { CommitQueue, type Committed } from './commit-queue.ts'
 import type { Diagnostics } from '../diagnostics.ts'
 import type { Absence, Stranger } from './absence.ts'
+import { Arrivals } from './arrivals.ts'
 import { ended, gone, isSessionError } from '../errors.ts'
 import { merge, newRecord, type Changes, type SessionRecord, type Terms } from '../record/record.ts'
 import { format, recordOf } from '../record/format.ts'
@@ -12,6 +13,7 @@ import { Successors } from './successors.ts'
 import { applyUpdate } from './object.ts'
 import { termsToCarry } from './proving.ts'
 import type { StoreStack } from '../layers/stack.ts'
+import { keyOf } from './token.ts'
 import type { SessionHost } from './host.ts'
 import { WorkingCopy } from './working-copy.ts'
 import type { Found, Store } from '../store.ts'
@@ -48,6 +50,7 @@ export class Lifecycle {
   readonly #loader: Loader
   readonly #successors: Successors
   readonly subjects: Subjects
+  readonly arrivals: Arrivals
   readonly #extensions: Extensions
   readonly #limits: Limits
 
@@ -62,6 +65,7 @@ export class Lifecycle {
     this.#commits = new CommitQueue(front, source, this.subjects.notes, options.maxRecordBytes, diagnostics)
     this.#loader = new Loader({ front, hit }, this.#commits, diagnostics)
     this.#limits = new Limits(source, this.subjects, (copy, apply) => this.#write(copy, apply))
+    this.arrivals = new Arrivals(front, source, (key) => this.load(key))
   }
 
   /** The same as `load`, if the cache can answer; `undefined` if the store has to be asked. `now`: the instant of the question. */
@@ -89,6 +93,12 @@ export class Lifecycle {
     const own = { idleTimeout, absoluteTimeout, persistent: host.persistent ?? persistent }
     const createdAt = previous?.record.createdAt ?? Date.now()
     return new WorkingCopy(newRecord(createdAt, terms ? { ...own, ...terms } : own), codec, host, previous)
+  }
+
+  /** The same under a token that was made already, and that nobody has used. */
+  adopt(host: SessionHost, token: string): WorkingCopy {
+    const record = newRecord(Date.now(), this.#options)
+    return new WorkingCopy(record, this.#options.codec, host, { token, key: keyOf(token), found: undefined })
   }
 
   /** A session over what was loaded. */

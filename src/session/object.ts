@@ -209,6 +209,11 @@ const NO_FLASH_MIDDLEWARE =
   "connect-flash, koa-better-flash and their like keep their notices under this name: leave them out. session.flash('error', " +
   "text) leaves a notice, and session.flashes('error') in a later request takes all of them."
 
+/** Whether this name is a member of every session, and so can be no name of data. */
+export function isMember(name: string): boolean {
+  return MEMBER_OF.has(name)
+}
+
 function assertNotReserved(name: string): void {
   if (!MEMBER_OF.has(name)) return
   throw new SessionError(

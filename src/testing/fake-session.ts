@@ -1,5 +1,5 @@
 import { Diagnostics } from '../diagnostics.ts'
-import { SocketHost } from '../http/socket.ts'
+import { SocketHost } from '../http/socket-host.ts'
 import { storeStack } from '../layers/stack.ts'
 import { Codec } from '../record/codec.ts'
 import { format } from '../record/format.ts'

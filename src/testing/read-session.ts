@@ -1,6 +1,6 @@
 import { Checks } from '../checks.ts'
 import { lookUp } from '../http/lookup.ts'
-import { SocketHost } from '../http/socket.ts'
+import { SocketHost } from '../http/socket-host.ts'
 import { kindOf } from '../session/kind-of.ts'
 import { Lifecycle } from '../session/lifecycle.ts'
 import { sessionOf } from '../session/object.ts'

@@ -1,6 +1,6 @@
 import { setCookie, type CheckedCookie } from '../http/attributes.ts'
 import { endOfCookie } from '../http/renewal.ts'
-import { SocketHost } from '../http/socket.ts'
+import { SocketHost } from '../http/socket-host.ts'
 import type { Session, SessionData } from '../session/types.ts'
 import type { Sessions } from '../sessions.ts'
 import type { Instant, Key } from '../units.ts'

@@ -5,8 +5,9 @@ import { inspect } from 'node:util'
 import { isSessionError } from '../../src/errors.ts'
 import type { Found, Store } from '../../src/store.ts'
 import { fromExpressStore, type ExpressSessionStore, type OneProcessStore } from '../../src/stores/express.ts'
+import { DATA, expressSession, type ExpressStore } from '../support/sites/old-sites.ts'
 import { EXPRESS_PLACES, type ExpressPlace } from '../support/stores/express-stores.ts'
-import { currentSession, siteWith } from '../support/sites/http.ts'
+import { currentSession, sessionOf, siteWith } from '../support/sites/http.ts'
 import { later, newKey, rejection, rejectionBy, savedOf } from '../support/stores/records.ts'
 import { discreet } from '../support/secrecy.ts'
 
@@ -386,6 +387,20 @@ for (const [name, make] of Object.entries(EXPRESS_PLACES)) {
       }
       assert.equal(await store.load(key), undefined)
       assert.equal(await store.load(touched), undefined)
+    })
+
+    it('is left by a visitor of express-session, whose session goes on here', async (test) => {
+      const inner = (await place.open()) as ExpressStore
+      const old = await expressSession(test, inner)
+      const browser = old.agent()
+      await browser.get('/in')
+      assert.equal((await browser.get('/')).text, 'ada')
+      const cookie = browser.cookieHeader
+      const site = await siteWith(test, { movingFrom: [old.reader] }, (ctx) => void (ctx.body = { ...sessionOf(ctx) }))
+      assert.deepEqual((await browser.at(site.port).get('/')).json(), DATA)
+      assert.deepEqual([...browser.cookies.keys()], ['sid'])
+      assert.equal((await old.agent().get('/', { cookie })).text, 'nobody')
+      assert.deepEqual((await site.agent().get('/', { cookie: 'connect.sid=s%3Anone.signed' })).json(), {})
     })
 
     it('shows another process what was saved, and how far a touch has moved the end', async () => {

@@ -1,0 +1,7 @@
+export { fromExpressSession, type ExpressSessionSource } from './moving/express-session.ts'
+export { fromFlaskSession, type FlaskSessionSource } from './moving/flask-session.ts'
+export { fromKoaGenericSession, type KoaGenericSessionSource } from './moving/koa-generic-session.ts'
+export { fromKoaSession, type KoaSessionSource } from './moving/koa-session.ts'
+export type { Place, Take } from './moving/source.ts'
+export type { OldSessions, OldVisit } from './http/newcomers.ts'
+export type { OldSession } from './session/arrivals.ts'
