@@ -116,10 +116,11 @@ describe('movingFrom', () => {
     }
   })
 
+  const silence = new Promise<object>(() => {})
+
   it('waits for an old store that is silent no longer than for our own', async (test) => {
     const warnings = await collectWarnings(test)
-    const { agent, old, signedIn } = await site(test)
-    old.get = () => new Promise<never>(() => {}) as never
+    const { agent, signedIn } = await site(test, {}, { store: { get: () => silence, destroy() {} } })
     assert.equal((await agent().get('/', { cookie: signedIn('one') })).status, 503)
     assert.match(
       (await warnings()).at(-1)?.message ?? '',
