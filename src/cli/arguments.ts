@@ -14,6 +14,7 @@ const OPTIONS: Readonly<Record<keyof Values, Option>> = {
   cookie: { type: 'string' },
   except: { type: 'string', multiple: true },
   count: { type: 'string' },
+  limit: { type: 'string' },
   all: { type: 'boolean' },
   yes: { type: 'boolean', short: 'y' },
   json: { type: 'boolean' },

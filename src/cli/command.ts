@@ -17,6 +17,7 @@ export interface Values {
   subject?: string
   cookie?: string
   count?: string
+  limit?: string
   except: string[]
   all: boolean
   yes: boolean

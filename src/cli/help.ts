@@ -8,6 +8,7 @@ const HELP_ON_OPTIONS: Readonly<Record<keyof Values, readonly [form: string, hel
   except: ['--except ID', 'leave this session alone; may be repeated'],
   all: ['--all', 'all sessions of the store'],
   count: ['--count N', 'how many secrets to make, one per line; default 1'],
+  limit: ['--limit N', 'stop after this many sessions; default: all'],
   yes: ['-y, --yes', 'do not ask'],
   json: ['--json', 'output for programs'],
   print: ['--print', 'only show the SQL'],

@@ -69,9 +69,10 @@ describe('a wrong command line', () => {
 })
 
 describe('an id', () => {
-  it('is a public id and nothing else', () => {
+  it('is a public id or its beginning, and nothing else', () => {
     assertId(id)
-    for (const other of ['', 'ada', id.slice(1), id.toUpperCase(), `${id}0`]) {
+    assertId(id.slice(0, 8))
+    for (const other of ['', 'ada', id.slice(0, 7), id.toUpperCase(), `${id}0`]) {
       assert.throws(() => assertId(other), /64 hexadecimal digits/)
     }
   })

@@ -1,6 +1,7 @@
 import type { Sighting } from '../../record/scan.ts'
 import { DONE, FAILED, NOT_FOUND, type Call, type Command } from '../command.ts'
 import { counted, instant, size } from '../format.ts'
+import { wrong } from '../usage.ts'
 import { canList, cannotList, lineOf, noneIn, visitAll, visitSubject, type SessionLine } from '../sessions.ts'
 
 const COLUMNS = ['ID', 'CREATED', 'LAST SEEN', 'EXPIRES', 'SIZE', 'USER', 'LABEL'] as const
@@ -8,23 +9,27 @@ const WIDTHS = [64, 20, 20, 20, 8]
 
 export const list: Command = {
   summary: 'list the live sessions, or those of a user',
-  usage: '[--subject NAME [--cookie NAME]] [--json] [--store URL]',
-  options: ['subject', 'cookie', 'json', 'store'],
+  usage: '[--subject NAME [--cookie NAME]] [--limit N] [--json] [--store URL]',
+  options: ['subject', 'cookie', 'limit', 'json', 'store'],
   operands: { least: 0, most: 0, what: '' },
   details: `The sessions come in no particular order. With --json each line is a document of its own: id, createdAt, lastSeenAt,
 expiresAt (Unix milliseconds), bytes, subject, label and also (its other names) if it has them, and state: "encrypted" or "unreadable"
 instead of what cannot be read. --subject looks through all sessions, whichever application they belong to; with
 --cookie it asks the index of the application with this cookie.name.`,
   async run(call) {
+    const limit = limitIn(call.values)
     const store = call.openStore()
     if (!canList(store)) return cannotList(call, store)
-    const { values, terminal, signal } = call
+    const { values, terminal } = call
+    const enough = new AbortController()
+    const signal = AbortSignal.any([call.signal, enough.signal])
     let count = 0
     let unreadable = 0
     const visit = async (sighting: Sighting): Promise<void> => {
       const line = lineOf(sighting)
       if (!line || signal.aborted) return
       if (count++ === 0 && !values.json) await terminal.line({ style: 'bold', text: row([...COLUMNS]) })
+      if (count === limit) enough.abort()
       await print(call, line)
     }
     const { subject } = values
@@ -36,6 +41,10 @@ instead of what cannot be read. --subject looks through all sessions, whichever 
         else await visit(sighting)
       })
     }
+    if (enough.signal.aborted) {
+      terminal.say(`These are ${counted(count, 'session')}; there may be more.`)
+      return DONE
+    }
     if (unreadable > 0 && !signal.aborted) {
       terminal.say(
         `${counted(unreadable, 'session')} cannot be read, and may be this user’s too. Encrypted? Set SESSION_KEY.`,
@@ -46,6 +55,11 @@ instead of what cannot be read. --subject looks through all sessions, whichever 
     terminal.say(noneIn(store, subject))
     return subject === undefined ? DONE : NOT_FOUND
   },
+}
+
+function limitIn({ limit = 'Infinity' }: Call['values']): number {
+  if (limit === 'Infinity' || /^[1-9]\d{0,8}$/.test(limit)) return Number(limit)
+  throw wrong('--limit must be a whole number above 0.')
 }
 
 async function print({ values, terminal }: Call, line: SessionLine): Promise<void> {

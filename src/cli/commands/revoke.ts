@@ -1,6 +1,7 @@
 import { isSessionError } from '../../errors.ts'
 import type { Key } from '../../units.ts'
-import { assertId, wrong } from '../usage.ts'
+import { wholeIds } from '../beginnings.ts'
+import { assertId, isWhole, wrong } from '../usage.ts'
 import { DONE, FAILED, NOT_FOUND, WRONG_USAGE, type Call, type Command, type ExitCode } from '../command.ts'
 import { counted } from '../format.ts'
 import { canList, cannotList, noneIn, visitAll, visitSubject } from '../sessions.ts'
@@ -13,7 +14,8 @@ export const revoke: Command = {
 --all [--except ID] [--yes] [--json] [--store URL]`,
   options: ['subject', 'cookie', 'except', 'all', 'yes', 'json', 'store'],
   operands: { least: 0, most: Infinity, what: 'ids' },
-  details: `The visitor is signed out on every node, and what a request under way still wants to save is dropped.
+  details: `ID may be the first 8 digits or more, if no other session's id begins with them.
+The visitor is signed out on every node, and what a request under way still wants to save is dropped.
 --all asks before it begins; if nobody can be asked, it needs --yes. --json prints {"revoked": 2} and what
 was not found or could not be ended. --subject looks through all sessions, whichever application they belong to;
 with --cookie it asks the index of the application with this cookie.name, and ends no other's.`,
@@ -25,10 +27,19 @@ with --cookie it asks the index of the application with this cookie.name, and en
     if (values.cookie !== undefined && values.subject === undefined) throw wrong('--cookie goes with --subject.')
     for (const id of [...operands, ...values.except]) assertId(id)
     const store = call.openStore()
-    if (operands.length > 0) return revokeIds(call, store)
+    if (operands.length > 0) return revokeIds({ ...call, operands: await wholeIds(store, operands) }, store)
     if (!canList(store)) return cannotList(call, store)
-    return values.subject === undefined ? revokeAll(call, store) : revokeSubject(call, store, values.subject)
+    const sparing = { ...call, values: { ...values, except: await toSpare(store, values.except) } }
+    return values.subject === undefined ? revokeAll(sparing, store) : revokeSubject(sparing, store, values.subject)
   },
+}
+
+/** Throws `ERR_SESSION_OPTION` if there is no such session: it was to stay, so nothing may end by a mistyped digit. */
+async function toSpare(store: OpenStore, except: readonly string[]): Promise<Key[]> {
+  const ids = await wholeIds(store, except)
+  const unknown = ids.find((id) => !isWhole(id))
+  if (unknown === undefined) return ids
+  throw wrong(`No session's id begins with ${unknown}, which --except names. Nothing was ended.`)
 }
 
 async function revokeIds(call: Call, { subjects, name }: OpenStore): Promise<ExitCode> {
@@ -36,7 +47,7 @@ async function revokeIds(call: Call, { subjects, name }: OpenStore): Promise<Exi
   const notFound: Key[] = []
   for (const id of new Set(call.operands)) {
     if (call.signal.aborted) break
-    if (await subjects.revoke(id)) revoked++
+    if (isWhole(id) && (await subjects.revoke(id))) revoked++
     else notFound.push(id)
   }
   await report(call, name, revoked, notFound.length > 0 ? { notFound } : {})

@@ -2,7 +2,8 @@ import type { Entry } from '../../record/entry.ts'
 import type { SessionRecord } from '../../record/record.ts'
 import { lookAt } from '../../record/scan.ts'
 import type { Milliseconds } from '../../units.ts'
-import { assertId } from '../usage.ts'
+import { wholeIds } from '../beginnings.ts'
+import { assertId, isWhole } from '../usage.ts'
 import { DONE, FAILED, NOT_FOUND, type Call, type Command } from '../command.ts'
 import { duration, instant, size } from '../format.ts'
 import { pretty } from '../pretty.ts'
@@ -14,15 +15,17 @@ export const show: Command = {
   usage: 'ID [--json] [--store URL]',
   options: ['json', 'store'],
   operands: { least: 1, most: 1, what: 'one id' },
-  details: `With --json the data is as it is stored: JSON, and {"~": …} around what JSON has no form for, such as a Date. The flash values of each key are a list, oldest first.`,
+  details: `ID may be the first 8 digits or more, if no other session's id begins with them.
+With --json the data is as it is stored: JSON, and {"~": …} around what JSON has no form for, such as a Date. The flash values of each key are a list, oldest first.`,
   async run(call) {
-    const [id = ''] = call.operands
-    assertId(id)
-    const { store, name } = call.openStore()
+    for (const id of call.operands) assertId(id)
+    const opened = call.openStore()
+    const { store, name } = opened
+    const [id = ''] = await wholeIds(opened, call.operands)
     const { terminal, values } = call
-    const sighting = await lookAt(store, id)
-    const line = lineOf(sighting)
-    if (!line) {
+    const sighting = isWhole(id) ? await lookAt(store, id) : undefined
+    const line = sighting && lineOf(sighting)
+    if (!line || !sighting) {
       terminal.say(`There is no live session of this id in ${name}.`)
       return NOT_FOUND
     }
