@@ -96,6 +96,7 @@ describe('the example site', () => {
     const page = await visitor.submit('/sign-in', ADA)
     assert.equal(notice(page), 'Welcome, Ada Lovelace.')
     assert.match(page.html, /<h1>Ada Lovelace<\/h1>/)
+    assert.match(page.html, / \d\d:\d\d:\d\d UTC<\/time>/)
     assert.notEqual(visitor.cookies.get('sid'), before)
     assert.deepEqual(cart(await visitor.visit('/cart')), { assam: 1 })
 

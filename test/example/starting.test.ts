@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { cart, signIn } from '../support/clients/example-pages.ts'
 import { startExample } from '../support/sites/example-site.ts'
+import { until } from '../support/servers/server-process.ts'
 import { Visitor } from '../support/clients/visitor.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 
@@ -20,6 +21,13 @@ describe('starting and ending the example site', () => {
     assert.match(key!, /^Made a key to sign cookies with/)
     assert.deepEqual(more, [])
     assert.equal(statSync(join(directory, '.sessions/signing-key')).mode & 0o777, 0o600)
+  })
+
+  it('says at once that the store does not answer, and shows the home page all the same', async () => {
+    const site = await startExample({ directory: temporaryDirectory(), env: { SESSION_STORE: 'redis://127.0.0.1:1' } })
+    assert.equal((await new Visitor(site.url).visit('/')).status, 200)
+    await until(() => /The session store .*The site tries again with each visit/s.test(site.output()))
+    assert.equal(await site.stop(), 0)
   })
 
   it('keeps everybody signed in over a restart', async () => {
