@@ -1,5 +1,5 @@
 import { SessionError } from '../errors.ts'
-import { isKey, type Key } from '../units.ts'
+import { isKey } from '../units.ts'
 
 /** The error for wrong arguments. Its sentence must repeat no value, because a value may be a secret that went astray. */
 export function wrong(sentence: string): SessionError {
@@ -15,6 +15,6 @@ export function assertId(id: string): void {
 }
 
 /** Whether it is an id with all of its digits. */
-export function isWhole(id: string): id is Key {
+export function isWhole(id: string): boolean {
   return isKey(id)
 }
