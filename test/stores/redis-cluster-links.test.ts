@@ -210,6 +210,31 @@ describe('The links of redisStore to the masters of a Cluster', () => {
     await store.delete(key)
   })
 
+  it('end no process if the server that a slot moves to hangs: a redirection that fails is a failure of its command alone', async () => {
+    const key = newKey()
+    const store = redisStore(proxies.client(), { deadline: 2000 })
+    opened.push(store)
+    const saved = savedOf(await store.save(key, '1', later(), undefined))
+    const move = await slotMove(cluster, `session:${key}`)
+    await move.open()
+    await move.carry()
+    assert.equal((await store.load(key))?.text, '1')
+    proxies.proxyOf(move.target).blackHole()
+    // By the end of the second one, everything that belongs to the first one has failed.
+    for (let attempt = 0; attempt < 2; attempt++)
+      await assert.rejects(async () => store.load(key), /no answer from Redis within 2000 ms/)
+    proxies.proxyOf(move.target).cut()
+    proxies.heal()
+    await until(async () =>
+      Promise.resolve(store.load(key)).then(
+        (found) => found?.version === saved.version,
+        () => false,
+      ),
+    )
+    await move.close()
+    await store.delete(key)
+  })
+
   it('keep nothing that another server answered, not even before they know that the slot moves', async () => {
     const key = newKey()
     const diagnostics = new Diagnostics('sid')

@@ -28,7 +28,7 @@ export function makerFromAddress(address: Address, deadline: Milliseconds): Make
   }
   if (kind === 'cluster') {
     const options = clusterOptions({ redisOptions: login }, deadline)
-    return { kind, keyPrefix: '', make: () => new driver.Cluster([...nodes], options) }
+    return { kind, keyPrefix: '', make: () => redirecting(new driver.Cluster([...nodes], options)) }
   }
   const make = (): Redis => new driver.Redis({ ...login, ...placeOf(address), db, ...ours({}, deadline) })
   return { kind: 'single', keyPrefix: '', make }
@@ -60,7 +60,24 @@ export function makerFromClient(client: unknown, deadline: Milliseconds): Maker 
   }
   const keyPrefix = cluster.options.keyPrefix ?? ''
   const options = clusterOptions(cluster.options, deadline)
-  return { kind: 'cluster', keyPrefix, make: () => cluster.duplicate([], options) }
+  return { kind: 'cluster', keyPrefix, make: () => redirecting(cluster.duplicate([], options)) }
+}
+
+/**
+ * Before a command whose slot is on the move, ioredis sends ASKING and listens to nothing that becomes of it. If the server
+ * hangs or its connection is lost, ASKING fails too, and a rejection that nobody listens to ends the process. The command
+ * itself says what is wrong.
+ */
+function redirecting(cluster: Cluster): Cluster {
+  cluster.on('+node', (node: Redis) => {
+    const asking = node.asking.bind(node) as () => Promise<'OK'>
+    node.asking = () => {
+      const asked = asking()
+      asked.catch(() => {})
+      return asked
+    }
+  })
+  return cluster
 }
 
 /** A client like this one, which a Cluster has for one of its servers, with the settings of this store. */
