@@ -70,7 +70,7 @@ export function makerFromClient(client: unknown, deadline: Milliseconds): Maker 
  */
 function redirecting(cluster: Cluster): Cluster {
   cluster.on('+node', (node: Redis) => {
-    const asking = node.asking.bind(node) as () => Promise<'OK'>
+    const asking: () => Promise<'OK'> = node.asking.bind(node)
     node.asking = () => {
       const asked = asking()
       asked.catch(() => {})
