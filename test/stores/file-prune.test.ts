@@ -156,6 +156,27 @@ describe('fileStore prune', () => {
     assert.equal(left, SESSIONS - SESSIONS / 4)
   })
 
+  it('lists some names at a time, so that others have their turns however many sessions there are', async (test) => {
+    const store = open()
+    await saved(store)
+    const shard = dirname(filesOf(store).at)
+    const sessions = 2000
+    for (let n = 0; n < sessions; n++) mkdirSync(join(shard, `3f${n.toString(16).padStart(62, '0')}`))
+    // Its own pauses are out of the way: a clock that stands still makes none due.
+    test.mock.method(performance, 'now', () => 0)
+    let turns = 0
+    let isOver = false
+    const count = (): void => {
+      turns++
+      if (!isOver) setImmediate(count)
+    }
+    count()
+    await store.prune!()
+    isOver = true
+    assert.ok(turns >= sessions / 200, `${turns} turns`)
+    assert.ok(await store.load(KEY))
+  })
+
   it('stops when the store is closed', async () => {
     const store = open()
     for (let n = 0; n < 2_000; n++) await store.save(keyOf(n), '{}', Date.now() - 1, undefined)

@@ -4,6 +4,7 @@ import type { SubjectIndex } from '../../store.ts'
 import { isKey, type Key, type Milliseconds, type SubjectName } from '../../units.ts'
 import { codeOf, makeDirectory, removeFile, renameFrom, syncDirectory, writeFile } from './disk.ts'
 import { directoryOf, isNonce, newNonce, subjectsOf } from './layout.ts'
+import { entriesOf } from './listing.ts'
 import { makeRoot } from './root.ts'
 import { tooBusy } from './reading.ts'
 
@@ -68,9 +69,10 @@ export async function pruneSubjects(
   pauseWhenDue: () => Promise<void>,
   signal: AbortSignal,
 ): Promise<void> {
-  for (const subject of await namesIn(subjectsOf(root))) {
+  for await (const { name: subject } of entriesOf(subjectsOf(root))) {
     if (signal.aborted) return
     if (!isKey(subject)) continue
+    await pauseWhenDue()
     try {
       await pruneSubject(`${subjectsOf(root)}/${subject}`)
     } catch (error) {
@@ -81,7 +83,7 @@ export async function pruneSubjects(
   async function pruneSubject(directory: string): Promise<void> {
     if (lstatSync(directory, { throwIfNoEntry: false })?.isDirectory() !== true) return
     let left = 0
-    for (const name of await namesIn(directory)) {
+    for await (const { name } of entriesOf(directory)) {
       if (signal.aborted) return
       if (!removeIfOver(root, directory, name, grace)) left++
       await pauseWhenDue()

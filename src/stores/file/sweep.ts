@@ -1,8 +1,9 @@
 import { lstatSync, readdirSync } from 'node:fs'
-import { readdir, rename, rmdir, unlink } from 'node:fs/promises'
+import { rename, rmdir, unlink } from 'node:fs/promises'
 import { takeTurns } from '../../deadline.ts'
 import { isKey, type Key, type Milliseconds } from '../../units.ts'
 import { codeOf, makeDirectory } from './disk.ts'
+import { entriesOf } from './listing.ts'
 import {
   contentName,
   deadName,
@@ -43,7 +44,7 @@ export async function prune(walk: Walk, grace: Milliseconds, signal: AbortSignal
     await pauseWhenDue()
   }
   for (const leftovers of [tmpOf(root), trashOf(root)]) {
-    for (const name of await directoriesIn(walk, leftovers)) {
+    for await (const name of directoriesIn(walk, leftovers)) {
       if (signal.aborted) return removed
       const directory = `${leftovers}/${name}`
       if (isNonce(name)) await orSkip(walk, () => pruneLeftover(directory, grace))
@@ -69,12 +70,11 @@ export async function* liveKeys(walk: Walk): AsyncGenerator<Key> {
   }
 }
 
-/** Shard by shard, so that the longest listing stays short however many sessions there are. */
 async function* sessionDirectories(walk: Walk, pauseWhenDue: () => Promise<void>): AsyncGenerator<string> {
   const { root } = walk
-  for (const shard of await subdirectories(root)) {
+  for await (const shard of subdirectories(root)) {
     if (!isShard(shard)) continue
-    for (const name of await directoriesIn(walk, `${root}/${shard}`)) if (isKey(name)) yield `${root}/${shard}/${name}`
+    for await (const name of directoriesIn(walk, `${root}/${shard}`)) if (isKey(name)) yield `${root}/${shard}/${name}`
     await pauseWhenDue()
   }
 }
@@ -120,9 +120,11 @@ async function pruneLeftover(directory: string, grace: Milliseconds): Promise<vo
 /** Moves a session's directory away and removes it; `false` if it cannot be moved (see `removing.ts`). */
 async function throwAway(root: string, directory: string): Promise<boolean> {
   const away = `${trashOf(root)}/${newNonce()}`
-  makeDirectory(trashOf(root))
   try {
-    if (await renameFrom(directory, away)) await empty(away, filesIn(away))
+    // The trash is made when it is missed: to make it each time would wait for the disk, and requests with it.
+    const isMoved =
+      (await renameFrom(directory, away)) || (makeDirectory(trashOf(root)) && (await renameFrom(directory, away)))
+    if (isMoved) await empty(away, filesIn(away))
     return true
   } catch (error) {
     if (codeOf(error) === 'EXDEV') return false
@@ -163,21 +165,17 @@ function filesIn(directory: string): string[] {
   }
 }
 
-async function directoriesIn(walk: Walk, directory: string): Promise<string[]> {
-  let names: string[] = []
-  await orSkip(walk, async () => void (names = await subdirectories(directory)))
-  return names
+async function* directoriesIn({ skip }: Walk, directory: string): AsyncGenerator<string> {
+  try {
+    yield* subdirectories(directory)
+  } catch (error) {
+    skip(error)
+  }
 }
 
 /** The directories in a directory, without those that a symbolic link leads to; none if it is not there. */
-async function subdirectories(directory: string): Promise<string[]> {
-  try {
-    const entries = await readdir(directory, { withFileTypes: true })
-    return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name)
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return []
-    throw error
-  }
+async function* subdirectories(directory: string): AsyncGenerator<string> {
+  for await (const entry of entriesOf(directory)) if (entry.isDirectory()) yield entry.name
 }
 
 async function orSkip({ skip }: Walk, step: () => Promise<void>): Promise<void> {

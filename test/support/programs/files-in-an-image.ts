@@ -64,7 +64,7 @@ answers['left'] = readdirSync(root)
   .flatMap((shard) => readdirSync(join(root, shard)))
 const keys: Key[] = []
 for await (const one of store.keys!()) keys.push(one)
-answers['keys'] = keys
+answers['keys'] = keys.toSorted()
 answers['created anew'] = (await store.save(key('2'), '"again"', Date.now() + later, undefined)).saved?.text
 answers['told'] = told.map(String)
 console.log(JSON.stringify(answers))
