@@ -86,7 +86,7 @@ Every name that \`koa-server-session\` exports, as its declarations and their co
 
 /** All that can be imported, from the compiled declarations in this folder. */
 export function publicDeclarations(compiled: string): Declaration[] {
-  return ['index.d.ts', 'conformance.d.ts', 'testing.d.ts', 'moving.d.ts'].flatMap((file) =>
+  return ['index.d.ts', 'tools/conformance.d.ts', 'tools/testing.d.ts', 'tools/moving.d.ts'].flatMap((file) =>
     declarationsOf(join(compiled, file)),
   )
 }

@@ -6,7 +6,7 @@ import { describe, it, type TestContext } from 'node:test'
 import Koa from 'koa'
 import { WebSocket } from 'ws'
 import { bindSession, getSession, session, tryGetSession, type Sessions } from '../../src/index.ts'
-import { readSession, signIn } from '../../src/testing.ts'
+import { readSession, signIn } from '../../src/tools/testing.ts'
 import { KEY } from '../support/sites/http.ts'
 
 type SocketContext = Koa.Context & { websocket: WebSocket }

@@ -5,7 +5,7 @@ import { Socket } from 'node:net'
 import { describe, it, type TestContext } from 'node:test'
 import Koa from 'koa'
 import { memoryStore, session, type DiagnosticMessage, type SessionOptions } from '../../src/index.ts'
-import { readSession, signIn } from '../../src/testing.ts'
+import { readSession, signIn } from '../../src/tools/testing.ts'
 import { KEY, OLD_KEY, serve, sessionOf, siteWith, type Agent, type Reply } from '../support/sites/http.ts'
 
 const HTTPS = { 'x-forwarded-proto': 'https' }

@@ -9,7 +9,7 @@ import {
   type Session,
   type SessionOptions,
 } from '../../src/index.ts'
-import { readSession, signIn } from '../../src/testing.ts'
+import { readSession, signIn } from '../../src/tools/testing.ts'
 import { discreet } from '../support/secrecy.ts'
 import { KEY, serve, sessionOf, type Agent, type Site } from '../support/sites/http.ts'
 import { collectWarnings } from '../support/warnings.ts'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it, test } from 'node:test'
 import { inspect } from 'node:util'
-import { storeConformance } from '../../src/conformance.ts'
+import { storeConformance } from '../../src/tools/conformance.ts'
 import { Diagnostics } from '../../src/diagnostics.ts'
 import { isEncrypted } from '../../src/layers/encrypted.ts'
 import { isSessionError } from '../../src/errors.ts'

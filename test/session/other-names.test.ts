@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { inspect } from 'node:util'
-import { fakeSession, signIn } from '../../src/testing.ts'
+import { fakeSession, signIn } from '../../src/tools/testing.ts'
 import { isSessionError, session, type SessionSummary } from '../../src/index.ts'
 import { subjectNames } from '../../src/session/subject-names.ts'
 import { KEY } from '../support/sites/http.ts'

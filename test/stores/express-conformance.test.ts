@@ -1,5 +1,5 @@
 import { after, before, describe, it } from 'node:test'
-import { storeConformance } from '../../src/conformance.ts'
+import { storeConformance } from '../../src/tools/conformance.ts'
 import { fromExpressStore, type ExpressSessionStore, type OneProcessStore } from '../../src/stores/express.ts'
 import { EXPRESS_PLACES, type ExpressPlace } from '../support/stores/express-stores.ts'
 

@@ -15,7 +15,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it, test } from 'node:test'
-import { storeConformance } from '../../src/conformance.ts'
+import { storeConformance } from '../../src/tools/conformance.ts'
 import { isSessionError } from '../../src/errors.ts'
 import type { Found } from '../../src/store.ts'
 import { fileStore, type FileStoreOptions } from '../../src/stores/file.ts'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it, test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { storeConformance } from '../../src/conformance.ts'
+import { storeConformance } from '../../src/tools/conformance.ts'
 import { isSessionError } from '../../src/errors.ts'
 import { memoryStore } from '../../src/stores/memory.ts'
 

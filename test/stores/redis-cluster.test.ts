@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import { Cluster } from 'ioredis'
-import { storeConformance } from '../../src/conformance.ts'
+import { storeConformance } from '../../src/tools/conformance.ts'
 import type { Found, Store } from '../../src/store.ts'
 import { redisStore } from '../../src/stores/redis.ts'
 import type { Key } from '../../src/units.ts'

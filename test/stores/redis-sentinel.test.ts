@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import { storeConformance } from '../../src/conformance.ts'
+import { storeConformance } from '../../src/tools/conformance.ts'
 import type { Link, Store } from '../../src/store.ts'
 import { redisStore } from '../../src/stores/redis.ts'
 import {

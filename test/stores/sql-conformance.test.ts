@@ -1,5 +1,5 @@
 import { after, before, describe, it } from 'node:test'
-import { storeConformance } from '../../src/conformance.ts'
+import { storeConformance } from '../../src/tools/conformance.ts'
 import type { Store } from '../../src/store.ts'
 import { SQL_PLACES, type SqlPlace } from '../support/servers/sql-places.ts'
 

@@ -6,7 +6,7 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import Koa from 'koa'
 import { session } from '../../../src/index.ts'
-import { signIn } from '../../../src/testing.ts'
+import { signIn } from '../../../src/tools/testing.ts'
 
 const sessions = session({ keys: ['a key of a forgetful server'], store: process.argv[2] })
 const app = new Koa()

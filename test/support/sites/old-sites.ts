@@ -5,7 +5,12 @@ import type { AddressInfo } from 'node:net'
 import type { TestContext } from 'node:test'
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import Koa from 'koa'
-import { fromExpressSession, fromKoaGenericSession, fromKoaSession, type OldSessions } from '../../../src/moving.ts'
+import {
+  fromExpressSession,
+  fromKoaGenericSession,
+  fromKoaSession,
+  type OldSessions,
+} from '../../../src/tools/moving.ts'
 import { Agent, LASTING } from './http.ts'
 
 const require = createRequire(import.meta.url)

@@ -3,5 +3,5 @@ export { fromFlaskSession, type FlaskSessionSource } from './moving/flask-sessio
 export { fromKoaGenericSession, type KoaGenericSessionSource } from './moving/koa-generic-session.ts'
 export { fromKoaSession, type KoaSessionSource } from './moving/koa-session.ts'
 export type { Place, Take } from './moving/source.ts'
-export type { OldSessions, OldVisit } from './http/newcomers.ts'
-export type { OldSession } from './session/arrivals.ts'
+export type { OldSessions, OldVisit } from '../http/newcomers.ts'
+export type { OldSession } from '../session/arrivals.ts'

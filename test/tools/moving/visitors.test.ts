@@ -10,17 +10,17 @@ import {
   type Session,
   type SessionErrorCode,
   type SessionOptions,
-} from '../../src/index.ts'
+} from '../../../src/index.ts'
 import {
   fromExpressSession,
   fromFlaskSession,
   fromKoaGenericSession,
   fromKoaSession,
   type KoaSessionSource,
-} from '../../src/moving.ts'
-import { KEY, OLD_KEY, sessionOf, siteWith, type Reply } from '../support/sites/http.ts'
-import { keysOf } from '../support/stores/stores.ts'
-import { collectWarnings } from '../support/warnings.ts'
+} from '../../../src/tools/moving.ts'
+import { KEY, OLD_KEY, sessionOf, siteWith, type Reply } from '../../support/sites/http.ts'
+import { keysOf } from '../../support/stores/stores.ts'
+import { collectWarnings } from '../../support/warnings.ts'
 
 const KEYS = ['the secret of before']
 

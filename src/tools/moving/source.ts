@@ -1,7 +1,7 @@
-import type { Checks } from '../checks.ts'
-import { nextValue } from '../http/cookie-header.ts'
-import type { Session } from '../session/types.ts'
-import type { Instant } from '../units.ts'
+import type { Checks } from '../../checks.ts'
+import { nextValue } from '../../http/cookie-header.ts'
+import type { Session } from '../../session/types.ts'
+import type { Instant } from '../../units.ts'
 
 /** What the attributes of the old cookie were, so that the browser knows which one to forget. */
 export interface Place {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { storeConformance } from '../src/conformance.ts'
-import type { Found, Listener, Store, SubjectIndex } from '../src/store.ts'
-import { memoryStore } from '../src/stores/memory.ts'
+import { storeConformance } from '../../src/tools/conformance.ts'
+import type { Found, Listener, Store, SubjectIndex } from '../../src/store.ts'
+import { memoryStore } from '../../src/stores/memory.ts'
 
 /** What is called, and what is returned, of the store that a broken one is made of. */
 type Whole = Required<Pick<Store, 'isCurrent' | 'keys' | 'prune' | 'close'>> & Store

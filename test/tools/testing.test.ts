@@ -9,10 +9,10 @@ import {
   runWithSession,
   session,
   type SessionErrorCode,
-} from '../src/index.ts'
-import { fakeSession, readSession, signIn } from '../src/testing.ts'
-import { currentSession, KEY, serve, siteWith, sessionOf, type AnySession } from './support/sites/http.ts'
-import { temporaryDirectory } from './support/temporary-directory.ts'
+} from '../../src/index.ts'
+import { fakeSession, readSession, signIn } from '../../src/tools/testing.ts'
+import { currentSession, KEY, serve, siteWith, sessionOf, type AnySession } from '../support/sites/http.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 interface Data {
   userId?: string

@@ -1,7 +1,7 @@
-import { Checks, isOptions } from '../checks.ts'
-import { kindOf } from '../session/kind-of.ts'
-import { replaceData, sessionOf } from '../session/object.ts'
-import type { WorkingCopy } from '../session/working-copy.ts'
+import { Checks, isOptions } from '../../checks.ts'
+import { kindOf } from '../../session/kind-of.ts'
+import { replaceData, sessionOf } from '../../session/object.ts'
+import type { WorkingCopy } from '../../session/working-copy.ts'
 
 /** Puts data into a session, or lets a function do it. `asker`: whose argument it is. Throws `ERR_SESSION_OPTION`. */
 export function fill(asker: string, copy: WorkingCopy, data: unknown): void {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { Found, Saved, Store } from '../store.ts'
-import type { Key } from '../units.ts'
+import type { Found, Saved, Store } from '../../store.ts'
+import type { Key } from '../../units.ts'
 import { conflict, later, newKey, PATIENCE, same, saved, sleep, type Rule } from './support.ts'
 
 /** What holds when many calls run at once. */

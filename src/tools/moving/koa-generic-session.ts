@@ -1,6 +1,6 @@
 import type Keygrip from 'keygrip'
-import { Checks } from '../checks.ts'
-import type { OldSessions } from '../http/newcomers.ts'
+import { Checks } from '../../checks.ts'
+import type { OldSessions } from '../../http/newcomers.ts'
 import { signedValueIn } from './koa-session.ts'
 import { signedByKoa } from './signatures.ts'
 import { checkCookieName, checkMethods, checkSource, farewell, hasExpired, without, type Source } from './source.ts'

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { Milliseconds } from '../units.ts'
+import type { Milliseconds } from '../../units.ts'
 import { collect, DAY, later, MINUTE, newKey, newKeys, passed, same, saved, SOON, type Rule } from './support.ts'
 
 /** When a record expires. */

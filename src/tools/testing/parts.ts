@@ -1,6 +1,6 @@
-import { Checks } from '../checks.ts'
-import { keysNotSeenYet } from '../http/keyring.ts'
-import { partsOf, type Parts } from '../sessions.ts'
+import { Checks } from '../../checks.ts'
+import { keysNotSeenYet } from '../../http/keyring.ts'
+import { partsOf, type Parts } from '../../sessions.ts'
 
 /** What the middleware is made of, once it has its keys. Throws `ERR_SESSION_OPTION`. `asker`: for whom. */
 export function partsFor(asker: string, sessions: unknown): Parts {

@@ -1,8 +1,8 @@
-import { Checks } from '../checks.ts'
-import { withProofs } from '../record/proofs.ts'
-import type { Terms } from '../record/record.ts'
-import { checkProved } from '../session/proof-arguments.ts'
-import { kindsIn } from '../session/proving.ts'
+import { Checks } from '../../checks.ts'
+import { withProofs } from '../../record/proofs.ts'
+import type { Terms } from '../../record/record.ts'
+import { checkProved } from '../../session/proof-arguments.ts'
+import { kindsIn } from '../../session/proving.ts'
 
 /** What the visitor of a test has proved. */
 export interface Proved {

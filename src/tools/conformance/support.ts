@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
-import type { Found, Saved, Store } from '../store.ts'
-import type { Awaitable, Instant, Key, Milliseconds, Version } from '../units.ts'
+import type { Found, Saved, Store } from '../../store.ts'
+import type { Awaitable, Instant, Key, Milliseconds, Version } from '../../units.ts'
 
 /** States one sentence of the contract. `peer` is another handle onto the same data or, without one, the store itself. */
 export type Rule = (sentence: string, check: (store: Store, peer: Store) => Awaitable<void>) => void

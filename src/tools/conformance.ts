@@ -4,8 +4,8 @@ import { raceRules } from './conformance/races.ts'
 import { recordRules } from './conformance/records.ts'
 import type { Rule } from './conformance/support.ts'
 import { textRules } from './conformance/texts.ts'
-import type { Store } from './store.ts'
-import type { Awaitable, Milliseconds } from './units.ts'
+import type { Store } from '../store.ts'
+import type { Awaitable, Milliseconds } from '../units.ts'
 
 /** Registers one test: `test` of node:test or vitest, `it` of mocha, or anything of this form. */
 export type ConformanceTest = (name: string, fn: () => Promise<void> | void) => unknown

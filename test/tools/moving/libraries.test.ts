@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, it, type TestContext } from 'node:test'
-import { memoryStore, type SessionOptions } from '../../src/index.ts'
-import { sessionOf, siteWith } from '../support/sites/http.ts'
-import { DATA, OLD_SITES, type OldSite } from '../support/sites/old-sites.ts'
-import { keysOf } from '../support/stores/stores.ts'
+import { memoryStore, type SessionOptions } from '../../../src/index.ts'
+import { sessionOf, siteWith } from '../../support/sites/http.ts'
+import { DATA, OLD_SITES, type OldSite } from '../../support/sites/old-sites.ts'
+import { keysOf } from '../../support/stores/stores.ts'
 
 /** The site that takes the place of the old one, and a browser of somebody who is signed in there. */
 async function moved(test: TestContext, old: OldSite, options: SessionOptions = {}) {

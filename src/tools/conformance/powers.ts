@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
-import type { Link } from '../store.ts'
-import type { Instant, Key, Milliseconds } from '../units.ts'
+import type { Link } from '../../store.ts'
+import type { Instant, Key, Milliseconds } from '../../units.ts'
 import { collect, later, MINUTE, newKey, newKeys, passed, saved, SOON, until, type Rule } from './support.ts'
 
 /** The optional methods, each of them only if the store offers it. */

@@ -1,6 +1,6 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import Keygrip from 'keygrip'
-import type { Checks } from '../checks.ts'
+import type { Checks } from '../../checks.ts'
 
 /** Whether the signature of this text is right. */
 export type Verify = (text: string, signature: string) => boolean

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, it, type TestContext } from 'node:test'
-import { fromFlaskSession, type FlaskSessionSource } from '../../src/moving.ts'
-import { decodeMsgpack } from '../../src/moving/msgpack.ts'
-import { sessionOf, siteWith } from '../support/sites/http.ts'
-import { collectWarnings } from '../support/warnings.ts'
+import { fromFlaskSession, type FlaskSessionSource } from '../../../src/tools/moving.ts'
+import { decodeMsgpack } from '../../../src/tools/moving/msgpack.ts'
+import { sessionOf, siteWith } from '../../support/sites/http.ts'
+import { collectWarnings } from '../../support/warnings.ts'
 
 /*
  * What Flask-Session 0.8.0 has written (Flask 3.1.3, msgspec 0.22.0, itsdangerous 2.2.0, cachelib 0.17.0, Python 3.11.7), read

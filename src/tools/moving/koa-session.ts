@@ -1,8 +1,8 @@
 import type Keygrip from 'keygrip'
-import { Checks } from '../checks.ts'
-import type { OldSessions, OldVisit } from '../http/newcomers.ts'
-import { LONGEST_COOKIE } from '../record/timeouts.ts'
-import type { Instant } from '../units.ts'
+import { Checks } from '../../checks.ts'
+import type { OldSessions, OldVisit } from '../../http/newcomers.ts'
+import { LONGEST_COOKIE } from '../../record/timeouts.ts'
+import type { Instant } from '../../units.ts'
 import { signedByKoa, type Verify } from './signatures.ts'
 import { checkCookieName, checkMethods, checkSource, farewell, valuesIn, without, type Source } from './source.ts'
 

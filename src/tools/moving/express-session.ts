@@ -1,5 +1,5 @@
-import { Checks } from '../checks.ts'
-import type { OldSessions } from '../http/newcomers.ts'
+import { Checks } from '../../checks.ts'
+import type { OldSessions } from '../../http/newcomers.ts'
 import { signedByExpress } from './signatures.ts'
 import {
   checkCookieName,
