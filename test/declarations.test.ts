@@ -2,15 +2,13 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { publicDeclarations } from '../docs/generate/reference.ts'
+import { ENTRIES, publicDeclarations } from '../docs/generate/reference.ts'
 import { codeOf, importsOf, reachableFrom } from './support/documents/declarations.ts'
 
 const COMPILED = join(import.meta.dirname, '../src')
 
 describe('what an editor knows of the package', () => {
-  const files = [
-    ...new Set(['index.d.ts', 'conformance.d.ts'].flatMap((file) => [...reachableFrom(join(COMPILED, file))])),
-  ]
+  const files = [...new Set(ENTRIES.flatMap((file) => [...reachableFrom(join(COMPILED, file))]))]
 
   it('has words for every exported name, and for every member and option', () => {
     const described = publicDeclarations(COMPILED).flatMap(({ name, documentation, members }) => [

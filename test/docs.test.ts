@@ -39,6 +39,7 @@ import {
   fileStore, memcachedStore, memoryStore, redisStore, type Session, type SessionError, type Sessions,
 } from 'koa-server-session'
 import { fakeSession, readSession, signIn, type SignedIn } from 'koa-server-session/testing'
+import { fromExpressSession, fromKoaSession } from 'koa-server-session/moving'
 declare module 'koa-server-session' {
   interface SessionData {
     a?: number
@@ -54,6 +55,8 @@ declare const router: Router
 declare const sessions: Sessions
 declare const keys: string[]
 declare const ada: SignedIn
+declare const oldSecret: string
+declare const oldStore: { get(id: string, ...more: unknown[]): unknown; destroy(id: string, ...more: unknown[]): unknown }
 declare function addToCart(sku: string): void
 `
 

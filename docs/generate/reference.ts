@@ -84,11 +84,17 @@ const INTRODUCTION = `# API reference
 Every name that \`koa-server-session\` exports, as its declarations and their comments tell; written by \`npm run docs\`. The guides are in the [index](README.md).
 `
 
+/** The compiled declarations of what can be imported. */
+export const ENTRIES: readonly string[] = [
+  'index.d.ts',
+  'tools/conformance.d.ts',
+  'tools/testing.d.ts',
+  'tools/moving.d.ts',
+]
+
 /** All that can be imported, from the compiled declarations in this folder. */
 export function publicDeclarations(compiled: string): Declaration[] {
-  return ['index.d.ts', 'tools/conformance.d.ts', 'tools/testing.d.ts', 'tools/moving.d.ts'].flatMap((file) =>
-    declarationsOf(join(compiled, file)),
-  )
+  return ENTRIES.flatMap((file) => declarationsOf(join(compiled, file)))
 }
 
 /** The page `docs/api.md`. Throws if a name is in no chapter, or a chapter has a name that is no more. */

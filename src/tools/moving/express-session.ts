@@ -37,7 +37,7 @@ interface ExpressSessionStore {
  * The sessions of express-session, for the option `movingFrom`. Throws `ERR_SESSION_OPTION` if an option is wrong.
  *
  * ```ts
- * app.use(session({ keys, movingFrom: [fromExpressSession({ secret, store })] }))
+ * app.use(session({ keys, movingFrom: [fromExpressSession({ secret: oldSecret, store: oldStore })] }))
  * ```
  */
 export function fromExpressSession<Data extends object = Record<string, unknown>>(

@@ -31,7 +31,7 @@ const OWN_NAMES = ['_expire', '_maxAge', '_session']
  * `ERR_SESSION_OPTION` if an option is wrong.
  *
  * ```ts
- * app.use(session({ keys, movingFrom: [fromKoaSession({ keys: app.keys, store })] }))
+ * app.use(session({ keys, movingFrom: [fromKoaSession({ keys: app.keys, store: oldStore })] }))
  * ```
  */
 export function fromKoaSession<Data extends object = Record<string, unknown>>(
