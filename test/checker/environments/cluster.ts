@@ -136,7 +136,7 @@ export async function clusterEnvironment(surroundings: Surroundings): Promise<En
       await sleep(random.between(0, 500))
       await move(PREFIX + session, source)
     }),
-    onServers('slot of a session in use half moved, and left where it was', 1, async () => {
+    onServers('slot of a session in use half moved for a while', 1, async () => {
       const session = random.oneOf(live())
       if (!session) return
       const half = await slotMove(setup, PREFIX + session)
@@ -144,8 +144,8 @@ export async function clusterEnvironment(surroundings: Surroundings): Promise<En
       await half.carry()
       // Longer than any lease lasts: what is shorter than that, nobody can notice.
       await sleep(bound + random.between(100, 600))
-      await half.carry(half.source)
-      await half.abandon()
+      // Redis takes nothing back: a server whose slot is on the way out refuses what it is sent of it (ASK).
+      await half.close()
     }),
     onServers('FLUSHALL', 0.3, async () => {
       await well()

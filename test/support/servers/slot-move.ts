@@ -7,12 +7,10 @@ export interface SlotMove {
   readonly target: RedisServer
   /** From now on both servers call the slot one that is on the move. */
   open(): Promise<void>
-  /** Takes all keys of the slot along; to the target, or back. */
-  carry(to?: RedisServer): Promise<void>
+  /** Takes all keys of the slot along. Nothing can be taken back: a server refuses keys of a slot that is on the way out. */
+  carry(): Promise<void>
   /** The slot is the target's, as all masters are told. */
   close(): Promise<void>
-  /** The slot stays where it was. */
-  abandon(): Promise<void>
 }
 
 /** Prepares to move the slot of a name to another master. */
@@ -30,19 +28,16 @@ export async function slotMove(cluster: ClusterSetup, name: string, target?: Red
       await to.cli('CLUSTER', 'SETSLOT', slot, 'IMPORTING', sourceId)
       await source.cli('CLUSTER', 'SETSLOT', slot, 'MIGRATING', targetId)
     },
-    async carry(destination = to) {
-      const origin = destination === to ? source : to
-      const keys = (await origin.cli('CLUSTER', 'GETKEYSINSLOT', slot, '1000')).split('\n').filter(Boolean)
+    async carry() {
+      const keys = (await source.cli('CLUSTER', 'GETKEYSINSLOT', slot, '1000')).split('\n').filter(Boolean)
       if (keys.length === 0) return
-      const { port } = destination
-      await origin.cli('MIGRATE', '127.0.0.1', String(port), '', '0', '5000', 'REPLACE', 'KEYS', ...keys)
+      const port = String(to.port)
+      const answer = await source.cli('MIGRATE', '127.0.0.1', port, '', '0', '5000', 'REPLACE', 'KEYS', ...keys)
+      if (answer !== 'OK' && answer !== 'NOKEY') throw new Error(`the keys of the slot were not moved: ${answer}`)
     },
     async close() {
       for (const server of [to, source, ...masters.filter((other) => other !== to && other !== source)])
         await server.cli('CLUSTER', 'SETSLOT', slot, 'NODE', targetId)
-    },
-    async abandon() {
-      for (const server of [source, to]) await server.cli('CLUSTER', 'SETSLOT', slot, 'STABLE')
     },
   }
 }
