@@ -143,7 +143,8 @@ describe('session.identify(subject, label)', () => {
     ['an empty subject', [''], /the subject must be a string that is not empty, not an empty one/],
     ['a user', [{ id: SECRET }], /the subject must be .* not an Object/],
     ['an empty label', ['ada', ''], /the label must be a string that is not empty, or absent/],
-    ['a label of another type', ['ada', { userAgent: SECRET }], /the label must be a string/],
+    ['a label of another type', ['ada', { label: { name: SECRET } }], /the label must be a string .* not an Object/],
+    ['what is no option', ['ada', { userAgent: SECRET }], /userAgent is not an option; there are label, /],
   ]
   for (const [title, args, said] of wrong) {
     it(`refuses ${title}, and says what to write`, async () => {
