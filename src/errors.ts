@@ -118,15 +118,16 @@ export function isSessionError(error: unknown, code?: SessionErrorCode): error i
 }
 
 /**
- * The innermost reason of an error, as far as a log may show it; `undefined` if there is none. A foreign message may quote
- * a key or a value, so three kinds of words are taken: the message of a SessionError, what Node says of a network or a
+ * The innermost reason of an error, as far as a log may show it, or an outer one that quotes it and says more; `undefined`
+ * if there is none. A foreign message may quote a key or a value, so three kinds of words are taken: the message of a SessionError, what Node says of a network or a
  * file system if no path is in it, and the code of any other error.
  */
 export function reasonOf(error: unknown): string | undefined {
   let reason: string | undefined
   let inner: unknown = error
   for (let depth = 0; depth < DEEPEST_CAUSE && inner instanceof Error; depth++) {
-    reason = ownReason(inner) ?? reason
+    const own = ownReason(inner)
+    if (own !== undefined && !reason?.includes(own)) reason = own
     // A host with several addresses was tried at each of them.
     inner = inner.cause ?? (inner instanceof AggregateError ? inner.errors[0] : undefined)
   }

@@ -25,6 +25,8 @@ const TARGETS = {
   'what stores share': 'src/stores/prune-timer.ts',
   'the Redis store': 'src/stores/redis.ts',
   'a part of the Redis store': 'src/stores/redis/keys.ts',
+  'a store of several stores': 'src/stores/shards/sharded.ts',
+  'where a key lies': 'src/stores/placement.ts',
   'the file store': 'src/stores/file.ts',
   'a part of the file store': 'src/stores/file/layout.ts',
   'the PostgreSQL store': 'src/stores/postgres.ts',
@@ -66,7 +68,8 @@ const SQL: Target[] = [
   'a part of the PostgreSQL store',
   'a part of the SQLite store',
 ]
-const STORES: Target[] = [...REDIS, ...FILES, ...SQL, 'the store in memory', 'the store of a URL', 'what stores share']
+const SHARDS: Target[] = ['a store of several stores', 'where a key lies']
+const STORES: Target[] = [...REDIS, ...SHARDS, ...FILES, ...SQL, 'the store in memory', 'the store of a URL', 'what stores share']
 const MIDDLEWARE: Target[] = [...GROUND, 'record', ...LAYERS, 'session', ...HTTP, 'options', 'sessions']
 const COMMAND: Target[] = [
   ...GROUND,
@@ -91,6 +94,8 @@ const MAY: Record<string, Target[]> = {
   'src/http/cookie.ts': [...GROUND, 'record', 'session', ...HTTP, 'keygrip', 'lru-cache'],
   'src/stores/memory.ts': [...GROUND, 'what stores share'],
   'src/stores/redis.ts': [...GROUND, 'what stores share', 'a part of the Redis store'],
+  'src/stores/redis-shards.ts': [...GROUND, 'what stores share', ...REDIS, 'a store of several stores'],
+  'src/stores/shards/sharded.ts': [...GROUND, 'a store of several stores', 'where a key lies'],
   'src/stores/redis/link.ts': [...GROUND, 'what stores share', 'a part of the Redis store'],
   'src/stores/file/sweep.ts': [...GROUND, 'what stores share', 'a part of the file store'],
   'src/stores/memcached/driver.ts': [...GROUND, 'what stores share'],

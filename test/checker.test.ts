@@ -7,19 +7,21 @@ import { describe as describeReport, explain } from './checker/report.ts'
 import { perform, type SharedServers } from './checker/stage.ts'
 import type { Verdict } from './checker/verify.ts'
 import { postgresServer, type PostgresServer } from './support/servers/postgres-server.ts'
-import { clusterSetup, type ClusterSetup } from './support/servers/redis-server.ts'
+import { clusterSetup, redisServer, type ClusterSetup, type RedisServer } from './support/servers/redis-server.ts'
 
 const SEED = 20_261_122
 
 /** One of each for all plays that need it: they take seconds to start. */
 let cluster: ClusterSetup | undefined
 let postgres: PostgresServer | undefined
-after(() => Promise.all([cluster?.stop(), postgres?.stop()]))
+let shards: readonly RedisServer[] | undefined
+after(() => Promise.all([cluster, postgres, ...(shards ?? [])].map((server) => server?.stop())))
 
 async function serversFor(play: PlayName): Promise<SharedServers> {
   const { protocol } = PLAYS[play]
   if (protocol === 'cluster') return { cluster: (cluster ??= await clusterSetup()) }
   if (protocol === 'postgres') return { postgres: (postgres ??= await postgresServer()) }
+  if (protocol === 'shards') return { shards: (shards ??= await Promise.all([redisServer(), redisServer()])) }
   return {}
 }
 
@@ -85,8 +87,12 @@ describe('the checker notices in a play that the library is broken', { concurren
     emptyDelete: 'signed out everywhere',
     notedOnce: 'listed',
     ownClock: 'listed by a clock that is ahead',
+    ownOrder: 'one server',
   }
-  const besides: [MutantName, PlayName][] = [['alwaysCurrent', 'on SQLite']]
+  const besides: [MutantName, PlayName][] = [
+    ['alwaysCurrent', 'on SQLite'],
+    ['sharedLease', 'apart on shards'],
+  ]
   for (const [mutant, play] of [...(Object.entries(directed) as [MutantName, PlayName][]), ...besides]) {
     it(`${mutant}, in "${play}"`, async () => {
       // On a busy machine a lease may lapse in the middle of a play, and then nothing old is served by anybody.
@@ -149,6 +155,8 @@ describe('the library as it is passes the plays', { concurrency: false }, () => 
     ['half moved', 'a session whose slot is on the move is not served from the cache'],
     ['there and back', 'what was cached before a slot was away is not served when it is back'],
     ['emptied', 'what the servers have forgotten is not served'],
+    ['apart on shards', 'what cannot be heard of one server is not vouched for by another one'],
+    ['one server', 'a session is on one server, in whatever order the nodes list them'],
     ['forgotten', 'what a failover lost is not taken for what was written after it'],
   ]
   for (const [play, sentence] of plays) {

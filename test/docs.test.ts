@@ -36,7 +36,7 @@ import Koa from 'koa'
 import Router from 'koa-router'
 import {
   bindSession, crossOrigin, fromExpressStore, getSession, isSessionError, requireProof, runWithSession, session, tryGetSession,
-  fileStore, memcachedStore, memoryStore, redisStore, type Session, type SessionError, type Sessions,
+  fileStore, memcachedStore, memoryStore, redisShards, redisStore, type Session, type SessionError, type Sessions,
 } from 'koa-server-session'
 import { fakeSession, readSession, signIn, type SignedIn } from 'koa-server-session/testing'
 import { fromExpressSession, fromKoaSession } from 'koa-server-session/moving'

@@ -25,6 +25,8 @@ const CHAPTERS: Readonly<Record<string, readonly string[]>> = {
     'fileStore',
     'FileStoreOptions',
     'redisStore',
+    'redisShards',
+    'RedisServers',
     'RedisStoreOptions',
     'RedisClient',
     'memcachedStore',

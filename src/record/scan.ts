@@ -52,18 +52,24 @@ export async function visitKeys(
   const rest = takeTurns()
   // By key, because a store may name a key twice while its records move.
   let batch = new Map<Key, Promise<void>>()
-  for await (const key of keys) {
-    if (signal?.aborted) break
-    if (batch.has(key)) continue
-    const visited = visit(key)
-    visited.catch(() => {}) // it rejects below, which may be some turns later
-    batch.set(key, visited)
-    if (batch.size >= AT_ONCE) {
-      await Promise.all(batch.values())
-      batch = new Map()
+  try {
+    for await (const key of keys) {
+      if (signal?.aborted) break
+      if (batch.has(key)) continue
+      const visited = visit(key)
+      visited.catch(() => {}) // it rejects below, which may be some turns later
+      batch.set(key, visited)
+      if (batch.size >= AT_ONCE) {
+        await Promise.all(batch.values())
+        batch = new Map()
+      }
+      // A store that answers at once would otherwise do the whole batch in one turn.
+      await rest()
     }
-    // A store that answers at once would otherwise do the whole batch in one turn.
-    await rest()
+  } catch (error) {
+    // Nothing that was begun is still under way when this rejects.
+    await Promise.allSettled(batch.values())
+    throw error
   }
   await Promise.all(batch.values())
 }

@@ -8,6 +8,7 @@ import { memoryStore } from './memory.ts'
 import { mysqlStore } from './mysql.ts'
 import { nullStore } from './null.ts'
 import { postgresStore } from './postgres.ts'
+import { redisShards } from './redis-shards.ts'
 import { redisStore } from './redis.ts'
 import { sqliteStore, type SqliteStoreOptions } from './sqlite.ts'
 import { numberIn } from './store-options.ts'
@@ -27,6 +28,10 @@ const OPENERS: ReadonlyMap<string, Opener> = new Map<string, Opener>([
   ['rediss+sentinel', (url) => redisStore(url)],
   ['redis+cluster', (url) => redisStore(url)],
   ['rediss+cluster', (url) => redisStore(url)],
+  ['redis+shards', (url) => redisShards(url)],
+  ['rediss+shards', (url) => redisShards(url)],
+  ['redis+shards+sentinel', (url) => redisShards(url)],
+  ['rediss+shards+sentinel', (url) => redisShards(url)],
   ['memcached', (url) => memcachedStore(url === 'memcached:' ? 'memcached://127.0.0.1:11211' : url)],
   ['memcached+unix', (url) => memcachedStore(url)],
   ['postgres', (url) => postgresStore(url === 'postgres:' ? 'postgres://127.0.0.1' : url)],
@@ -51,6 +56,7 @@ export const DEFAULT_STORE: string = `file:${DEFAULT_DIRECTORY}`
  * | `memory:` | this process's memory |
  * | `null:` | none: sessions last one request |
  * | `redis://host`, `rediss://…`, `redis+unix:///…`, `redis+sentinel://…`, `redis+cluster://…` | Redis; see `redisStore` |
+ * | `redis+shards://host,host` | several servers of Redis that know nothing of each other; see `redisShards` |
  * | `memcached://host,host`, `memcached+unix:///…` | memcached; see `memcachedStore` |
  * | `postgres://…`, `postgresql://…` | PostgreSQL; see `postgresStore` |
  * | `mysql://…`, `mariadb://…` | MySQL or MariaDB; see `mysqlStore` |

@@ -8,6 +8,7 @@ import { sleep, type Environment, type Fault, type StoreKind, type Surroundings 
 import { fileEnvironment } from './environments/file.ts'
 import { redisEnvironment } from './environments/redis.ts'
 import { sentinelEnvironment } from './environments/sentinel.ts'
+import { shardsEnvironment } from './environments/shards.ts'
 import { postgresEnvironment, sqliteEnvironment } from './environments/sql.ts'
 import { now, readHistory, record, upTo, type Operation } from './history.ts'
 import { OF_ALL } from './life.ts'
@@ -114,6 +115,8 @@ function environmentFor(kind: StoreKind, surroundings: Surroundings): Promise<En
       return sentinelEnvironment(surroundings)
     case 'cluster':
       return clusterEnvironment(surroundings)
+    case 'shards':
+      return shardsEnvironment(surroundings)
     case 'postgres':
       return postgresEnvironment(surroundings)
     case 'sqlite':

@@ -9,6 +9,7 @@ import type { Key, SubjectName } from '../../src/units.ts'
 export const MUTANTS = {
   noLease: 'the cache is believed however long nothing was heard',
   sharedLease: 'the cache is believed while any master of the Cluster is heard',
+  ownOrder: 'a server is known by its place in the list that a node has, and not by its name',
   stickyOwner: 'a key is believed to be with the master that had it first',
   keptGeneration: 'what was cached before something changed is believed again',
   keptEpoch: 'a server that has forgotten everything is believed to know it all',
@@ -35,6 +36,7 @@ export type MutantName = keyof typeof MUTANTS
 export function mutate(store: Store, mutant: MutantName | undefined): Store {
   switch (mutant) {
     case undefined:
+    case 'ownOrder': // the place of the store is broken
       return store
     case 'noLease':
       return withLinks(store, (link) => ({
@@ -123,6 +125,13 @@ export function mutate(store: Store, mutant: MutantName | undefined): Store {
     case 'alwaysCurrent':
       return { ...store, isCurrent: () => true }
   }
+}
+
+/** The place of the sessions of several servers, broken in this way. */
+export function misplaced<Place extends { readonly url: string }>(place: Place, mutant: MutantName | undefined): Place {
+  if (mutant !== 'ownOrder') return place
+  const names = /names=([^&]*)/.exec(place.url)?.[1]?.split(',') ?? []
+  return { ...place, url: place.url.replace(/names=[^&]*/, `names=${names.toSorted().join()}`) }
 }
 
 function neverCleared(store: Store): Store {

@@ -33,6 +33,8 @@ export type PlayName =
   | 'half moved'
   | 'there and back'
   | 'emptied'
+  | 'apart on shards'
+  | 'one server'
 
 /**
  * Schedules that chance finds too seldom. Each shows one mistake for certain, because each step waits until the one
@@ -300,6 +302,31 @@ export const PLAYS: Readonly<Record<PlayName, Play>> = {
       await flush()
       const flushed = moment()
       await until(() => moment() - flushed > 4000 && a.link(session).vouches())
+      await a.node.read(session)
+    },
+  },
+  /** A hears nothing of the session's server any more, but of the others. */
+  'apart on shards': {
+    protocol: 'shards',
+    bound: 2000,
+    async perform({ a, b, session, cableTo, now: moment }) {
+      const state = await open(b, session)
+      const cable = cableTo(session)
+      cable.blackHole()
+      await b.node.set(state, 'a')
+      const written = moment()
+      await until(() => moment() - written > 2000)
+      const reading = a.node.read(session)
+      cable.heal()
+      await reading
+    },
+  },
+  /** B makes a session, and A, which lists the servers in another order, is asked for it. */
+  'one server': {
+    protocol: 'shards',
+    bound: NEVER,
+    isCold: true,
+    async perform({ a, session }) {
       await a.node.read(session)
     },
   },

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { WorkingCopy } from '../../src/session/working-copy.ts'
 import type { Link, Listener, Store, Watch } from '../../src/store.ts'
+import { placement } from '../../src/stores/placement.ts'
 import type { Key, Milliseconds } from '../../src/units.ts'
 import { clusterProxies, type ClusterProxies } from '../support/proxies/cluster-proxies.ts'
 import type { PostgresServer } from '../support/servers/postgres-server.ts'
@@ -11,7 +12,7 @@ import { redisServer, type ClusterSetup, type RedisServer } from '../support/ser
 import { until } from '../support/servers/server-process.ts'
 import type { Doubt } from './environments/environment.ts'
 import { HistoryWriter, now, readHistory, record } from './history.ts'
-import { mutate, restoreScripts, type MutantName } from './mutants.ts'
+import { misplaced, mutate, restoreScripts, type MutantName } from './mutants.ts'
 import { CheckedNode } from './node.ts'
 import { FaultyCable } from './proxy.ts'
 import { Random } from './random.ts'
@@ -54,6 +55,22 @@ interface ClusterStage extends Stage {
   readonly now: () => Milliseconds
   /** Empties all servers. */
   readonly flush: () => Promise<void>
+}
+
+/** With several servers, player A is behind a cable to each of them, lists them in another order, and player B is beside them. */
+interface ShardsStage extends Stage {
+  /** To the server of this session. */
+  readonly cableTo: (session: Key) => FaultyCable
+  readonly now: () => Milliseconds
+}
+
+export interface ShardsPlay {
+  readonly protocol: 'shards'
+  readonly bound: Milliseconds
+  readonly oldest?: Milliseconds
+  /** Whether A has not read the session before. */
+  readonly isCold?: boolean
+  readonly perform: (stage: ShardsStage) => Promise<void>
 }
 
 export interface ClusterPlay {
@@ -107,7 +124,7 @@ export interface RedisPlay {
   readonly perform: (stage: RedisStage) => Promise<void>
 }
 
-export type Play = RedisPlay | ClusterPlay | PlainPlay
+export type Play = RedisPlay | ClusterPlay | ShardsPlay | PlainPlay
 
 function isPlain(play: Play): play is PlainPlay {
   return !('bound' in play)
@@ -117,13 +134,15 @@ function isPlain(play: Play): play is PlainPlay {
 export interface SharedServers {
   readonly cluster?: ClusterSetup
   readonly postgres?: PostgresServer
+  /** Servers that know nothing of each other. */
+  readonly shards?: readonly RedisServer[]
 }
 
 /** Performs it on the library, or on a broken one, and judges what was seen. `shared` has the server that the play needs. */
 export async function perform(
   play: Play,
   mutant?: MutantName,
-  { cluster, postgres }: SharedServers = {},
+  { cluster, postgres, shards }: SharedServers = {},
 ): Promise<Verdict> {
   const directory = mkdtempSync(join(tmpdir(), 'session-play-'))
   const history = join(directory, 'history')
@@ -132,7 +151,7 @@ export async function perform(
   const cleaning: (() => unknown)[] = [restoreScripts, () => rmSync(directory, { recursive: true })]
 
   function playerAt(place: 'A' | 'B', storePlace: Omit<StorePlace, 'deadline'>): Player {
-    const store = openStore({ ...storePlace, deadline: DEADLINE })
+    const store = openStore(misplaced({ ...storePlace, deadline: DEADLINE }, mutant))
     cleaning.push(() => store.close?.())
     const { overheard, heard, link } = listeningIn(store)
     const writer = new HistoryWriter(history, place, origin)
@@ -141,11 +160,11 @@ export async function perform(
     return { node, store, heard, link }
   }
 
-  async function bothAt(places: Record<'A' | 'B', Omit<StorePlace, 'deadline'>>): Promise<Stage> {
+  async function bothAt(places: Record<'A' | 'B', Omit<StorePlace, 'deadline'>>, isCold = false): Promise<Stage> {
     const a = playerAt('A', places.A)
     const b = playerAt('B', places.B)
     const session = (await b.node.create()) as Key
-    for (const player of [a, b]) await cachedBy(player, session)
+    for (const player of isCold ? [b] : [a, b]) await cachedBy(player, session)
     return { a, b, session }
   }
 
@@ -180,6 +199,28 @@ export async function perform(
       const stage = await bothAt({ A: { url, bound, natMap: proxies.natMap }, B: { url, bound } })
       await play.perform({ ...stage, cluster, proxies, now: () => now(origin), flush })
       proxies.heal()
+      return verify(readHistory(history), { bound: oldest, doubts: [] })
+    }
+    if (play.protocol === 'shards') {
+      if (!shards) throw new Error('this play needs several servers')
+      const cables = shards.map(({ port }) => new FaultyCable(port, new Random(1)))
+      const ports = await Promise.all(cables.map((cable) => cable.open()))
+      for (const cable of cables) cleaning.push(() => cable.close())
+      const names = shards.map((_, index) => `server-${index}`)
+      // Rotated, so that no server has the same place in both lists.
+      const rotated = <Item>(items: readonly Item[]): Item[] => [...items.slice(1), ...items.slice(0, 1)]
+      const at = (portsOf: readonly number[], namesOf: readonly string[]): Omit<StorePlace, 'deadline'> => {
+        const hosts = portsOf.map((port) => `127.0.0.1:${port}`)
+        return { url: `redis+shards://${hosts.join()}?names=${namesOf.join()}&prefix=${PREFIX}`, bound }
+      }
+      const B = at(
+        shards.map(({ port }) => port),
+        names,
+      )
+      const stage = await bothAt({ A: at(rotated(ports), rotated(names)), B }, play.isCold)
+      const cableOf = placement(new Map(cables.map((cable, index) => [names[index]!, cable])))
+      await play.perform({ ...stage, cableTo: cableOf, now: () => now(origin) })
+      for (const cable of cables) cable.heal()
       return verify(readHistory(history), { bound: oldest, doubts: [] })
     }
     const { protocol } = play

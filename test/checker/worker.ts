@@ -1,18 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Cluster } from 'ioredis'
 import { fileStore } from '../../src/stores/file.ts'
+import { redisShards } from '../../src/stores/redis-shards.ts'
 import { redisStore } from '../../src/stores/redis.ts'
 import { storeFromUrl } from '../../src/stores/url.ts'
 import type { Store } from '../../src/store.ts'
 import type { Key, Milliseconds } from '../../src/units.ts'
 import { HistoryWriter } from './history.ts'
-import { mutate, type MutantName } from './mutants.ts'
+import { misplaced, mutate, type MutantName } from './mutants.ts'
 import { CheckedNode } from './node.ts'
 import { Random } from './random.ts'
 
 /** Where a worker's sessions are. */
 export interface StorePlace {
-  /** `file:`, a URL of `redisStore`, or that of an SQL store. */
+  /** `file:`, a URL of `redisStore` or `redisShards`, or that of an SQL store. */
   readonly url: string
   /** The coherence bound, where there is one. */
   readonly bound: Milliseconds
@@ -61,6 +62,7 @@ export function openStore({ url, bound, deadline, natMap }: StorePlace): Store {
   // Their deadline stands in the URL, and their bound is always 0.
   if (/^(?:postgres|sqlite):/.test(url)) return storeFromUrl(url)
   const options = { coherence: { bound }, deadline }
+  if (url.startsWith('redis+shards:')) return redisShards(url, options)
   if (!natMap) return redisStore(url, options)
   const client = new Cluster(Object.values(natMap), { natMap, lazyConnect: true })
   return redisStore(client, { ...options, prefix: new URLSearchParams(url.split('?')[1]).get('prefix')! })
@@ -69,7 +71,7 @@ export function openStore({ url, bound, deadline, natMap }: StorePlace): Store {
 async function main({ name, seed, origin, directory, lanes, place, mutant, ahead }: WorkerSettings): Promise<void> {
   const here = Date.now
   if (ahead > 0) Date.now = () => here() + ahead
-  const store = openStore(place)
+  const store = openStore(misplaced(place, mutant))
   const history = new HistoryWriter(directory, name, BigInt(origin))
   const node = new CheckedNode(mutate(store, mutant), place.deadline, name, history)
   let slots: (Key | undefined)[] = []

@@ -59,6 +59,12 @@ async function onRedis(
   return { redis, cable, here, there: here.at(other) }
 }
 
+interface Visitor {
+  readonly here: Agent
+  readonly there: Agent
+  readonly cable: TcpProxy
+}
+
 async function valueAt(agent: Agent): Promise<unknown> {
   const reply = await agent.get('/read')
   return reply.status === 200 ? (reply.json()['result'] as { n?: string }).n : reply.status
@@ -229,6 +235,82 @@ describe(`G5: on a Redis Cluster, a write is seen everywhere within ${BOUND} ms`
       }
     } finally {
       await struck.restart()
+    }
+  })
+})
+
+describe(`G5: with several servers of Redis, a write is seen everywhere within ${BOUND} ms`, () => {
+  const NAMES = ['one', 'two']
+
+  /** Two processes on two servers, the second process behind a cable to each, which can be cut. */
+  const deployment = deployedOnce(async (scope) => {
+    const servers = await Promise.all(NAMES.map(() => privateRedis(scope)))
+    const cables = await Promise.all(servers.map(({ port }) => tcpProxy(port)))
+    scope.after(() => Promise.all(cables.map((cable) => cable.close())))
+    const url = (at: readonly { readonly port: number }[]): string =>
+      `redis+shards://${at.map(({ port }) => `127.0.0.1:${port}`).join(',')}?names=${NAMES.join()}&bound=${BOUND}`
+    const [[one], [other]] = (await Promise.all([
+      startProcesses(scope, 1, { store: url(servers) }),
+      startProcesses(scope, 1, { store: url(cables) }),
+    ])) as [[number], [number]]
+    return { servers, cables, one, other }
+  })
+
+  /** A visitor for each server, whose session is there. */
+  async function visitors(): Promise<Visitor[]> {
+    const { servers, cables, one, other } = deployment()
+    for (const server of servers) await server.cli('FLUSHALL')
+    const found: (Agent | undefined)[] = servers.map(() => undefined)
+    while (found.includes(undefined)) {
+      const agent = new Agent(one)
+      await agent.get('/write?key=n&value=0')
+      const counts = await Promise.all(servers.map((server) => server.cli('--raw', 'KEYS', 'session:*')))
+      const isTaken = (text: string): boolean => /^session:[0-9a-f]{64}$/m.test(text)
+      const at = counts.findIndex((text, index) => isTaken(text) && !found[index])
+      if (at >= 0) found[at] = agent
+    }
+    return found.map((here, index) => ({ here: here!, there: here!.at(other), cable: cables[index]! }))
+  }
+
+  it('also where a warm cache held the old one', async () => {
+    for (const { here, there } of await visitors()) {
+      for (let n = 1; n <= 10; n++) {
+        await warm(there)
+        await here.get(`/write?key=n&value=${n}`)
+        const written = performance.now()
+        for (;;) {
+          const asked = performance.now()
+          if ((await valueAt(there)) === String(n)) break
+          assert.ok(asked - written <= BOUND, `served ${asked - written} ms after it was overwritten`)
+        }
+      }
+    }
+  })
+
+  it('and so is a logout, also of a process that is cut off from one server and hears the other', async () => {
+    const [first, second] = (await visitors()) as [Visitor, Visitor]
+    for (const [struck, spared] of [
+      [first, second],
+      [second, first],
+    ] as const) {
+      const { here, there, cable } = struck
+      await here.get('/write?key=n&value=1')
+      await warm(there)
+      await warm(spared.there)
+      cable.blackHole()
+      const cookie = here.cookieHeader
+      assert.equal((await here.get('/logout')).status, 200)
+      const ended = performance.now()
+      for (;;) {
+        const asked = performance.now()
+        const { status } = await there.get('/read', { cookie })
+        if (status === 503) break
+        assert.ok(asked - ended <= BOUND, `served ${asked - ended} ms after the logout`)
+      }
+      await warm(spared.there)
+      cable.heal()
+      await until(async () => (await there.get('/read', { cookie })).status === 200)
+      assert.deepEqual((await there.get('/read', { cookie })).json()['result'], {})
     }
   })
 })

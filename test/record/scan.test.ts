@@ -67,6 +67,25 @@ describe('visitRecords', () => {
     assert.equal(finished, begun)
   })
 
+  it('finishes what is under way before it says that the store cannot go on with its list', async () => {
+    const store = memoryStore({ pruneInterval: 0 })
+    const [one, two] = [newKey(), newKey()]
+    const failed = gate()
+    let finished = 0
+    async function* cutOff(): AsyncGenerator<string> {
+      yield* [one, two]
+      failed.open()
+      throw new Error('cut off')
+    }
+    const visiting = visitRecords(store, cutOff(), async () => {
+      await failed.isOpen
+      await new Promise(setImmediate)
+      finished++
+    })
+    await assert.rejects(visiting, /^Error: cut off$/)
+    assert.equal(finished, 2)
+  })
+
   it('gives others their turn, though the store answers at once', async () => {
     const store = memoryStore({ pruneInterval: 0 })
     for (let made = 0; made < 50; made++) await store.save(newKey(), TEXT, later(), undefined)

@@ -31,7 +31,7 @@ export function parseAddress(url: string): Address {
     throw checks.refusal(
       'the URL is not of a known form: redis://host:6379/0, rediss://…, redis+unix:///path/of/the.sock, ' +
         'redis+sentinel://host:26379,host:26379/master or redis+cluster://host:6379,host:6379 (a password goes ' +
-        'percent-encoded before the @)',
+        'percent-encoded before the @); redis+shards:// is a URL of redisShards',
     )
   }
   const [, secure, form = '', login, hosts = '', path = '', search = ''] = parts

@@ -2,7 +2,7 @@ import type { Key, Milliseconds } from '../../../src/units.ts'
 import type { Random } from '../random.ts'
 import type { StorePlace } from '../worker.ts'
 
-export type StoreKind = 'file' | 'redis' | 'redis2' | 'sentinel' | 'cluster' | 'postgres' | 'sqlite'
+export type StoreKind = 'file' | 'redis' | 'redis2' | 'sentinel' | 'cluster' | 'shards' | 'postgres' | 'sqlite'
 
 /** Something that goes wrong, and is right again when the promise settles. */
 export interface Fault {

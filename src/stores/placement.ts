@@ -1,14 +1,18 @@
 import { createHash } from 'node:crypto'
-import type { Key } from '../../units.ts'
+import type { Key } from '../units.ts'
 
 /**
- * Gives a function that says which of the servers keeps a key, by rendezvous hashing. Every process with the same
- * servers, in any order, gets the same answer. Whether a server is up does not matter: if a key moved away while its
- * server was down, that server would come back with the session as it was before its logout. A new server takes over
- * only the keys that score highest on it.
+ * Gives a function that says which of the servers keeps a key, by rendezvous hashing over the names of the servers. Every
+ * process with the same names, in any order, gets the same answer. Whether a server is up does not matter: if a key moved
+ * away while its server was down, that server would come back with the session as it was before its logout. A new server
+ * takes over only the keys that score highest on it.
+ *
+ * Sessions lie where this has put them, so neither the seeds nor the scores may ever change.
  */
 export function placement<Server>(servers: ReadonlyMap<string, Server>): (key: Key) => Server {
-  const candidates = [...servers].map(([name, server]) => ({ server, seed: seedOf(name) }))
+  // In the order of the names, so that the order in which they were listed decides nothing, not even between equal seeds.
+  const names = [...servers.keys()].toSorted((one, other) => (one < other ? -1 : 1))
+  const candidates = names.map((name) => ({ server: servers.get(name) as Server, seed: seedOf(name) }))
   const [only] = candidates
   if (candidates.length === 1 && only) return () => only.server
   return (key) => {

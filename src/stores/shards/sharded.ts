@@ -1,0 +1,93 @@
+import { DEFAULT_DEADLINE } from '../../deadline.ts'
+import type { Listener, Store, SubjectIndex, Watch } from '../../store.ts'
+import type { Key, Milliseconds } from '../../units.ts'
+import { placement } from '../placement.ts'
+import { merged } from './merged.ts'
+import { named, together } from './named.ts'
+
+/** So much later than its server, the store would be given up: the server's own words, with its name, come first. */
+const LATER: Milliseconds = 100
+
+/**
+ * Several stores as one, each of which keeps a share of the sessions: that of its name (see `placement`). They know
+ * nothing of each other. While one of them fails, its share fails, and no other one stands in. All are made alike, so
+ * what one of them offers, all do.
+ *
+ * The notes of whose sessions there are lie beside the sessions. So they are lost, restored and cleared away together,
+ * and a sign-in needs one server. A list asks all of them.
+ */
+export function sharded(stores: ReadonlyMap<string, Store>): Store {
+  const servers = new Map(Array.from(stores, ([name, store]) => [name, named(name, store)]))
+  return routed([...servers.values()], placement(servers))
+}
+
+/** Several stores as one. `routeOf`: the one of them that is asked about a key. */
+function routed(routes: readonly Store[], routeOf: (key: Key) => Store): Store {
+  const [first] = routes as readonly [Store]
+
+  /** Without what has been left there by another list of servers, because nobody looks for it there. */
+  async function* ownKeys(route: Store): AsyncGenerator<Key> {
+    for await (const key of route.keys?.() ?? []) if (routeOf(key) === route) yield key
+  }
+
+  return {
+    deadline: Math.max(...routes.map(({ deadline = DEFAULT_DEADLINE }) => deadline)) + LATER,
+
+    load: (key, known, largest) => routeOf(key).load(key, known, largest),
+
+    save: (key, text, expiresAt, expected) => routeOf(key).save(key, text, expiresAt, expected),
+
+    touch: (key, expiresAt) => routeOf(key).touch(key, expiresAt),
+
+    delete: (key, expected) => routeOf(key).delete(key, expected),
+
+    ...(first.watch && { watch: (listener: Listener) => watchAll(routes, routeOf, listener) }),
+
+    keys: () => merged(routes.map(ownKeys), together),
+
+    ...(first.subjects && {
+      subjects: {
+        add: (subject, key, until) => routeOf(key).subjects?.add(subject, key, until),
+        remove: (subject, key) => routeOf(key).subjects?.remove(subject, key),
+        keys: (subject) =>
+          merged(
+            routes.flatMap(({ subjects }) => subjects?.keys(subject) ?? []),
+            together,
+          ),
+      } satisfies SubjectIndex,
+    }),
+
+    async ping() {
+      const outcomes = await Promise.allSettled(routes.map((route) => route.ping?.()))
+      const failures = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason as unknown] : []))
+      if (failures.length > 0) throw together(failures)
+    },
+
+    async close() {
+      await Promise.all(routes.map((route) => route.close?.()))
+    },
+  }
+}
+
+/** Each key is vouched for by the link of its own route, and by no other. */
+function watchAll(routes: readonly Store[], routeOf: (key: Key) => Store, listener: Listener): Watch {
+  const watches = new Map<Store, Watch>()
+  for (const route of routes) {
+    const watch = route.watch?.({
+      // What is said of others' keys comes from another database of that server, or from another list of servers.
+      saved(key, version) {
+        if (routeOf(key) === route) listener.saved(key, version)
+      },
+      deleted(key) {
+        if (routeOf(key) === route) listener.deleted(key)
+      },
+    })
+    if (watch) watches.set(route, watch)
+  }
+  return {
+    linkOf: (key) => (watches.get(routeOf(key)) as Watch).linkOf(key),
+    async close() {
+      await Promise.all(Array.from(watches.values(), (watch) => watch.close()))
+    },
+  }
+}

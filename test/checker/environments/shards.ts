@@ -1,0 +1,92 @@
+import { redisServer, type RedisServer } from '../../support/servers/redis-server.ts'
+import { until } from '../../support/servers/server-process.ts'
+import { FaultyCable } from '../proxy.ts'
+import type { StorePlace } from '../worker.ts'
+import { sleep, type Environment, type Fault, type Surroundings } from './environment.ts'
+
+const DEADLINE = 1000
+const NAMES = ['one', 'two', 'three']
+
+/**
+ * Three servers that know nothing of each other and sync every write to their disks, and a faulty cable from each worker
+ * to each of them. A worker knows the servers by other addresses and in another order than the next one.
+ */
+export async function shardsEnvironment(surroundings: Surroundings): Promise<Environment> {
+  const { bound, random, workers } = surroundings
+  const servers = await Promise.all(
+    NAMES.map(() => redisServer({ args: ['--appendonly', 'yes', '--appendfsync', 'always'] })),
+  )
+  const cables = Array.from({ length: workers }, () => servers.map(({ port }) => new FaultyCable(port, random)))
+  const ports = await Promise.all(cables.map((ofWorker) => Promise.all(ofWorker.map((cable) => cable.open()))))
+
+  /** The servers as a worker knows them: `first` is the one that it lists first. */
+  function place(portsOf: readonly number[], first = 0): StorePlace {
+    const order = NAMES.map((_, index) => (first + index) % NAMES.length)
+    const hosts = order.map((index) => `127.0.0.1:${portsOf[index]}`)
+    const names = order.map((index) => NAMES[index])
+    return { url: `redis+shards://${hosts.join()}?names=${names.join()}&prefix=checked:`, bound, deadline: DEADLINE }
+  }
+
+  const onServers = (name: string, weight: number, run: (server: RedisServer) => Promise<unknown>): Fault[] =>
+    servers.map((server, index) => ({
+      name,
+      weight: weight / servers.length,
+      scene: `server ${index}`,
+      run: async () => void (await run(server)),
+    }))
+  const onCables = (name: string, weight: number, run: (cable: FaultyCable) => unknown): Fault[] =>
+    cables.flatMap((ofWorker, worker) =>
+      ofWorker.map((cable, index) => ({
+        name,
+        weight: weight / (workers * servers.length),
+        scene: `cable ${worker} ${index}`,
+        async run() {
+          await run(cable)
+          cable.heal()
+        },
+      })),
+    )
+  const faults: Fault[] = [
+    ...onServers('CLIENT KILL normal', 1, (server) => server.cli('CLIENT', 'KILL', 'TYPE', 'normal')),
+    ...onServers('CLIENT KILL pubsub', 1.5, (server) => server.cli('CLIENT', 'KILL', 'TYPE', 'pubsub')),
+    ...onServers('server stopped', 3, async (server) => {
+      await server.freeze()
+      await sleep(random.between(20, bound * 5))
+      server.thaw()
+    }),
+    ...onServers('server killed', 2, async (server) => {
+      await server.kill()
+      await sleep(random.between(0, 1500))
+      await server.restart()
+    }),
+    ...onCables('black hole, one server', 3, async (cable) => {
+      cable.blackHole()
+      await sleep(random.between(100, bound * 5))
+    }),
+    ...onCables('black hole, one connection', 3, async (cable) => {
+      cable.blackHoleOne()
+      await sleep(random.between(100, bound * 5))
+    }),
+    ...onCables('delayed replies', 2, async (cable) => {
+      cable.delay(random.chance(0.6) ? 25 : 900)
+      await sleep(random.between(200, 1500))
+    }),
+    ...onCables('connection cut', 1, (cable) => cable.cutOne()),
+  ]
+  return {
+    kind: 'shards',
+    bound,
+    faults,
+    doubts: [],
+    direct: place(servers.map(({ port }) => port)),
+    placeFor: async (worker) => place(ports[worker] as number[], worker),
+    async calm() {
+      for (const cable of cables.flat()) cable.heal()
+      await until(async () => (await Promise.all(servers.map((server) => server.cli('PING')))).every((it) => it === 'PONG'))
+    },
+    async stop() {
+      await Promise.all(cables.flat().map((cable) => cable.close()))
+      await Promise.all(servers.map((server) => server.stop()))
+    },
+  }
+}
