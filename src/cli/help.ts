@@ -25,7 +25,8 @@ const EXIT_CODES = `Exit codes
 
 const STORES = `Stores
   file:./directory   redis://host   rediss://host   redis+sentinel://host:26379/name   redis+cluster://host
-  postgres://host/database   mysql://host/database   mariadb://host/database   sqlite:./sessions.db
+  redis+shards://host,host   sqlite:./sessions.db
+  postgres://host/database   mysql://host/database   mariadb://host/database
   memcached://host can show and revoke by id only; memory: and null: live inside the application.
   If the URL has a password, use $SESSION_STORE instead of --store: other users of the machine can see arguments.
 

@@ -1,8 +1,7 @@
-import type { Address } from './address.ts'
-import { checks } from './address.ts'
+import { checks, type Address } from './address.ts'
 
 /** The servers of a list, as a URL names it: each by a URL of its own, and by a name if it is given one. */
-export type ServerList = readonly { readonly url: string; readonly name: string | undefined }[]
+type ServerList = readonly { readonly url: string; readonly name: string | undefined }[]
 
 const FORM = /^redis(s?)\+shards(\+sentinel)?:\/\/(?:([^@/?]*)@)?([^@/?]*)(?:\/([^?]*))?(?:\?(.*))?$/is
 

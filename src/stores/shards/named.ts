@@ -23,14 +23,14 @@ export function named(name: string, store: Store): Store {
     }
   }
 
-  const { keys, subjects, ping } = store
+  const { subjects } = store
   return {
     ...store,
     load: (key, known, largest) => ask(() => store.load(key, known, largest)),
     save: (key, text, expiresAt, expected) => ask(() => store.save(key, text, expiresAt, expected)),
     touch: (key, expiresAt) => ask(() => store.touch(key, expiresAt)),
     delete: (key, expected) => ask(() => store.delete(key, expected)),
-    ...(keys && { keys: () => each(() => keys.call(store)) }),
+    ...(store.keys && { keys: () => each(() => store.keys!()) }),
     ...(subjects && {
       subjects: {
         add: (subject, key, until) => ask(() => subjects.add(subject, key, until)),
@@ -38,7 +38,7 @@ export function named(name: string, store: Store): Store {
         keys: (subject) => each(() => subjects.keys(subject)),
       },
     }),
-    ...(ping && { ping: async () => ask(() => ping.call(store)) }),
+    ...(store.ping && { ping: async () => ask(() => store.ping!()) }),
   }
 }
 
