@@ -34,22 +34,15 @@ function down(reason: string): Partial<Store> {
   const fails = async (): Promise<never> => {
     throw new SessionError('ERR_SESSION_STORE_UNAVAILABLE', reason)
   }
+  const cannotList = (): AsyncIterable<Key> => ({ [Symbol.asyncIterator]: () => ({ next: fails }) })
   return {
     load: fails,
     save: fails,
     touch: fails,
     delete: fails,
     ping: fails,
-    async *keys() {
-      yield* await fails()
-    },
-    subjects: {
-      add: fails,
-      remove: fails,
-      async *keys() {
-        yield* await fails()
-      },
-    },
+    keys: cannotList,
+    subjects: { add: fails, remove: fails, keys: cannotList },
   }
 }
 
