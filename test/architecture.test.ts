@@ -69,7 +69,15 @@ const SQL: Target[] = [
   'a part of the SQLite store',
 ]
 const SHARDS: Target[] = ['a store of several stores', 'where a key lies']
-const STORES: Target[] = [...REDIS, ...SHARDS, ...FILES, ...SQL, 'the store in memory', 'the store of a URL', 'what stores share']
+const STORES: Target[] = [
+  ...REDIS,
+  ...SHARDS,
+  ...FILES,
+  ...SQL,
+  'the store in memory',
+  'the store of a URL',
+  'what stores share',
+]
 const MIDDLEWARE: Target[] = [...GROUND, 'record', ...LAYERS, 'session', ...HTTP, 'options', 'sessions']
 const COMMAND: Target[] = [
   ...GROUND,

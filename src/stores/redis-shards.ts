@@ -61,7 +61,11 @@ function namedServers(servers: RedisServers): readonly Named[] {
       return [usualName(addressOfOne(url)), url]
     })
   }
-  checks.object('the first argument of redisShards', servers, 'must be a URL, a list of URLs, or servers by their names')
+  checks.object(
+    'the first argument of redisShards',
+    servers,
+    'must be a URL, a list of URLs, or servers by their names',
+  )
   if (typeof (servers as unknown as RedisClient).duplicate === 'function')
     throw checks.refusal(`this is a client of one server. Give it a name: ${NAMED}`)
   return Object.entries(servers).map(([name, server]) => {

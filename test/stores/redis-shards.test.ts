@@ -109,7 +109,9 @@ describe('redisShards', () => {
     const stack = storeStack(store, { encrypt: false, cache }, diagnostics)
     const callsAt = async (name: Name): Promise<string> => {
       const statistics = await at[name].cli('INFO', 'commandstats')
-      return ['evalsha', 'get'].map((of) => new RegExp(`cmdstat_${of}:calls=(\\d+)`).exec(statistics)?.[1] ?? 0).join(' ')
+      return ['evalsha', 'get']
+        .map((of) => new RegExp(`cmdstat_${of}:calls=(\\d+)`).exec(statistics)?.[1] ?? 0)
+        .join(' ')
     }
     try {
       for (const name of NAMES) {
@@ -152,14 +154,23 @@ describe('redisShards', () => {
         assert.equal((await source.load(key))?.text, '2')
       }
       await until(async () => /cannot be reached/.test((await rejection(front.load(two))).error.message))
-      for (const work of [() => front.load(two), () => front.save(two, '2', later(), undefined), () => front.delete(two)]) {
+      for (const work of [
+        () => front.load(two),
+        () => front.save(two, '2', later(), undefined),
+        () => front.delete(two),
+      ]) {
         const { error } = await rejection(work())
         assert.ok(isSessionError(error, 'ERR_SESSION_STORE_UNAVAILABLE'))
         assert.match(error.message, /server "two": Redis cannot be reached: connect ECONNREFUSED 127\.0\.0\.1:\d+/)
       }
       assert.match((await rejection(store.ping!())).error.message, /^server "two": Redis cannot be reached/)
       await at.two.restart()
-      await until(() => store.ping!().then(() => true, () => false))
+      await until(() =>
+        store.ping!().then(
+          () => true,
+          () => false,
+        ),
+      )
       savedOf(await front.save(two, '1', later(), undefined))
     } finally {
       await close()
@@ -185,7 +196,13 @@ describe('redisShards', () => {
     const url = list('&prefix=listed:')
     const store = closing(storeFromUrl(url))
     const keys = NAMES.map(keyOn)
-    const record = JSON.stringify({ format: 1, createdAt: Date.now(), idleTimeout: 60_000, absoluteTimeout: 600_000, data: {} })
+    const record = JSON.stringify({
+      format: 1,
+      createdAt: Date.now(),
+      idleTimeout: 60_000,
+      absoluteTimeout: 600_000,
+      data: {},
+    })
     for (const key of keys) savedOf(await store.save(key, record, later(), undefined))
     assert.deepEqual((await collect(store.keys!())).toSorted(), keys.toSorted())
     const listed = await command(['list', '--json', '--store', url])

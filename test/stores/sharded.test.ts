@@ -125,8 +125,7 @@ describe('Several stores as one', () => {
       assert.equal(error.message, 'server "two": connect ETIMEDOUT')
       assert.ok(isSessionError(error.cause, 'ERR_SESSION_STORE_UNAVAILABLE'))
     }
-    for (const name of ['one', 'three'] as const)
-      savedOf(await store.save(keyOn(name), '1', later(), undefined))
+    for (const name of ['one', 'three'] as const) savedOf(await store.save(keyOn(name), '1', later(), undefined))
   })
 
   it('say of all servers that are down that they are', async () => {
@@ -144,7 +143,9 @@ describe('Several stores as one', () => {
 
   it('leave what a store says of one record as it is', async () => {
     const error = unreadable('it is cut off')
-    const store = sharded(new Map([['one', { ...memoryStore({ pruneInterval: 0 }), load: () => Promise.reject(error) }]]))
+    const store = sharded(
+      new Map([['one', { ...memoryStore({ pruneInterval: 0 }), load: () => Promise.reject(error) }]]),
+    )
     assert.equal((await rejection(store.load(newKey()))).error, error)
   })
 
@@ -170,6 +171,14 @@ describe('Several stores as one', () => {
 
   it('wait for an answer a little longer than the slowest of them, whose own words come first', () => {
     const made = (deadline: number): Store => ({ ...memoryStore({ pruneInterval: 0 }), deadline })
-    assert.equal(sharded(new Map([['one', made(500)], ['two', made(3000)]])).deadline, 3100)
+    assert.equal(
+      sharded(
+        new Map([
+          ['one', made(500)],
+          ['two', made(3000)],
+        ]),
+      ).deadline,
+      3100,
+    )
   })
 })

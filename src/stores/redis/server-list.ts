@@ -19,7 +19,7 @@ export function parseServers(list: string): ServerList {
   const names = query.get('names')?.split(',')
   query.delete('names')
   const head = `redis${secure}${sentinel}://${login === undefined ? '' : `${login}@`}`
-  const tail = query.size === 0 ? '' : `?${query}`
+  const tail = query.size === 0 ? '' : `?${query.toString()}`
   const [masters = '', ...rest] = path.split('/')
   const urls =
     sentinel === ''

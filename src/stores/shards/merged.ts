@@ -23,7 +23,7 @@ export async function* merged<Item>(
       }
     }
   } finally {
-    await Promise.all(begun.map(({ iterator }) => iterator.return?.()))
+    await Promise.all(begun.map(async ({ iterator }) => iterator.return?.()))
   }
   if (failures.length > 0) throw together(failures)
 }

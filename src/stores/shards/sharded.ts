@@ -58,13 +58,13 @@ function routed(routes: readonly Store[], routeOf: (key: Key) => Store): Store {
     }),
 
     async ping() {
-      const outcomes = await Promise.allSettled(routes.map((route) => route.ping?.()))
+      const outcomes = await Promise.allSettled(routes.map(async (route) => route.ping?.()))
       const failures = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason as unknown] : []))
       if (failures.length > 0) throw together(failures)
     },
 
     async close() {
-      await Promise.all(routes.map((route) => route.close?.()))
+      await Promise.all(routes.map(async (route) => route.close?.()))
     },
   }
 }

@@ -82,7 +82,9 @@ export async function shardsEnvironment(surroundings: Surroundings): Promise<Env
     placeFor: async (worker) => place(ports[worker] as number[], worker),
     async calm() {
       for (const cable of cables.flat()) cable.heal()
-      await until(async () => (await Promise.all(servers.map((server) => server.cli('PING')))).every((it) => it === 'PONG'))
+      await until(async () =>
+        (await Promise.all(servers.map((server) => server.cli('PING')))).every((it) => it === 'PONG'),
+      )
     },
     async stop() {
       await Promise.all(cables.flat().map((cable) => cable.close()))
