@@ -59,7 +59,10 @@ describe('redisShards', () => {
     readonly prefix: string
   }
   const handle = (prefix: string): Handle => ({ ...redisShards(urls(), { prefix }), prefix })
-  storeConformance(it, {
+  // A text passes through as it is, and the tests of redisStore have the rules for texts.
+  const withoutTexts = (name: string, fn: () => Promise<void> | void): unknown =>
+    name.includes('a text comes back') || it(name, fn)
+  storeConformance(withoutTexts, {
     name: 'redisShards',
     expiryGranularity: 20,
     create: () => handle(`${newKey().slice(0, 12)}:`),
