@@ -3,15 +3,25 @@ import { readFileSync } from 'node:fs'
 import { loadavg } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { raceThrough } from './check.ts'
+import { raceThrough, type Races } from './check.ts'
 import { startDatabases } from './databases.ts'
 import { describeMachine } from './machine.ts'
 import { measureLaunch, type Failure, type MemorySample, type Plan, type Sample } from './measure.ts'
 import type { MicroResults } from './micro-results.ts'
-import { installPeers, nodeBinary, versionOf } from './nodes.ts'
+import { installPeers, installSqlite, nodeBinary, versionOf } from './nodes.ts'
 import { writeFiles, writeReadme } from './pages.ts'
 import { Budget, jobsOf, nextLaunch } from './plan.ts'
-import { BENCH, Load, ROOT, SERVER_CPU, pinSelf, pinned, startServer, type Places } from './processes.ts'
+import {
+  BENCH,
+  Load,
+  ROOT,
+  SERVER_CPU,
+  pinSelf,
+  pinned,
+  startServer,
+  type Places,
+  type ServerOptions,
+} from './processes.ts'
 import { PrivateRedis } from './redis.ts'
 import { markdown } from './report.ts'
 import { measureScale } from './scale.ts'
@@ -116,6 +126,8 @@ async function run(): Promise<void> {
   }
   const nodes = [...binaries.keys()]
   const [first] = binaries.values()
+  // The others run the headlines alone, in which no peer of SQLite takes part.
+  if (!given.quick) installSqlite(first as string, say)
   const plan = planOf()
   const hasMicro = isComplete || (given.small && !given.scenarios && !given.scale && !given.quick)
   const hasScale = hasMicro || given.scale
@@ -224,17 +236,22 @@ async function measureScenarios(means: Means): Promise<Pick<Summary, 'tables' | 
   return { tables: tablesOf(samples, memories, failures), races }
 }
 
+async function raceOf(variant: Variant, options: ServerOptions): Promise<Races> {
+  const server = await startServer(variant, options)
+  try {
+    return await raceThrough(server)
+  } finally {
+    await server.stop()
+  }
+}
+
 async function race(variants: readonly Variant[], node: string, places: Places): Promise<Summary['races']> {
-  const races: { variant: string; races: Awaited<ReturnType<typeof raceThrough>> }[] = []
+  const races: { variant: string; races: Races }[] = []
   for (const variant of variants) {
     if (variant.isBare) continue
     if (variant.database && places[variant.database] === undefined) continue
-    const server = await startServer(variant, { ...places, node })
-    try {
-      races.push({ variant: variant.name, races: await raceThrough(server) })
-    } finally {
-      await server.stop()
-    }
+    const survived = await orSay(`the races of ${variant.name}`, () => raceOf(variant, { ...places, node }))
+    if (survived) races.push({ variant: variant.name, races: survived })
   }
   return races
 }

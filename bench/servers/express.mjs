@@ -1,4 +1,6 @@
+import { existsSync } from 'node:fs'
 import { createServer } from 'node:http'
+import { dirname, join } from 'node:path'
 import express from 'express'
 import session from 'express-session'
 import { CONSTANT, KEY, NEXT_KEY, countKeys, counted, fill, gate, options, param, serve, sleep } from './common.mjs'
@@ -20,7 +22,9 @@ const stores = {
     return new RedisStore({ client, prefix: 'express:' })
   },
   'express-session-sqlite': async () => {
-    const { default: Database } = await import('better-sqlite3')
+    // Another version of Node than the one that runs the benchmark has a copy of its own.
+    const copy = join(dirname(process.execPath), '../../../sqlite/node_modules/better-sqlite3/lib/index.js')
+    const { default: Database } = await import(existsSync(copy) ? copy : 'better-sqlite3')
     const { default: sqliteStore } = await import('better-sqlite3-session-store')
     const client = new Database(`${options.directory}/sessions.db`)
     client.pragma('journal_mode = WAL')
