@@ -1,11 +1,11 @@
 import { channel, tracingChannel, type Channel, type TracingChannel } from 'node:diagnostics_channel'
-import type { Awaitable } from './units.ts'
+import type { Awaitable, Milliseconds } from './units.ts'
 
 /** What is published. It never holds a token, a key, a cookie or a value. */
 export interface DiagnosticMessage {
   /** The name of the middleware's cookie, to tell several middlewares apart. */
   readonly cookieName: string
-  /** Why an `error`, a `suspicious` or a `conflict` was reported, in a word or two. */
+  /** Why an `error`, a `suspicious`, a `conflict` or a `stale` was reported, in a word or two. */
   readonly reason?: string
   /** What was thrown. Absent if nothing was. */
   readonly error?: unknown
@@ -23,7 +23,7 @@ export interface DiagnosticMessage {
 
 type Timed = NonNullable<DiagnosticMessage['operation']>
 type Outcome = NonNullable<DiagnosticMessage['outcome']>
-type Untimed = 'conflict' | 'invalidate' | 'error' | 'suspicious'
+type Untimed = 'conflict' | 'invalidate' | 'stale' | 'error' | 'suspicious'
 
 /** Counters since the middleware was made. */
 export interface SessionStats {
@@ -49,6 +49,12 @@ export interface SessionStats {
   regenerates: number
   /** Reads that would have been hits if the store had vouched for the cache. */
   bypasses: number
+  /** Answers of the cache that were compared with the store: see the option `cache.audit`. */
+  audited: number
+  /** Those among them that were older than the coherence bound allows. */
+  stale: number
+  /** For how long at least the most outdated of these had been outdated, in milliseconds. */
+  worstAge: Milliseconds
   /** Failures of the store, and records that cannot be read. */
   errors: number
   /** Well-formed cookies that have a wrong signature or no session, or that http gave out and https got. */
@@ -78,6 +84,7 @@ const timed: Record<Timed, TracingChannel<object>> = {
 const untimed: Record<Untimed, Channel> = {
   conflict: channel('koa-server-session:conflict'),
   invalidate: channel('koa-server-session:invalidate'),
+  stale: channel('koa-server-session:stale'),
   error: channel('koa-server-session:error'),
   suspicious: channel('koa-server-session:suspicious'),
 }
@@ -108,6 +115,9 @@ export class Diagnostics {
     moved: 0,
     regenerates: 0,
     bypasses: 0,
+    audited: 0,
+    stale: 0,
+    worstAge: 0,
     errors: 0,
     suspicious: 0,
     resigned: [],

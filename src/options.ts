@@ -126,7 +126,7 @@ export const OPTION_NAMES: readonly (keyof SessionOptions)[] = [
   'movingFrom',
   'maxRecordBytes',
 ]
-const CACHE_OPTIONS: readonly (keyof CacheOptions)[] = ['max', 'maxBytes', 'maxAge', 'allowStale']
+const CACHE_OPTIONS: readonly (keyof CacheOptions)[] = ['max', 'maxBytes', 'maxAge', 'allowStale', 'audit']
 
 const checks = new Checks('koa-server-session')
 
@@ -245,12 +245,14 @@ function checkCache(cache: CacheOptions | false = {}): Required<CacheOptions> | 
   if (cache === false) return undefined
   checks.object('cache', cache, 'must be false or an object')
   checks.names(cache, CACHE_OPTIONS, { path: 'cache', cures: CACHE_CURES })
-  const { max = 10_000, maxBytes = 32 * 1024 * 1024, maxAge = MINUTE, allowStale = false } = cache
+  const { max = 10_000, maxBytes = 32 * 1024 * 1024, maxAge = MINUTE, allowStale = false, audit = 0 } = cache
   checks.whole('cache.max', max)
   checks.whole('cache.maxBytes', maxBytes)
   checks.positive('cache.maxAge', maxAge)
   checks.oneOf('cache.allowStale', allowStale, [true, false])
-  return { max, maxBytes, maxAge, allowStale }
+  if (typeof audit !== 'number' || !(audit >= 0 && audit <= 1))
+    throw checks.wrong('cache.audit', 'must be a share, from 0 to 1, such as 0.001', audit)
+  return { max, maxBytes, maxAge, allowStale, audit }
 }
 
 const KEYS = 'The secrets that sign the cookie are keys, newest first: keys: [secret].'

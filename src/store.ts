@@ -166,4 +166,9 @@ export interface Link {
   readonly generation: number
   /** Whether everything that was written longer ago than the coherence bound has certainly been heard of. */
   vouches(): boolean
+  /**
+   * Optional. The coherence bound. Default: it is not known, and the option `cache.audit` leaves out what this link
+   * vouches for.
+   */
+  readonly bound?: Milliseconds | undefined
 }

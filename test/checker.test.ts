@@ -4,8 +4,9 @@ import { campaign, type CampaignOptions, type Report } from './checker/campaign.
 import type { MutantName } from './checker/mutants.ts'
 import { PLAYS, type PlayName } from './checker/plays.ts'
 import { describe as describeReport, explain } from './checker/report.ts'
-import { perform, type SharedServers } from './checker/stage.ts'
+import { open, perform, type Play, type Player, type SharedServers } from './checker/stage.ts'
 import type { Verdict } from './checker/verify.ts'
+import type { Key, Milliseconds } from '../src/units.ts'
 import { postgresServer, type PostgresServer } from './support/servers/postgres-server.ts'
 import { clusterSetup, redisServer, type ClusterSetup, type RedisServer } from './support/servers/redis-server.ts'
 
@@ -38,6 +39,8 @@ async function findsNothing(test: TestContext, options: Omit<CampaignOptions, 's
   for (const line of describeReport(report).split('\n').slice(3, -1)) test.diagnostic(line)
   assert.equal(report.violations.length, 0, describeReport(report))
   assert.ok(saysSomething(report), describeReport(report))
+  assert.ok(report.figures.audited > 0, describeReport(report))
+  assert.equal(report.figures.stale, 0, `the audit accuses an honest cache\n${describeReport(report)}`)
   return report
 }
 
@@ -101,6 +104,49 @@ describe('the checker notices in a play that the library is broken', { concurren
         if (violations.length > 0) return
       }
       assert.fail('five times nothing was noticed')
+    })
+  }
+})
+
+describe('the audit in the library notices by itself that its cache is broken', { concurrency: false }, () => {
+  /** Reads for as long as an audit can take. */
+  async function audited({ node }: Player, session: Key, bound: Milliseconds): Promise<boolean> {
+    const { stats } = node.diagnostics
+    const end = performance.now() + 3 * bound
+    await node.read(session)
+    while (stats.stale === 0 && performance.now() < end) await new Promise((resolve) => setTimeout(resolve, 10))
+    return stats.stale > 0
+  }
+
+  const bounds = { noPublish: 100, keptEpoch: 500 } as const
+  for (const mutant of ['noPublish', 'keptEpoch'] as const) {
+    it(mutant, async () => {
+      const bound = bounds[mutant]
+      let isNoticed = false
+      const plays: Record<typeof mutant, Play> = {
+        noPublish: {
+          protocol: 3,
+          bound,
+          async perform({ a, b, session }) {
+            await b.node.set(await open(b, session), 'a')
+            isNoticed = await audited(a, session, bound)
+          },
+        },
+        keptEpoch: {
+          protocol: 'cluster',
+          bound,
+          async perform({ a, session, flush }) {
+            await flush()
+            isNoticed = await audited(a, session, bound)
+          },
+        },
+      }
+      const servers = mutant === 'keptEpoch' ? { cluster: (cluster ??= await clusterSetup()) } : {}
+      await perform(plays[mutant], undefined, servers, 1)
+      assert.equal(isNoticed, false, 'the library as it is')
+      // On a busy machine a lease may lapse in between, and then nothing old is served by anybody.
+      for (let tries = 0; tries < 5 && !isNoticed; tries++) await perform(plays[mutant], mutant, servers, 1)
+      assert.ok(isNoticed, 'five times nothing was noticed')
     })
   }
 })

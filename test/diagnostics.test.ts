@@ -20,17 +20,19 @@ function listen(test: TestContext, name: string): [part: string, message: object
 }
 
 describe('Diagnostics.report(name, details)', () => {
+  const NAMES = ['conflict', 'invalidate', 'stale', 'error', 'suspicious'] as const
+
   it('tells who listens what happened, and to which middleware', (t) => {
     const heard: unknown[] = []
     const onMessage = (message: unknown): void => void heard.push(message)
-    for (const name of ['conflict', 'invalidate', 'error', 'suspicious'] as const) {
+    for (const name of NAMES) {
       channel(`koa-server-session:${name}`).subscribe(onMessage)
       t.after(() => channel(`koa-server-session:${name}`).unsubscribe(onMessage))
       new Diagnostics('own').report(name, { reason: name })
     }
     assert.deepEqual(
       heard,
-      ['conflict', 'invalidate', 'error', 'suspicious'].map((reason) => ({ cookieName: 'own', reason })),
+      NAMES.map((reason) => ({ cookieName: 'own', reason })),
     )
   })
 

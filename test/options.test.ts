@@ -67,7 +67,7 @@ describe('options that are left out', () => {
     assert.deepEqual(options, {
       keyring: undefined,
       ownsStore: false,
-      cache: { max: 10_000, maxBytes: 33_554_432, maxAge: 60_000, allowStale: false },
+      cache: { max: 10_000, maxBytes: 33_554_432, maxAge: 60_000, allowStale: false, audit: 0 },
       idleTimeout: 1_800_000,
       absoluteTimeout: 28_800_000,
       persistent: false,
@@ -267,12 +267,17 @@ describe('cache', () => {
       maxBytes: 2,
       maxAge: 0.5,
       allowStale: false,
+      audit: 0,
     })
   })
 
   it('serves what may be old only if it was allowed in so many words', () => {
     assert.equal(check({ cache: { maxAge: 5 } }).cache?.allowStale, false)
     assert.equal(check({ cache: { allowStale: true } }).cache?.allowStale, true)
+  })
+
+  it('is audited if a share is given', () => {
+    for (const audit of [0, 0.001, 1]) assert.equal(check({ cache: { audit } }).cache?.audit, audit)
   })
 
   it('of another kind is refused', () => {
@@ -283,6 +288,8 @@ describe('cache', () => {
     }
     for (const maxAge of [0, -1, NaN, Infinity, '5', null])
       assertRefused({ cache: { maxAge } }, 'cache.maxAge must be a number above 0')
+    for (const audit of [-0.1, 1.1, 100, NaN, '0.1', true, null])
+      assertRefused({ cache: { audit } }, 'cache.audit must be a share, from 0 to 1, such as 0.001; it is ')
   })
 })
 

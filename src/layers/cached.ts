@@ -19,7 +19,15 @@ export interface CacheOptions {
    * such a store, the cache serves nothing.
    */
   allowStale?: boolean
+  /**
+   * Which share of what the cache answers is asked of the store as well, to see whether the cache tells the truth: `0.001`
+   * for one answer in a thousand. `stats()` says in `audited`, `stale` and `worstAge` what came of it. Default 0.
+   */
+  audit?: number
 }
+
+/** The options of the cache itself: whoever audits it stands outside of it. */
+export type CacheBounds = Required<Omit<CacheOptions, 'audit'>>
 
 /** One record as it was last seen, and the link that vouched for it then. */
 interface Cached {
@@ -44,10 +52,23 @@ const BYTES_PER_ENTRY = 600
 /** The answer of a load that is older than this may be outdated, so a later caller asks for itself. */
 const MAX_SHARED_FILL: Milliseconds = 1000
 
+/** What the cache has under a key, as those see it who look at the cache from outside. */
+export interface Standing {
+  /** The same for as long as nothing else was read or written: what was cached since is another entry. */
+  readonly entry: object
+  readonly found: Found
+  /** Whether a request would be served it. */
+  readonly isServed: boolean
+  /** How outdated it may be; `undefined` if that is not known. */
+  readonly bound: Milliseconds | undefined
+}
+
 /** What `cached` adds to a store. */
 export interface CachingStore extends Store {
   /** What is cached under this key, if it may be served; `undefined` if the store has to be asked. */
   hit(key: Key, now: Instant): Found | undefined
+  /** What is cached under this key, whether it may be served or not. To look changes and counts nothing. */
+  peek(key: Key, now: Instant): Standing | undefined
 }
 
 /**
@@ -58,7 +79,7 @@ export interface CachingStore extends Store {
  * have it), and if the entry is neither older than `maxAge` nor past its own end. A load that was under way while its
  * key was written answers its caller and is not kept.
  */
-export function cached(store: Store, options: Required<CacheOptions>, diagnostics: Diagnostics): CachingStore {
+export function cached(store: Store, options: CacheBounds, diagnostics: Diagnostics): CachingStore {
   const { stats } = diagnostics
   const { maxAge } = options
   const fills = new Map<Key, Fill>()
@@ -127,25 +148,34 @@ export function cached(store: Store, options: Required<CacheOptions>, diagnostic
     return true
   }
 
+  /** Whether the entry may be served now. `outdated`: not now, and never again. */
+  function validity(key: Key, entry: Cached, now: Instant): 'valid' | 'withheld' | 'outdated' {
+    const { found, link, generation, readAt } = entry
+    if (link.generation !== generation) return 'outdated'
+    if (!link.vouches()) return 'withheld'
+    if (found.version < entry.heardOf) return 'withheld'
+    // What has expired here may have been touched elsewhere. And a clock that was set back must not make an entry
+    // immortal.
+    if (found.expiresAt <= now || now - readAt > maxAge || now < readAt) return 'withheld'
+    return !store.isCurrent || store.isCurrent(key, found, now) ? 'valid' : 'outdated'
+  }
+
   function hit(key: Key, now: Instant): Found | undefined {
     const entry = entries.get(key)
     if (!entry) return undefined
-    const { found, link, generation, readAt } = entry
-    if (link.generation !== generation) {
-      invalidate(key)
-      return undefined
+    const is = validity(key, entry, now)
+    if (is === 'valid') {
+      stats.hits++
+      return entry.found
     }
-    if (!link.vouches()) return undefined
-    if (found.version < entry.heardOf) return undefined
-    // What has expired here may have been touched elsewhere. And a clock that was set back must not make an entry
-    // immortal.
-    if (found.expiresAt <= now || now - readAt > maxAge || now < readAt) return undefined
-    if (store.isCurrent && !store.isCurrent(key, found, now)) {
-      invalidate(key)
-      return undefined
-    }
-    stats.hits++
-    return found
+    if (is === 'outdated') invalidate(key)
+    return undefined
+  }
+
+  function peek(key: Key, now: Instant): Standing | undefined {
+    const entry = entries.peek(key)
+    if (!entry) return undefined
+    return { entry, found: entry.found, isServed: validity(key, entry, now) === 'valid', bound: entry.link.bound }
   }
 
   function load(key: Key): Awaitable<Found | undefined> {
@@ -219,6 +249,7 @@ export function cached(store: Store, options: Required<CacheOptions>, diagnostic
   return {
     ...store,
     hit,
+    peek,
     load,
 
     save(key, text, expiresAt, expected) {

@@ -2,15 +2,18 @@ import { DEFAULT_DEADLINE } from '../deadline.ts'
 import type { Diagnostics } from '../diagnostics.ts'
 import type { Store } from '../store.ts'
 import type { Milliseconds } from '../units.ts'
-import { cached, type CacheOptions, type CachingStore } from './cached.ts'
+import { audited } from './audited.ts'
+import { cached, type CacheBounds, type CacheOptions, type CachingStore } from './cached.ts'
 import { encrypted, type EncryptedStore } from './encrypted.ts'
 import { EndWatcher } from './ends.ts'
 import { guarded } from './guarded.ts'
 
+type CachingOptions = CacheBounds & Pick<CacheOptions, 'audit'>
+
 export interface LayerOptions {
   readonly encrypt: boolean
   /** `undefined`: no cache. */
-  readonly cache: Required<CacheOptions> | undefined
+  readonly cache: CachingOptions | undefined
   /** How long the store is waited for at least, also if its own deadline is shorter. Default: no longer than that. */
   readonly patience?: Milliseconds
   /** What a record may have; one that is much larger is not read. Default: no limit. */
@@ -42,11 +45,12 @@ export interface StoreStack {
  * Puts the layers in front of a store. Each is a `Store` over a `Store`, and this is the only place that knows their
  * order. Questions go to the right, answers come back:
  *
- *     front:   ends ─▶ cached ─┐
- *     source:  ends ───────────┴─▶ encrypted ─┐
- *     stored:                                 └─▶ guarded ─▶ the store
+ *     front:   ends ─▶ (audited ─▶) cached ─┐
+ *     source:  ends ────────────────────────┴─▶ encrypted ─┐
+ *     stored:                                              └─▶ guarded ─▶ the store
  *
  * - `ends` sees which sessions end.
+ * - `audited` is there if the option `cache.audit` asks for it, and compares some of the cache's answers with the store.
  * - `cached` answers what it can prove to be current.
  * - `encrypted` has text on its left and ciphertext on its right; behind the cache, so that a hit decrypts nothing.
  * - `guarded` gives the store one deadline (its own, if it names one), one kind of error and a limit to what is read,
@@ -58,7 +62,7 @@ export function storeStack(store: Store, options: LayerOptions, diagnostics: Dia
   const safe = guarded(store, deadline, diagnostics, options.maxRecordBytes)
   const vault = options.encrypt ? encrypted(safe, diagnostics.stats.decrypted) : undefined
   const plain = vault ?? safe
-  const cache = options.cache && cached(plain, options.cache, diagnostics)
+  const cache = options.cache && cacheOver(plain, options.cache, diagnostics)
   const ends = new EndWatcher(plain, diagnostics)
   return {
     front: ends.over(cache ?? plain),
@@ -72,4 +76,9 @@ export function storeStack(store: Store, options: LayerOptions, diagnostics: Dia
       await cache?.close?.()
     },
   }
+}
+
+function cacheOver(store: Store, options: CachingOptions, diagnostics: Diagnostics): CachingStore {
+  const cache = cached(store, options, diagnostics)
+  return options.audit ? audited(cache, store, options.audit, diagnostics) : cache
 }

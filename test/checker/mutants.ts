@@ -44,6 +44,7 @@ export function mutate(store: Store, mutant: MutantName | undefined): Store {
           return link.generation
         },
         vouches: () => true,
+        bound: link.bound,
       }))
     case 'sharedLease':
       return withLinks(store, (link, all) => ({
@@ -51,11 +52,12 @@ export function mutate(store: Store, mutant: MutantName | undefined): Store {
           return link.generation
         },
         vouches: () => all().some((other) => other.vouches()),
+        bound: link.bound,
       }))
     case 'stickyOwner':
       return withStickyLinks(store)
     case 'keptGeneration':
-      return withLinks(store, (link) => ({ generation: 0, vouches: () => link.vouches() }))
+      return withLinks(store, (link) => ({ generation: 0, vouches: () => link.vouches(), bound: link.bound }))
     case 'keptEpoch':
       rewrite(BEAT_HERE, "redis.call('GET', KEYS[1])", "'always'")
       return store

@@ -33,8 +33,9 @@ export class CheckedNode {
   readonly #name: string
   #values = 0
 
-  constructor(store: Store, deadline: Milliseconds, name: string, history: HistoryWriter) {
-    const cache = { max: 10_000, maxBytes: 32 * 1024 * 1024, maxAge: 60_000, allowStale: false }
+  /** `audit`: which share of what its cache answers is audited. */
+  constructor(store: Store, deadline: Milliseconds, name: string, history: HistoryWriter, audit = 0) {
+    const cache = { max: 10_000, maxBytes: 32 * 1024 * 1024, maxAge: 60_000, allowStale: false, audit }
     const stack = storeStack({ ...store, deadline }, { encrypt: false, cache }, this.diagnostics)
     this.#store = stack.front
     this.#source = stack.source

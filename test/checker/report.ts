@@ -23,6 +23,7 @@ export function describe(report: Report): string {
       `${figures.signIns} / ${figures.lists} / ${figures.longRequests}`,
     ],
     ['hits / bypasses / conflicts', `${figures.hits} / ${figures.bypasses} / ${figures.conflicts}`],
+    ['audited / stale', `${figures.audited} / ${figures.stale}`],
     ['faults', total(faults)],
     ['stalest read, any process', milliseconds(figures.stalest)],
     ['stalest read, same process', milliseconds(figures.stalestOwn)],

@@ -138,11 +138,15 @@ export interface SharedServers {
   readonly shards?: readonly RedisServer[]
 }
 
-/** Performs it on the library, or on a broken one, and judges what was seen. `shared` has the server that the play needs. */
+/**
+ * Performs it on the library, or on a broken one, and judges what was seen. `shared` has the server that the play needs.
+ * `audit`: which share of what the caches answer is audited.
+ */
 export async function perform(
   play: Play,
   mutant?: MutantName,
   { cluster, postgres, shards }: SharedServers = {},
+  audit = 0,
 ): Promise<Verdict> {
   const directory = mkdtempSync(join(tmpdir(), 'session-play-'))
   const history = join(directory, 'history')
@@ -155,7 +159,7 @@ export async function perform(
     cleaning.push(() => store.close?.())
     const { overheard, heard, link } = listeningIn(store)
     const writer = new HistoryWriter(history, place, origin)
-    const node = new CheckedNode(mutate(overheard, mutant), DEADLINE, place, writer)
+    const node = new CheckedNode(mutate(overheard, mutant), DEADLINE, place, writer, audit)
     cleaning.push(() => node.close())
     return { node, store, heard, link }
   }

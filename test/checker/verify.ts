@@ -31,6 +31,9 @@ export interface Verdict {
     readonly hits: number
     readonly conflicts: number
     readonly bypasses: number
+    /** What the audits of the processes themselves have found: answers of the caches, and the stale ones among them. */
+    readonly audited: number
+    readonly stale: number
     /** The oldest that a read was, by another process and by the same one. */
     readonly stalest: Milliseconds
     readonly stalestOwn: Milliseconds
@@ -116,6 +119,8 @@ export function verify({ operations: all, statistics }: History, { bound, doubts
       hits: statistics.hits ?? 0,
       conflicts: statistics.conflicts ?? 0,
       bypasses: statistics.bypasses ?? 0,
+      audited: statistics.audited ?? 0,
+      stale: statistics.stale ?? 0,
       stalest,
       stalestOwn,
       longestServed,

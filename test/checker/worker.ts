@@ -49,6 +49,8 @@ export interface FromWorker {
 
 const NAMES = ['a', 'b', 'c', 'd', 'nested1', 'nested2']
 const VISITORS = 3
+/** Which share of what the cache answers is audited. */
+const AUDIT = 0.1
 const PRUNE_EVERY: Milliseconds = 700
 const MINUTE: Milliseconds = 60_000
 const USERS = ['ada', 'eve']
@@ -73,7 +75,7 @@ async function main({ name, seed, origin, directory, lanes, place, mutant, ahead
   if (ahead > 0) Date.now = () => here() + ahead
   const store = openStore(misplaced(place, mutant))
   const history = new HistoryWriter(directory, name, BigInt(origin))
-  const node = new CheckedNode(mutate(store, mutant), place.deadline, name, history)
+  const node = new CheckedNode(mutate(store, mutant), place.deadline, name, history, AUDIT)
   let slots: (Key | undefined)[] = []
   let retired: Key[] = []
   let isStopping = false

@@ -2,7 +2,7 @@ import { Diagnostics } from '../../src/diagnostics.ts'
 import { gone } from '../../src/errors.ts'
 import { Lifecycle, type CommitOutcome, type LifecycleOptions } from '../../src/session/lifecycle.ts'
 import { sessionOf } from '../../src/session/object.ts'
-import type { CacheOptions } from '../../src/layers/cached.ts'
+import type { CacheBounds } from '../../src/layers/cached.ts'
 import type { EndWatcher } from '../../src/layers/ends.ts'
 import { storeStack } from '../../src/layers/stack.ts'
 import { subjectNames } from '../../src/session/subject-names.ts'
@@ -45,7 +45,7 @@ export interface Visits {
 interface VisitsOptions extends Partial<LifecycleOptions> {
   readonly store?: Store
   /** Default: none. */
-  readonly cache?: Required<CacheOptions>
+  readonly cache?: CacheBounds
 }
 
 export function visits(options: VisitsOptions = {}): Visits {

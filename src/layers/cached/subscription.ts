@@ -9,8 +9,10 @@ const FEW_MESSAGES = 100
 /** When to find out again whether listening pays. */
 const RETRY_AFTER: Milliseconds = 300_000
 
-/** The link of a store that needs no messages, because `isCurrent` answers for each entry or the user accepts stale ones. */
-const OWN_WORD: Link = { generation: 0, vouches: () => true }
+/** The link of a store that needs no messages, because `isCurrent` answers for each entry. */
+const OWN_WORD: Link = { generation: 0, vouches: () => true, bound: 0 }
+/** The same where the user accepts stale entries, so that there is no bound. */
+const ACCEPTED: Link = { generation: 0, vouches: () => true }
 /** The link of a store that can say nothing about entries. They only save the decoding of what is read anyway. */
 const NO_WORD: Link = { generation: 0, vouches: () => false }
 
@@ -42,7 +44,7 @@ export class Subscription {
   /** `allowStale`: whether a hit may be as old as `maxAge` if the store cannot vouch for it. */
   constructor(store: Store, ear: Ear, allowStale: boolean, stats: SessionStats) {
     this.#store = store
-    this.#fallback = store.isCurrent || (allowStale && !store.watch) ? OWN_WORD : NO_WORD
+    this.#fallback = store.isCurrent ? OWN_WORD : allowStale && !store.watch ? ACCEPTED : NO_WORD
     this.#stats = stats
     this.#ear = ear
     this.#listener = {

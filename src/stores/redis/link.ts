@@ -62,6 +62,10 @@ export abstract class RedisLink<Answer> implements Link {
     return this.#settings.data
   }
 
+  get bound(): Milliseconds {
+    return this.#settings.bound
+  }
+
   vouches(): boolean {
     const { bound } = this.#settings
     const { monotonic, wall } = this.#lease

@@ -7,7 +7,7 @@ import type { SessionOptions } from '../../../src/index.ts'
 import { LASTING } from '../sites/http.ts'
 import { testSite } from '../sites/test-site.ts'
 
-const UNTIMED = ['conflict', 'invalidate', 'error', 'suspicious']
+const UNTIMED = ['conflict', 'invalidate', 'stale', 'error', 'suspicious']
 const TIMED = ['load', 'save', 'touch', 'destroy', 'regenerate']
 const EVENTS = ['start', 'end', 'asyncStart', 'asyncEnd', 'error']
 

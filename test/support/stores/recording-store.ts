@@ -40,7 +40,7 @@ export interface RecordingStore extends Store {
   /** The store behind, which no plan touches: another process. */
   readonly elsewhere: Store
   /** The link of `watch`. */
-  readonly link: { generation: number; isVouching: boolean }
+  readonly link: { generation: number; isVouching: boolean; bound: number | undefined }
   /** Whom `watch` tells. */
   readonly listeners: Set<Listener>
   count(method: Method): number
@@ -80,7 +80,7 @@ export function recordingStore(options: RecordingOptions = {}): RecordingStore {
   let underWay = 0
   /** The calls that stand still. */
   const still: Method[] = []
-  const link = { generation: 1, isVouching: true }
+  const link: RecordingStore['link'] = { generation: 1, isVouching: true, bound: undefined }
   const listeners = new Set<Listener>()
 
   function run<Answer>(method: Method, work: () => Awaitable<Answer>): Awaitable<Answer> {
@@ -170,6 +170,9 @@ export function recordingStore(options: RecordingOptions = {}): RecordingStore {
             return link.generation
           },
           vouches: () => link.isVouching,
+          get bound() {
+            return link.bound
+          },
         }
         return {
           linkOf: () => own,
