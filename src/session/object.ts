@@ -137,7 +137,7 @@ const MEMBERS: { [Name in keyof Members]: (copy: WorkingCopy) => unknown } = {
     return begun(copy, async () => {
       const { limit, ...identity } = limitedIdentityIn(subject, options)
       const here = copy.forWriting()
-      here.assertOpen('identify')
+      here.assertWritable('identify')
       return here.host.identify(here, identity, limit)
     })
   },

@@ -1,7 +1,7 @@
-import { EndSignal } from '../layers/ends/end-signal.ts'
-import { SessionError, beingRegenerated, tooLateFor } from '../errors.ts'
+import { tooLateFor } from '../errors.ts'
 import { Flash } from './flash.ts'
 import type { SessionHost } from './host.ts'
+import { Phased } from './phase.ts'
 import { Slots } from './slots.ts'
 import { keyOf, newToken } from './token.ts'
 import { agreed, lastSeenAt, merge, termsLeft, type Changes, type SessionRecord, type Terms } from '../record/record.ts'
@@ -10,19 +10,6 @@ import type { Timeouts } from '../record/timeouts.ts'
 import type { RegenerateOptions, Session } from './types.ts'
 import type { Instant, Key } from '../units.ts'
 import type { Codec } from '../record/codec.ts'
-
-/**
- * Where a working copy stands. It moves by its methods, and by nothing else:
- *
- *     open ── replaced() ──▶ replaced     regenerated: another session has its place; kept for reading
- *      │ ▲
- *      │ └─── reopen() ────┐
- *      └────── end() ──▶ destroyed        reads as empty
- *
- * `end()` comes before the store is asked, so that nothing is written while it answers; `reopen()` takes it back if the
- * store has failed.
- */
-export type Phase = 'open' | 'replaced' | 'destroyed'
 
 /** A record as the store has it, with what names it. */
 export interface Stored {
@@ -35,20 +22,16 @@ export interface Stored {
 const NONE: ReadonlyMap<string, never> = new Map<string, never>()
 
 /** One request's view of one session: what was loaded, and what was done to it since. */
-export class WorkingCopy {
+export class WorkingCopy extends Phased {
   readonly codec: Codec
   readonly host: SessionHost
   /** The object that handlers touch, once there is one: see `sessionOf`. */
   view: Session | undefined
-  #phase: Phase = 'open'
-  #hasMoved = false
   #found: Found | undefined
   #record: SessionRecord
-  #isMoving = false
   #mustRead = false
   #mustBeStored = false
   #writing: Promise<void> | undefined
-  #endSignal: EndSignal | undefined
   #token: string | undefined
   #key: Key | undefined
   /** Made when first needed, like what follows: most requests read a string or two and change nothing. */
@@ -56,10 +39,10 @@ export class WorkingCopy {
   #flash: Flash | undefined
   #terms: Partial<Terms> | undefined
   #lastSeen: Instant | undefined
-  #successor: WorkingCopy | undefined
 
   /** `stored` is absent if the session has no record yet. */
   constructor(record: SessionRecord, codec: Codec, host: SessionHost, stored?: Stored) {
+    super()
     this.#record = record
     this.codec = codec
     this.host = host
@@ -67,14 +50,6 @@ export class WorkingCopy {
     this.#token = stored?.token
     this.#key = stored?.key
     if (record.flash.size > 0) this.#flash = this.#newFlash(record.flash)
-  }
-
-  get phase(): Phase {
-    return this.#phase
-  }
-
-  get isOpen(): boolean {
-    return this.#phase === 'open'
   }
 
   /** What the store holds, as far as this request knows; `undefined` for a session that was never saved. */
@@ -101,56 +76,15 @@ export class WorkingCopy {
     return this.#lastSeen
   }
 
-  /** The signal of the session's end, once somebody has asked for it. */
-  get endSignal(): EndSignal | undefined {
-    return this.#endSignal
-  }
-
-  /** What the object of this session shows: this one, or the session that has begun where this one was ended. */
-  get current(): WorkingCopy {
-    return this.#successor ? this.#successor.current : this
-  }
-
   /** Where a change goes. The first one after a request has ended its session begins a new one, under the same object. */
   forWriting(): WorkingCopy {
-    const { current } = this
-    if (current.#phase !== 'destroyed') return current
+    const current: WorkingCopy = this.current
+    if (current.phase !== 'destroyed') return current
     const next = current.host.startAnew?.(current)
     if (!next) return current // which says why not
     next.view = current.view
-    current.#successor = next
+    current.succeededBy(next)
     return next
-  }
-
-  /**
-   * `open → destroyed`. `hasMoved`: the session lives on under another id, whose cookie the visitor's browser may have.
-   */
-  end({ hasMoved = false }: { hasMoved?: boolean } = {}): void {
-    if (this.#phase === 'open') this.#phase = 'destroyed'
-    this.#hasMoved ||= hasMoved
-  }
-
-  get hasMoved(): boolean {
-    return this.#hasMoved
-  }
-
-  /** `destroyed → open`: the session may live on, because the store has failed. */
-  reopen(): void {
-    if (this.#phase === 'destroyed') this.#phase = 'open'
-  }
-
-  /** `open → replaced` */
-  replaced(): void {
-    if (this.#phase === 'open') this.#phase = 'replaced'
-  }
-
-  /** While a regeneration is under way, what is written here would belong to neither session. */
-  beginMove(): void {
-    this.#isMoving = true
-  }
-
-  endMove(): void {
-    this.#isMoving = false
   }
 
   /** The next commit makes a record, even if there is no data. */
@@ -186,13 +120,6 @@ export class WorkingCopy {
     return written
   }
 
-  /** The signal of the session's end: made when it is first asked for, and aborted already if the session has ended. */
-  demandEndSignal(): EndSignal {
-    this.#endSignal ??= new EndSignal()
-    if (this.#phase !== 'open') this.#endSignal.end()
-    return this.#endSignal
-  }
-
   /** The secret for the cookie: made when it is first needed. */
   get token(): string {
     return (this.#token ??= newToken())
@@ -203,7 +130,7 @@ export class WorkingCopy {
   }
 
   read(name: string): unknown {
-    if (this.#phase === 'destroyed') return undefined
+    if (this.phase === 'destroyed') return undefined
     const slot = this.#slots?.get(name)
     if (slot) return slot.value
     const entry = this.#record.entries.get(name)
@@ -215,7 +142,7 @@ export class WorkingCopy {
 
   /** `undefined` deletes, as it does in JSON. */
   write(name: string, value: unknown): void {
-    this.assertOpen(name)
+    this.assertWritable(name)
     const slot = this.#slots?.get(name)
     if (slot) slot.value = value
     else this.#slotsHere().put(name, value, this.#record.entries.get(name))
@@ -226,39 +153,39 @@ export class WorkingCopy {
   }
 
   has(name: string): boolean {
-    if (this.#phase === 'destroyed') return false
+    if (this.phase === 'destroyed') return false
     const slot = this.#slots?.get(name)
     return slot ? slot.value !== undefined : this.#record.entries.has(name)
   }
 
   names(): string[] {
-    if (this.#phase === 'destroyed') return []
+    if (this.phase === 'destroyed') return []
     const { entries } = this.#record
     return [...[...entries.keys()].filter((name) => this.has(name)), ...(this.#slots?.addedTo(entries) ?? [])]
   }
 
   /** The timeouts are checked already, as are the arguments of `identify` and `flash`: see arguments.ts. */
   remember(timeouts: Partial<Timeouts>): void {
-    this.assertOpen('remember')
+    this.assertWritable('remember')
     this.#terms = { ...this.#terms, persistent: true, ...timeouts }
   }
 
   identify(identity: Pick<Terms, 'subject' | 'label' | 'also'>): void {
-    this.assertOpen('identify')
+    this.assertWritable('identify')
     const { subject, turn } = this.#record
     this.#terms = agreed(this.#terms ?? {}, { ...identity, turn: subject === identity.subject ? turn : undefined })
   }
 
   /** Leaves a notice. */
   flash(key: string, value: unknown): void {
-    this.assertOpen('flash')
+    this.assertWritable('flash')
     this.#flash ??= this.#newFlash(NONE)
     this.#flash.leave(key, value)
   }
 
   /** Takes the notices of this key, oldest first. */
   flashes(key: string): unknown[] {
-    return this.#phase === 'destroyed' ? [] : (this.#flash?.read(key, this.#record.flash) ?? [])
+    return this.phase === 'destroyed' ? [] : (this.#flash?.read(key, this.#record.flash) ?? [])
   }
 
   #newFlash(received: SessionRecord['flash']): Flash {
@@ -345,15 +272,8 @@ export class WorkingCopy {
   }
 
   /** Throws unless this member may change something here, or begin to. */
-  assertOpen(name: string): void {
-    if (this.#phase !== 'open') {
-      const how = this.#phase === 'destroyed' ? 'destroyed' : 'regenerated'
-      throw new SessionError(
-        'ERR_SESSION_ENDED',
-        `session.${name} cannot be set: this session was ${how}. Take the current one from getSession() or ctx.session.`,
-      )
-    }
-    if (this.#isMoving) throw beingRegenerated(name)
+  assertWritable(name: string): void {
+    this.assertOpen(name)
     const code = this.host.sealedBy(this)
     if (code) throw tooLateFor(name, code)
   }
