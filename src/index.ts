@@ -28,5 +28,13 @@ export type { Deleted, Found, Link, Listener, Saved, Store, SubjectIndex, Watch 
 export type { SessionSummary } from './session/subjects.ts'
 export type { Awaitable, Instant, Key, Milliseconds, SubjectName, Version } from './units.ts'
 export type { Serializer } from './record/codec.ts'
+export type {
+  DestroyOptions,
+  IdentifyOptions,
+  LimitedIdentifyOptions,
+  RegenerateOptions,
+  RememberOptions,
+} from './session/member-options.ts'
+export type { Session, SessionCallback, SessionMembers } from './session/types.ts'
 // `export *`, because declaration merging reaches an interface only through such an export.
-export * from './session/types.ts'
+export * from './session/data.ts'

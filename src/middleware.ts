@@ -15,7 +15,7 @@ import { storeStack } from './layers/stack.ts'
 import { checkOptions, type SessionOptions } from './options.ts'
 import { Lifecycle } from './session/lifecycle.ts'
 import { subjectNames } from './session/subject-names.ts'
-import type { SessionData } from './session/types.ts'
+import type { SessionData } from './session/data.ts'
 import { withOperations, type Sessions } from './sessions.ts'
 
 /**

@@ -10,7 +10,8 @@ import type { CheckedOptions } from './options.ts'
 import { shared } from './session/copies.ts'
 import { checkList, checkRevoke, checkRevokeAll } from './session/subject-arguments.ts'
 import { revokedOf, type SessionSummary } from './session/subjects.ts'
-import type { Session, SessionData } from './session/types.ts'
+import type { SessionData } from './session/data.ts'
+import type { Session } from './session/types.ts'
 import type { Key } from './units.ts'
 
 /** A Koa middleware, and the operations that belong to no single request. */

@@ -6,7 +6,7 @@ import { isSecureFor } from './secure.ts'
 import { isUpgrade } from './upgrade.ts'
 import type { Diagnostics } from '../diagnostics.ts'
 import { SessionError } from '../errors.ts'
-import type { DestroyOptions } from '../session/types.ts'
+import type { DestroyOptions } from '../session/member-options.ts'
 import type { Instant, Key } from '../units.ts'
 
 /** What the responses of one middleware share. */

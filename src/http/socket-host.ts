@@ -4,7 +4,8 @@ import type { SessionHost } from '../session/host.ts'
 import type { Lifecycle } from '../session/lifecycle.ts'
 import type { Identity, Limit } from '../session/limit.ts'
 import { reportForgotten, type Operation } from '../session/operation.ts'
-import type { RegenerateOptions, Session } from '../session/types.ts'
+import type { RegenerateOptions } from '../session/member-options.ts'
+import type { Session } from '../session/types.ts'
 import type { WorkingCopy } from '../session/working-copy.ts'
 
 /**

@@ -3,7 +3,7 @@ import { warn } from '../diagnostics.ts'
 import { TIMEOUT_RULE, doubtAbout, inWords, isTimeout, type Doubt, type Timeouts } from '../record/timeouts.ts'
 import { kindOf } from './kind-of.ts'
 import { checkProved } from './proof-arguments.ts'
-import type { DestroyOptions, RegenerateOptions } from './types.ts'
+import type { DestroyOptions, RegenerateOptions } from './member-options.ts'
 
 /*
  * The arguments of a session's members, checked where they are written. No message shows a value, because it may be

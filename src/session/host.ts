@@ -1,7 +1,8 @@
 import type { SessionErrorCode } from '../errors.ts'
 import type { Identity, Limit } from './limit.ts'
 import type { Operation } from './operation.ts'
-import type { DestroyOptions, RegenerateOptions, Session } from './types.ts'
+import type { DestroyOptions, RegenerateOptions } from './member-options.ts'
+import type { Session } from './types.ts'
 import type { WorkingCopy } from './working-copy.ts'
 
 /** What a session asks of whoever opened it. The session itself does no I/O and knows no HTTP. */

@@ -19,16 +19,8 @@ import { checkProve, checkProvedWithin } from './proof-arguments.ts'
 import { hasProved } from './proving.ts'
 import { hasLimit, identityIn, limitedIdentityIn } from './subject-arguments.ts'
 import { warnOfHabit } from './habits.ts'
-import type {
-  DestroyOptions,
-  IdentifyOptions,
-  LimitedIdentifyOptions,
-  RegenerateOptions,
-  RememberOptions,
-  Session,
-  SessionCallback,
-  SessionMembers,
-} from './types.ts'
+import type { DestroyOptions, IdentifyOptions, LimitedIdentifyOptions, RegenerateOptions, RememberOptions } from './member-options.ts'
+import type { Session, SessionCallback, SessionMembers } from './types.ts'
 
 /** The object that handlers touch. A working copy always has the same one. */
 export function sessionOf(copy: WorkingCopy): Session {

@@ -2,7 +2,7 @@ import { SessionError } from '../errors.ts'
 import { isProved, withProofs } from '../record/proofs.ts'
 import type { Terms } from '../record/record.ts'
 import type { Milliseconds } from '../units.ts'
-import type { RegenerateOptions } from './types.ts'
+import type { RegenerateOptions } from './member-options.ts'
 import type { WorkingCopy } from './working-copy.ts'
 
 /**

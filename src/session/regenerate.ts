@@ -6,7 +6,7 @@ import type { SessionRecord } from '../record/record.ts'
 import type { WorkingCopy } from './working-copy.ts'
 import type { Store } from '../store.ts'
 import { tooBusy, type Successors } from './successors.ts'
-import type { RegenerateOptions } from './types.ts'
+import type { RegenerateOptions } from './member-options.ts'
 import type { Key } from '../units.ts'
 
 /** What a regeneration needs of the life around it. */
