@@ -103,7 +103,7 @@ for (const [name, create] of Object.entries(APPLICATIONS)) {
         names.map(async (who) => {
           const one = visitor()
           await one.visit(`/in?name=${who}`)
-          return (await one.visit(`/${who}`)).html
+          return (await one.visit(`/${who}`)).text
         }),
       )
       assert.deepEqual(texts, names)
@@ -122,7 +122,7 @@ for (const [name, create] of Object.entries(APPLICATIONS)) {
           }),
         app,
       )
-      assert.equal((await visitor().visit('/')).html, 'true')
+      assert.equal((await visitor().visit('/')).text, 'true')
     })
   })
 }

@@ -76,7 +76,7 @@ describe('koa-connect: code of Express that uses req.session', () => {
     )
     const ada = visitor()
     await ada.visit('/')
-    assert.deepEqual(JSON.parse((await ada.visit('/')).html), { views: 2 })
+    assert.deepEqual(JSON.parse((await ada.visit('/')).text), { views: 2 })
   })
 
   it('signs in and out with callbacks; req.session is the new session after regenerate', async (test) => {
@@ -89,8 +89,8 @@ describe('koa-connect: code of Express that uses req.session', () => {
       app.use(SHOW)
     })
     const ada = visitor()
-    assert.deepEqual(JSON.parse((await ada.visit('/in')).html), { user: 'ada' })
-    assert.deepEqual(JSON.parse((await ada.visit('/')).html), { user: 'ada' })
+    assert.deepEqual(JSON.parse((await ada.visit('/in')).text), { user: 'ada' })
+    assert.deepEqual(JSON.parse((await ada.visit('/')).text), { user: 'ada' })
     await ada.visit('/out')
     assert.deepEqual([ada.cookies.size, await keysOf(store)], [0, []])
   })
@@ -106,9 +106,9 @@ describe('koa-connect: code of Express that uses req.session', () => {
       })
     })
     const ada = visitor()
-    assert.deepEqual(JSON.parse((await ada.visit('/begin')).html), { step: 1 })
+    assert.deepEqual(JSON.parse((await ada.visit('/begin')).text), { step: 1 })
     await ada.visit('/end')
-    assert.deepEqual([JSON.parse((await ada.visit('/')).html), ada.cookies.size], [{}, 0])
+    assert.deepEqual([JSON.parse((await ada.visit('/')).text), ada.cookies.size], [{}, 0])
   })
 
   it('may answer by itself, once it has saved', async (test) => {
@@ -123,8 +123,8 @@ describe('koa-connect: code of Express that uses req.session', () => {
       app.use(SHOW)
     })
     const ada = visitor()
-    assert.equal((await ada.visit('/express')).html, 'from Express')
-    assert.deepEqual(JSON.parse((await ada.visit('/')).html), { answered: true })
+    assert.equal((await ada.visit('/express')).text, 'from Express')
+    assert.deepEqual(JSON.parse((await ada.visit('/')).text), { answered: true })
     assert.deepEqual(errors, [])
   })
 
@@ -137,7 +137,7 @@ describe('koa-connect: code of Express that uses req.session', () => {
         ctx.body = { ...ctx.session }
       })
     })
-    assert.deepEqual(JSON.parse((await visitor().visit('/')).html), { found: true })
+    assert.deepEqual(JSON.parse((await visitor().visit('/')).text), { found: true })
   })
 
   it('that goes on when the body has been read finds getSession() too', async (test) => {
@@ -150,7 +150,7 @@ describe('koa-connect: code of Express that uses req.session', () => {
         ctx.body = String(tryGetSession() === ctx.session)
       })
     })
-    assert.equal((await visitor().post('/', { any: 'field' })).html, 'true')
+    assert.equal((await visitor().post('/', { any: 'field' })).text, 'true')
   })
 
   it('that calls on from a pool of its own is given a next() that is bound', async (test) => {
@@ -168,6 +168,6 @@ describe('koa-connect: code of Express that uses req.session', () => {
         ctx.body = String(tryGetSession() === ctx.session)
       })
     })
-    assert.equal((await visitor().visit('/')).html, 'true')
+    assert.equal((await visitor().visit('/')).text, 'true')
   })
 })

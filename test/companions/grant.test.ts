@@ -11,7 +11,8 @@ import { getSession, memoryStore, type SessionOptions } from '../../src/index.ts
 import { companionSite, type CompanionSite } from '../support/sites/companion-site.ts'
 import { LASTING, currentSession, sessionOf } from '../support/sites/http.ts'
 import { keysOf } from '../support/stores/stores.ts'
-import type { Page, Visitor } from '../support/clients/visitor.ts'
+import type { Reply } from '../support/clients/agent.ts'
+import type { Visitor } from '../support/clients/visitor.ts'
 
 // Its types take it for a module with a default export, and it is one without.
 const grant = grantModule as unknown as { koa(config: object): Koa.Middleware }
@@ -104,20 +105,20 @@ async function signIn(ctx: Koa.Context): Promise<void> {
 }
 
 async function data(visitor: Visitor): Promise<Record<string, unknown>> {
-  return JSON.parse((await visitor.visit('/')).html) as never
+  return JSON.parse((await visitor.visit('/')).text) as never
 }
 
 /** As far as the provider, and with what it answers, but not back on the site. */
 async function untilCallback(visitor: Visitor): Promise<URL> {
-  const away = await visitor.request('/connect/provider')
-  const back = await fetch(away.headers.get('location') ?? '', { redirect: 'manual' })
+  const away = await visitor.get('/connect/provider')
+  const back = await fetch(away.headers.location ?? '', { redirect: 'manual' })
   return new URL(back.headers.get('location') ?? '')
 }
 
 /** Comes back to the site, and follows where grant sends them. */
-async function comeBack(visitor: Visitor, callback: URL): Promise<Page> {
-  const exchanged = await visitor.request(callback.pathname + callback.search)
-  return visitor.request(exchanged.headers.get('location') ?? '')
+async function comeBack(visitor: Visitor, callback: URL): Promise<Reply> {
+  const exchanged = await visitor.get(callback.pathname + callback.search)
+  return visitor.get(exchanged.headers.location ?? '')
 }
 
 describe('grant: signing in with a provider', () => {
@@ -137,12 +138,12 @@ describe('grant: signing in with a provider', () => {
     const store = memoryStore({ pruneInterval: 0 })
     const { visitor } = await oauthSite(test, { store })
     const ada = visitor()
-    const away = await ada.request('/connect/provider')
-    const state = new URL(away.headers.get('location') ?? '').searchParams.get('state') ?? ''
+    const away = await ada.get('/connect/provider')
+    const state = new URL(away.headers.location ?? '').searchParams.get('state') ?? ''
     assert.ok(state.length > 10)
     const [key = ''] = await keysOf(store)
     assert.match((await store.load(key))?.text ?? '', new RegExp(state))
-    assert.doesNotMatch(String(away.headers.getSetCookie()), new RegExp(state))
+    assert.doesNotMatch(String(away.cookies), new RegExp(state))
   })
 
   it('refuses a forged state, and signs nobody in', async (test) => {
@@ -159,7 +160,7 @@ describe('grant: signing in with a provider', () => {
     const { visitor } = await oauthSite(test)
     const [mallory, ada] = [visitor(), visitor()]
     const callback = await untilCallback(mallory)
-    await ada.request('/connect/provider')
+    await ada.get('/connect/provider')
     assert.equal((await comeBack(ada, callback)).status, 403)
     assert.equal((await data(ada))['user'], undefined)
   })

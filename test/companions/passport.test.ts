@@ -10,7 +10,8 @@ import { currentSession, sessionOf } from '../support/sites/http.ts'
 import { recordingStore } from '../support/stores/recording-store.ts'
 import { assertHides } from '../support/secrecy.ts'
 import { keysOf } from '../support/stores/stores.ts'
-import type { Page, Visitor } from '../support/clients/visitor.ts'
+import type { Reply } from '../support/clients/agent.ts'
+import type { Visitor } from '../support/clients/visitor.ts'
 
 interface User {
   readonly id: number
@@ -93,10 +94,10 @@ function loginSite(
 
 /** Who the visitor is for the site, and what else is in the session. */
 async function state(visitor: Visitor): Promise<{ user: string | null; data: Record<string, unknown> }> {
-  return JSON.parse((await visitor.visit('/')).html) as never
+  return JSON.parse((await visitor.visit('/')).text) as never
 }
 
-function login(visitor: Visitor, path = '/login', username: string = ADA.name): Promise<Page> {
+function login(visitor: Visitor, path = '/login', username: string = ADA.name): Promise<Reply> {
   return visitor.post(path, { username, password: PASSWORD })
 }
 
@@ -119,7 +120,7 @@ describe('koa-passport with passport-local: a login', () => {
     assert.deepEqual((await state(thief)).data, { cart: ['tea'] })
 
     const page = await login(ada)
-    assert.deepEqual([page.status, page.headers.get('location')], [302, '/'])
+    assert.deepEqual([page.status, page.headers.location], [302, '/'])
     assert.deepEqual(await state(ada), { user: 'ada', data: {} })
     assert.deepEqual(await state(thief), { user: null, data: {} })
   })
@@ -138,7 +139,7 @@ describe('koa-passport with passport-local: a login', () => {
     const { visitor } = await loginSite(test)
     const ada = visitor()
     const page = await login(ada, '/login/remember')
-    const [cookie = '', ...others] = page.headers.getSetCookie()
+    const [cookie = '', ...others] = page.cookies
     assert.deepEqual(others, [])
     const maxAge = Number(/; Max-Age=(\d+)/.exec(cookie)?.[1])
     assert.ok(maxAge > 29.9 * 86_400 && maxAge <= 30 * 86_400, `${maxAge} seconds`)
@@ -149,7 +150,7 @@ describe('koa-passport with passport-local: a login', () => {
     const { visitor } = await loginSite(test)
     const ada = visitor()
     await ada.post('/cart', {})
-    assert.equal((await login(ada, '/login/by-hand')).html, 'true')
+    assert.equal((await login(ada, '/login/by-hand')).text, 'true')
     assert.deepEqual(await state(ada), { user: 'ada', data: { since: new Date(0).toISOString() } })
   })
 
@@ -159,7 +160,7 @@ describe('koa-passport with passport-local: a login', () => {
     await mallory.post('/cart', {})
     const before = mallory.cookies.get('sid')
     const page = await mallory.post('/login', { username: 'ada', password: 'guessed' })
-    assert.deepEqual([page.status, page.headers.getSetCookie()], [401, []])
+    assert.deepEqual([page.status, page.cookies], [401, []])
     assert.equal((await mallory.post('/login/by-hand', { username: 'ada', password: 'guessed' })).status, 401)
     assert.equal(mallory.cookies.get('sid'), before)
     assert.deepEqual(await state(mallory), {
@@ -172,7 +173,7 @@ describe('koa-passport with passport-local: a login', () => {
     const { visitor } = await loginSite(test)
     const ada = visitor()
     await ada.post('/login/flash', { username: 'ada', password: 'guessed' })
-    const flashed = async (): Promise<unknown> => JSON.parse((await ada.visit('/flash')).html)
+    const flashed = async (): Promise<unknown> => JSON.parse((await ada.visit('/flash')).text)
     assert.deepEqual([await flashed(), await flashed()], [{ error: 'No such name and password.' }, {}])
   })
 
@@ -180,7 +181,7 @@ describe('koa-passport with passport-local: a login', () => {
     const store = memoryStore({ pruneInterval: 0 })
     const { visitor } = await loginSite(test, { store })
     const page = await visitor().post('/login/by-hand', { username: 'ada', password: 'guessed' })
-    assert.deepEqual([page.status, page.headers.getSetCookie(), await keysOf(store)], [401, [], []])
+    assert.deepEqual([page.status, page.cookies, await keysOf(store)], [401, [], []])
   })
 
   it('of two strangers, and of one stranger twice at once, gives each a session', async (test) => {
@@ -205,7 +206,7 @@ describe('koa-passport with passport-local: a login', () => {
     const pages = await Promise.all([login(ada), login(ada)])
     assert.deepEqual(pages.map(({ status }) => status).toSorted(), [302, 409])
     const overtaken = pages.find(({ status }) => status === 409)
-    assert.deepEqual(overtaken?.headers.getSetCookie(), [])
+    assert.deepEqual(overtaken?.cookies, [])
     assert.equal((await state(ada)).user, 'ada')
     assert.equal((await keysOf(store)).length, 1)
   })
@@ -250,7 +251,7 @@ describe('koa-passport with passport-local: a logout', () => {
     const ada = visitor()
     await login(ada)
     const page = await ada.post('/logout/end', {})
-    assert.match(String(page.headers.getSetCookie()), /^sid=; .*Max-Age=0/)
+    assert.match(String(page.cookies), /^sid=; .*Max-Age=0/)
     assert.deepEqual([ada.cookies.size, await keysOf(store)], [0, []])
     assert.deepEqual(await state(ada), NOBODY)
   })

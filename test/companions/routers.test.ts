@@ -40,7 +40,7 @@ for (const [name, create] of Object.entries(ROUTERS)) {
       })
       const ada = visitor()
       assert.equal((await ada.post('/shelves/poems/books/sonnets', {})).status, 201)
-      assert.deepEqual(JSON.parse((await ada.visit('/')).html), { requests: 2, last: 'poems/sonnets' })
+      assert.deepEqual(JSON.parse((await ada.visit('/')).text), { requests: 2, last: 'poems/sonnets' })
     })
 
     it('has the session in router.param()', async (test) => {
@@ -56,7 +56,7 @@ for (const [name, create] of Object.entries(ROUTERS)) {
         })
         app.use(sessions).use(router.routes())
       })
-      assert.deepEqual(JSON.parse((await visitor().visit('/7')).html), { 'id seen': '7' })
+      assert.deepEqual(JSON.parse((await visitor().visit('/7')).text), { 'id seen': '7' })
     })
 
     it('may have a session middleware for some routes alone, with types of its own', async (test) => {
@@ -77,11 +77,11 @@ for (const [name, create] of Object.entries(ROUTERS)) {
         app.use(router.routes())
       })
       const ada = visitor()
-      assert.equal((await ada.visit('/none')).html, 'undefined')
-      assert.deepEqual(JSON.parse((await ada.visit('/admin')).html), { shelf: 'poems' })
+      assert.equal((await ada.visit('/none')).text, 'undefined')
+      assert.deepEqual(JSON.parse((await ada.visit('/admin')).text), { shelf: 'poems' })
       assert.deepEqual([...ada.cookies.keys()], ['admin'])
-      assert.deepEqual(JSON.parse((await ada.visit('/')).html), {})
-      assert.equal((await ada.visit('/none')).html, 'undefined')
+      assert.deepEqual(JSON.parse((await ada.visit('/')).text), {})
+      assert.equal((await ada.visit('/none')).text, 'undefined')
     })
 
     it('answers a route that does not exist with 404, and a method that is not allowed with 405, and no cookie', async (test) => {

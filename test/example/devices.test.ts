@@ -3,7 +3,8 @@ import { after, before, describe, it } from 'node:test'
 import { ADA, GRACE, notice, signIn } from '../support/clients/example-pages.ts'
 import { startExample, type ExampleSite } from '../support/sites/example-site.ts'
 import { memcachedServer } from '../support/servers/memcached-server.ts'
-import { Visitor, type Page } from '../support/clients/visitor.ts'
+import type { Reply } from '../support/clients/agent.ts'
+import { Visitor } from '../support/clients/visitor.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 const LAPTOP = 'Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0'
@@ -54,8 +55,8 @@ describe('the devices page', () => {
     const laptop = await alone(LAPTOP)
     const page = await laptop.visit('/devices')
     assert.equal(devices(page).length, 1)
-    assert.match(page.html, /You are signed in nowhere else/)
-    assert.doesNotMatch(page.html, /action="\/devices/)
+    assert.match(page.text, /You are signed in nowhere else/)
+    assert.doesNotMatch(page.text, /action="\/devices/)
   })
 
   it('lists a device once, however often its visitor signs in there', async () => {
@@ -73,8 +74,8 @@ describe('the devices page', () => {
     assert.equal(notice(page), 'Signed out: Safari on iPhone.')
     assert.equal(devices(page).length, 2)
     assert.equal(notice(await phone.visit('/profile')), 'You were signed out here from another device.')
-    assert.match((await tablet.visit('/profile')).html, /<h1>Ada Lovelace/)
-    assert.match((await laptop.visit('/profile')).html, /<h1>Ada Lovelace/)
+    assert.match((await tablet.visit('/profile')).text, /<h1>Ada Lovelace/)
+    assert.match((await laptop.visit('/profile')).text, /<h1>Ada Lovelace/)
   })
 
   it('has five devices at most: on the sixth, the one that signed in first is signed out and learns why', async () => {
@@ -87,7 +88,7 @@ describe('the devices page', () => {
     await signIn(laptop)
     const page = await laptop.visit('/devices')
     assert.equal(devices(page).length, 5)
-    assert.match(page.html, /You can be signed in on 5 devices/)
+    assert.match(page.text, /You can be signed in on 5 devices/)
   })
 
   it('signs out everywhere else, and says on how many devices', async () => {
@@ -99,9 +100,9 @@ describe('the devices page', () => {
     assert.equal(notice(page), 'Signed out on 2 other devices.')
     assert.equal(devices(page).length, 1)
     for (const device of [phone, tablet]) {
-      assert.doesNotMatch((await device.visit('/profile')).html, /Ada Lovelace/)
+      assert.doesNotMatch((await device.visit('/profile')).text, /Ada Lovelace/)
     }
-    assert.match((await stranger.visit('/profile')).html, /<h1>Grace Hopper/)
+    assert.match((await stranger.visit('/profile')).text, /<h1>Grace Hopper/)
     await another(PHONE)
     await laptop.visit('/devices')
     assert.equal(notice(await laptop.submit('/devices/sign-out-elsewhere')), 'Signed out on 1 other device.')
@@ -122,8 +123,8 @@ describe('the devices page', () => {
     const own = idOf(await (await another(PHONE)).visit('/devices'), 'Firefox on Linux')
     await ada.visit('/devices')
     await ada.submit('/devices/sign-out', { device: own })
-    assert.match((await grace.visit('/profile')).html, /<h1>Grace Hopper/)
-    assert.match((await ada.visit('/profile')).html, /<h1>Ada Lovelace/)
+    assert.match((await grace.visit('/profile')).text, /<h1>Grace Hopper/)
+    assert.match((await ada.visit('/profile')).text, /<h1>Ada Lovelace/)
   })
 
   it('is for signed-in visitors only, and so are its forms', async () => {
@@ -147,7 +148,7 @@ describe('the devices page of somebody who has not been there for days', () => {
     })
     await withClock(directory, -2 * 24, async (url) => {
       phone.site = url
-      assert.match((await phone.visit('/profile')).html, /<h1>Ada Lovelace/)
+      assert.match((await phone.visit('/profile')).text, /<h1>Ada Lovelace/)
     })
     await withClock(directory, 0, async (url) => {
       const laptop = new Visitor(url, LAPTOP)
@@ -170,12 +171,12 @@ describe('the devices page over a store that cannot list sessions', () => {
       await signIn(visitor)
       const page = await visitor.visit('/devices')
       assert.equal(page.status, 200)
-      assert.match(page.html, /it cannot tell where\s+else you are/)
+      assert.match(page.text, /it cannot tell where\s+else you are/)
       assert.deepEqual(devices(page), [])
       const answer = await visitor.submit('/devices/sign-out', { device: 'x' })
       assert.equal(notice(answer), 'That device was not signed in any more.')
       assert.equal(notice(await visitor.submit('/devices/sign-out-elsewhere')), 'Signed out on 0 other devices.')
-      assert.match((await visitor.submit('/sign-out')).html, /You are signed out/)
+      assert.match((await visitor.submit('/sign-out')).text, /You are signed out/)
       assert.equal(await site.stop(), 0)
       assert.doesNotMatch(site.output(), /Error/)
     } finally {
@@ -195,8 +196,8 @@ async function withClock(directory: string, hours: number, work: (url: string) =
 }
 
 /** Each as one line of text. */
-function devices(page: Page): string[] {
-  const items = page.html.matchAll(/<li>\s*<span class="name">(.*?)<\/span>\s*<span class="when">(.*?)<\/span>\s/gs)
+function devices(page: Reply): string[] {
+  const items = page.text.matchAll(/<li>\s*<span class="name">(.*?)<\/span>\s*<span class="when">(.*?)<\/span>\s/gs)
   return [...items].map(([, name, when]) => `${textOf(name!)}; ${textOf(when!)}`)
 }
 
@@ -205,9 +206,9 @@ function textOf(html: string): string {
 }
 
 /** What the form to sign out this device sends. */
-function idOf(page: Page, label: string): string {
+function idOf(page: Reply, label: string): string {
   const [, id] = new RegExp(`name="device" value="([^"]+)"[^>]*>\\s*<button[^>]*aria-label="Sign out ${label}"`).exec(
-    page.html,
+    page.text,
   ) ?? ['', '']
   assert.ok(id, label)
   return id

@@ -5,7 +5,8 @@ import { cart, notice, signIn, visits } from '../support/clients/example-pages.t
 import type { ExampleSite } from '../support/sites/example-site.ts'
 import { startTwo } from '../support/sites/example-two.ts'
 import { until } from '../support/servers/server-process.ts'
-import { Visitor, type Page } from '../support/clients/visitor.ts'
+import type { Reply } from '../support/clients/agent.ts'
+import { Visitor } from '../support/clients/visitor.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 describe('npm run start:two', () => {
@@ -33,7 +34,7 @@ describe('npm run start:two', () => {
     await visitor.visit('/')
     const { token } = visitor
     await Promise.all(Array.from({ length: 20 }, () => visitor.post('/cart/add', { token, tea: 'mint' })))
-    await Promise.all(Array.from({ length: 20 }, () => visitor.request('/')))
+    await Promise.all(Array.from({ length: 20 }, () => visitor.get('/')))
     // Each process knows of the other's writes within a second, and usually at once.
     await until(async () => cart(await visitor.visit('/cart'))['mint'] === 20)
     assert.equal(visits(await visitor.visit('/')), '22')
@@ -54,12 +55,12 @@ describe('npm run start:two', () => {
     const visitor = new Visitor(site.url)
     await signIn(visitor)
     const kept = visitor.cookies.get('sid')!
-    for (let turn = 0; turn < 4; turn++) assert.match((await visitor.visit('/profile')).html, /<h1>Ada Lovelace/)
+    for (let turn = 0; turn < 4; turn++) assert.match((await visitor.visit('/profile')).text, /<h1>Ada Lovelace/)
     await visitor.submit('/sign-out')
     const thief = new Visitor(site.url)
     const isAnonymous = async (): Promise<boolean> => {
       thief.cookies.set('sid', kept)
-      return !(await thief.visit('/profile')).html.includes('Ada Lovelace')
+      return !(await thief.visit('/profile')).text.includes('Ada Lovelace')
     }
     await until(isAnonymous)
   })
@@ -137,9 +138,9 @@ async function endsCleanly(site: ExampleSite, end: () => void): Promise<void> {
   assert.equal(site.output().trim().split('\n').length, 2, site.output())
 }
 
-function footer(page: Page): { name: string; hits: number } {
+function footer(page: Reply): { name: string; hits: number } {
   const [, name = '', hits] =
-    /id="answered-by">Answered by process (\w)\. Sessions read so far: (\d+) from its cache/.exec(page.html) ?? []
+    /id="answered-by">Answered by process (\w)\. Sessions read so far: (\d+) from its cache/.exec(page.text) ?? []
   return { name, hits: Number(hits) }
 }
 

@@ -44,6 +44,16 @@ async function callsDuring(store: RecordingStore, work: () => Promise<unknown>):
   return store.calls.slice(before)
 }
 
+/** Proves the password; the save of another request falls between the two steps of that: the new record, and the marker. */
+async function proving({ store }: { store: RecordingStore }, visit: Visit, other: Visit): Promise<void> {
+  const held = store.hold('save', 'after')
+  const proved = visit.session.prove('password')
+  await held.arrived
+  await other.session.save()
+  held.release()
+  await proved
+}
+
 describe('session.prove(kind)', () => {
   it('notes the proof, keeps everything, and takes a new token', async () => {
     const { all, key, come } = await visitor({ cart: ['tea'] })
@@ -191,13 +201,8 @@ describe('a proof, while other requests of the visitor are under way', () => {
   it('is not lost by what they write, and takes it over', async () => {
     const { all, come } = await visitor({ cart: ['tea'] })
     const [visit, other] = [await come(), await come()]
-    const held = all.store.hold('save', 'after')
-    const proving = visit.session.prove('password')
-    await held.arrived
     other.session['seat'] = 7
-    await other.session.save()
-    held.release()
-    await proving
+    await proving(all, visit, other)
     const next = await later(all, visit)
     assert.deepEqual([{ ...next }, proved(next)], [{ cart: ['tea'], seat: 7 }, ['password']])
   })
@@ -232,13 +237,8 @@ describe('a proof, while other requests of the visitor are under way', () => {
       if (before !== undefined) first.session.identify(before)
       await first.session.save()
       const [visit, other] = [await come(), await come()]
-      const held = all.store.hold('save', 'after')
-      const proving = visit.session.prove('password')
-      await held.arrived
       other.session.identify('bob')
-      await other.session.save()
-      held.release()
-      await assert.rejects(proving, discreet('ERR_SESSION_GONE', SECRET))
+      await assert.rejects(proving(all, visit, other), discreet('ERR_SESSION_GONE', SECRET))
       assert.deepEqual(
         await keysOf(all.store.elsewhere),
         [key],
@@ -252,13 +252,8 @@ describe('a proof, while other requests of the visitor are under way', () => {
     const { all, come } = await visitor()
     const [visit, other] = [await come(), await come()]
     visit.session.identify('ada')
-    const held = all.store.hold('save', 'after')
-    const proving = visit.session.prove('password')
-    await held.arrived
     other.session.identify('bob')
-    await other.session.save()
-    held.release()
-    await proving
+    await proving(all, visit, other)
     const next = await all.returning((await later(all, visit)).id)
     assert.deepEqual([next.copy.record.subject, proved(next.session)], ['ada', ['password']])
   })

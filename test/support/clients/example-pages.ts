@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import type { Page, Visitor } from './visitor.ts'
+import type { Reply } from './agent.ts'
+import type { Visitor } from './visitor.ts'
 
 export const ADA = { name: 'ada', password: 'analytical engine' }
 export const GRACE = { name: 'grace', password: 'first compiler' }
@@ -7,19 +8,19 @@ export const GRACE = { name: 'grace', password: 'first compiler' }
 export async function signIn(visitor: Visitor, who: typeof ADA = ADA): Promise<void> {
   await visitor.visit('/sign-in')
   const page = await visitor.submit('/sign-in', who)
-  assert.match(page.html, /Welcome, /)
+  assert.match(page.text, /Welcome, /)
 }
 
-export function visits(page: Page): string | undefined {
-  return /id="visits">([^<]*)</.exec(page.html)?.[1]
+export function visits(page: Reply): string | undefined {
+  return /id="visits">([^<]*)</.exec(page.text)?.[1]
 }
 
-export function notice(page: Page): string | undefined {
-  return /<p class="notice[^>]*>([^<]*)</.exec(page.html)?.[1]
+export function notice(page: Reply): string | undefined {
+  return /<p class="notice[^>]*>([^<]*)</.exec(page.text)?.[1]
 }
 
 /** Quantities by tea. */
-export function cart(page: Page): Record<string, number> {
-  const rows = page.html.matchAll(/<span class="leaf (\w+)">(?:(?!<li>).)*?name="quantity"\s+value="(\d+)"/gs)
+export function cart(page: Reply): Record<string, number> {
+  const rows = page.text.matchAll(/<span class="leaf (\w+)">(?:(?!<li>).)*?name="quantity"\s+value="(\d+)"/gs)
   return Object.fromEntries([...rows].map(([, tea, quantity]) => [tea, Number(quantity)]))
 }

@@ -1,40 +1,30 @@
 import { once } from 'node:events'
-import { request, type IncomingMessage } from 'node:http'
+import type { ClientRequest, IncomingMessage } from 'node:http'
+import { Agent, type Ask, type Reply } from './agent.ts'
 
-/** One answer of a site. */
-export interface Page {
-  status: number
-  headers: Headers
-  html: string
-}
-
-/** Somebody with a browser that has no scripts: keeps cookies, and sends forms with the token of the page last shown. */
-export class Visitor {
-  /** As the browser would send them. */
-  readonly cookies: Map<string, string> = new Map()
-  /** Where the site is; may be changed to another process of the same site. */
-  site: string
+/** Somebody with a browser that has no scripts: follows redirects, and sends forms with the token of the page last shown. */
+export class Visitor extends Agent {
   readonly #userAgent: string
   #page = ''
 
   constructor(site: string, userAgent = 'Somebody/1.0') {
-    this.site = site
+    super(site)
     this.#userAgent = userAgent
   }
 
   /** Shows a page, wherever it leads to. */
-  async visit(path: string): Promise<Page> {
-    return this.#follow(await this.request(path))
+  async visit(path: string): Promise<Reply> {
+    return this.#follow(await this.get(path))
   }
 
   /** Sends a form from the page last shown, and shows where that leads to. */
-  async submit(path: string, fields: Record<string, string> = {}): Promise<Page> {
+  async submit(path: string, fields: Record<string, string> = {}): Promise<Reply> {
     return this.#follow(await this.post(path, { token: this.token, ...fields }))
   }
 
   /** Sends a form as it is given, and follows nothing. */
-  post(path: string, fields: Record<string, string>): Promise<Page> {
-    return this.request(path, { method: 'POST', body: new URLSearchParams(fields) })
+  post(path: string, fields: Record<string, string>): Promise<Reply> {
+    return this.get(path, { method: 'POST', body: new URLSearchParams(fields) })
   }
 
   /**
@@ -43,16 +33,12 @@ export class Visitor {
    */
   async begin(path: string, fields: Record<string, string>): Promise<() => Promise<number>> {
     const body = new URLSearchParams(fields).toString()
-    const sending = request(new URL(path, this.site), {
-      method: 'POST',
-      agent: false,
-      headers: {
-        ...this.#cookieHeader(),
-        'content-type': 'application/x-www-form-urlencoded',
-        'content-length': body.length,
-        expect: '100-continue',
-      },
-    })
+    const headers = {
+      'content-type': 'application/x-www-form-urlencoded',
+      'content-length': body.length,
+      expect: '100-continue',
+    }
+    const sending = this.asking(path, { method: 'POST', headers })
     sending.flushHeaders()
     await once(sending, 'continue')
     return async () => {
@@ -68,35 +54,17 @@ export class Visitor {
     return /name="token" value="([\w-]+)"/.exec(this.#page)?.[1] ?? ''
   }
 
-  async request(path: string, init: RequestInit = {}): Promise<Page> {
-    const response = await fetch(new URL(path, this.site), {
-      ...init,
-      headers: {
-        ...(init.headers as Record<string, string>),
-        'user-agent': this.#userAgent,
-        ...this.#cookieHeader(),
-      },
-      redirect: 'manual',
-    })
-    for (const header of response.headers.getSetCookie()) this.#keep(header)
-    return { status: response.status, headers: response.headers, html: await response.text() }
+  protected override asking(path: string, ask: Ask): ClientRequest {
+    return super.asking(path, { ...ask, headers: { 'user-agent': this.#userAgent, ...ask.headers } })
   }
 
-  #cookieHeader(): { cookie?: string } {
-    const cookie = [...this.cookies].map(([name, value]) => `${name}=${value}`).join('; ')
-    return cookie ? { cookie } : {}
-  }
-
-  #keep(header: string): void {
-    const [, name = '', value = ''] = /^([^=]+)=([^;]*)/.exec(header) ?? []
-    if (/; Max-Age=0\b/.test(header)) this.cookies.delete(name)
-    else this.cookies.set(name, value)
-  }
-
-  async #follow(page: Page): Promise<Page> {
-    const location = page.headers.get('location')
-    if (location !== null) return this.#follow(await this.request(location))
-    this.#page = page.html
-    return page
+  async #follow(reply: Reply): Promise<Reply> {
+    const { location } = reply.headers
+    if (location !== undefined) {
+      const { pathname, search } = new URL(location, this.site)
+      return this.#follow(await this.get(pathname + search))
+    }
+    this.#page = reply.text
+    return reply
   }
 }

@@ -1,16 +1,12 @@
 import { once } from 'node:events'
-import {
-  Agent as Sockets,
-  createServer,
-  request,
-  type IncomingHttpHeaders,
-  type OutgoingHttpHeaders,
-  type Server,
-} from 'node:http'
+import { createServer, type Server } from 'node:http'
 import { connect, type AddressInfo } from 'node:net'
 import type { TestContext } from 'node:test'
 import Koa from 'koa'
 import { getSession, session, type Session, type SessionOptions, type Sessions } from '../../../src/index.ts'
+import { Agent } from '../clients/agent.ts'
+
+export { Agent, type Reply } from '../clients/agent.ts'
 
 export const KEY: string = 'a signing key for tests, and long enough'
 export const OLD_KEY: string = 'an older signing key for tests, and long'
@@ -25,78 +21,6 @@ export function sessionOf(ctx: Koa.Context): AnySession {
 
 export function currentSession(): AnySession {
   return getSession() as AnySession
-}
-
-/** One answer, read to its end. */
-export interface Reply {
-  readonly status: number
-  readonly headers: IncomingHttpHeaders
-  /** Each Set-Cookie header. */
-  readonly cookies: readonly string[]
-  readonly text: string
-  json<T = Record<string, unknown>>(): T
-}
-
-export interface Ask {
-  readonly method?: string
-  readonly headers?: OutgoingHttpHeaders
-  /** Sent instead of the agent's cookies; they stay as they are. */
-  readonly cookie?: string
-}
-
-const sockets = new Sockets({ keepAlive: true, timeout: 20_000 })
-
-/** A browser, as far as cookies go. Several ports may share one agent, as several processes share one host name. */
-export class Agent {
-  readonly port: number
-  readonly cookies: Map<string, string>
-
-  constructor(port: number, cookies: Map<string, string> = new Map()) {
-    this.port = port
-    this.cookies = cookies
-  }
-
-  /** The same browser, at another process. */
-  at(port: number): Agent {
-    return new Agent(port, this.cookies)
-  }
-
-  /** What it would send. */
-  get cookieHeader(): string {
-    return [...this.cookies].map(([name, value]) => `${name}=${value}`).join('; ')
-  }
-
-  async get(path: string, { method = 'GET', headers = {}, cookie = this.cookieHeader }: Ask = {}): Promise<Reply> {
-    const asked = request({
-      host: '127.0.0.1',
-      port: this.port,
-      path,
-      method,
-      agent: sockets,
-      headers: { ...headers, ...(cookie && { cookie }) },
-    })
-    asked.end()
-    const [response] = (await once(asked, 'response')) as [import('node:http').IncomingMessage]
-    let text = ''
-    response.setEncoding('utf8')
-    for await (const piece of response) text += piece as string
-    const cookies = response.headers['set-cookie'] ?? []
-    for (const set of cookies) this.#take(set)
-    return {
-      status: response.statusCode ?? 0,
-      headers: response.headers,
-      cookies,
-      text,
-      json: () => JSON.parse(text) as never,
-    }
-  }
-
-  #take(set: string): void {
-    const [pair = '', ...attributes] = set.split('; ')
-    const at = pair.indexOf('=')
-    if (attributes.includes('Max-Age=0')) this.cookies.delete(pair.slice(0, at))
-    else this.cookies.set(pair.slice(0, at), pair.slice(at + 1))
-  }
 }
 
 /** A Koa application that listens on a free loopback port until the test ends. */
