@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
-import { after, before, describe, it } from 'node:test'
+import { before, describe, it } from 'node:test'
 import { VERSION } from '../src/session/copies.ts'
 import { readPage } from './support/documents/pages.ts'
+import { temporaryDirectory } from './support/temporary-directory.ts'
 
 const ROOT = resolve(import.meta.dirname, '../..')
 const TSC = join(createRequire(import.meta.url).resolve('typescript/package.json'), '../bin/tsc')
@@ -37,7 +37,7 @@ interface Manifest {
 const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as Manifest
 
 describe('the package that npm publishes', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'package-'))
+  const folder = temporaryDirectory('package')
   const project = join(folder, 'project')
   let packed: string[] = []
   let tarballPath = ''
@@ -58,8 +58,6 @@ describe('the package that npm publishes', () => {
       symlinkSync(join(ROOT, 'node_modules', dependency), target)
     }
   })
-
-  after(() => rmSync(folder, { recursive: true }))
 
   it('can be imported, under every name that it exports', () => {
     for (const [specifier, names] of Object.entries(imported())) {

@@ -1,6 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { WorkingCopy } from '../../src/session/working-copy.ts'
 import type { Link, Listener, Store, Watch } from '../../src/store.ts'
@@ -10,6 +9,7 @@ import { clusterProxies, type ClusterProxies } from '../support/proxies/cluster-
 import type { PostgresServer } from '../support/servers/postgres-server.ts'
 import { redisServer, type ClusterSetup, type RedisServer } from '../support/servers/redis-server.ts'
 import { until } from '../support/servers/server-process.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
 import type { Doubt } from './environments/environment.ts'
 import { HistoryWriter, now, readHistory, record } from './history.ts'
 import { misplaced, mutate, restoreScripts, type MutantName } from './mutants.ts'
@@ -148,11 +148,11 @@ export async function perform(
   { cluster, postgres, shards }: SharedServers = {},
   audit = 0,
 ): Promise<Verdict> {
-  const directory = mkdtempSync(join(tmpdir(), 'session-play-'))
+  const directory = temporaryDirectory('session-play')
   const history = join(directory, 'history')
   mkdirSync(history)
   const origin = process.hrtime.bigint()
-  const cleaning: (() => unknown)[] = [restoreScripts, () => rmSync(directory, { recursive: true })]
+  const cleaning: (() => unknown)[] = [restoreScripts]
 
   function playerAt(place: 'A' | 'B', storePlace: Omit<StorePlace, 'deadline'>): Player {
     const store = openStore(misplaced({ ...storePlace, deadline: DEADLINE }, mutant))

@@ -12,6 +12,7 @@ import { startProcesses } from '../support/processes/site-processes.ts'
 import { memcachedServer } from '../support/servers/memcached-server.ts'
 import { privateRedis } from '../support/servers/redis-server.ts'
 import { Agent, sessionOf, siteWith } from '../support/sites/http.ts'
+import { PATIENCE } from '../support/stores/records.ts'
 import { recordingStore } from '../support/stores/recording-store.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 import { collectWarnings } from '../support/warnings.ts'
@@ -271,7 +272,7 @@ describe('G11: a long request on one node keeps the session that another node ma
   const SERVERS: Record<string, (test: TestContext) => Promise<{ url: string; store: Store }>> = {
     'on one Redis': async (test) => {
       const { url } = await privateRedis(test)
-      return { url, store: redisStore(url) }
+      return { url, store: redisStore(url, { deadline: PATIENCE }) }
     },
     'on files': async () => {
       const directory = temporaryDirectory()
@@ -281,7 +282,7 @@ describe('G11: a long request on one node keeps the session that another node ma
       const server = await memcachedServer()
       test.after(() => server.stop())
       const url = server.url
-      return { url, store: memcachedStore(url) }
+      return { url, store: memcachedStore(url, { deadline: PATIENCE }) }
     },
   }
   for (const [name, start] of Object.entries(SERVERS)) {

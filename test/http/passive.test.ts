@@ -3,6 +3,7 @@ import { describe, it, type TestContext } from 'node:test'
 import { memoryStore, redisStore, type SessionOptions, type Store } from '../../src/index.ts'
 import { privateRedis } from '../support/servers/redis-server.ts'
 import { sessionOf, siteWith, type Agent, type Site } from '../support/sites/http.ts'
+import { PATIENCE } from '../support/stores/records.ts'
 import { recordingStore } from '../support/stores/recording-store.ts'
 import { keysOf } from '../support/stores/stores.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
@@ -165,7 +166,7 @@ describe('a passive request', () => {
 
   it('writes to Redis without a change of the expiry, which another node has just extended', async (test) => {
     const { url } = await privateRedis(test)
-    const store = redisStore(url)
+    const store = redisStore(url, { deadline: PATIENCE })
     test.after(() => store.close?.())
     let arrive!: () => void
     let open!: () => void

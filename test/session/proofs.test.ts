@@ -47,11 +47,11 @@ async function callsDuring(store: RecordingStore, work: () => Promise<unknown>):
 /** Proves the password; the save of another request falls between the two steps of that: the new record, and the marker. */
 async function proving({ store }: { store: RecordingStore }, visit: Visit, other: Visit): Promise<void> {
   const held = store.hold('save', 'after')
-  const proved = visit.session.prove('password')
+  const proof = visit.session.prove('password')
   await held.arrived
   await other.session.save()
   held.release()
-  await proved
+  await proof
 }
 
 describe('session.prove(kind)', () => {

@@ -8,15 +8,13 @@ import { fromExpressStore, type ExpressSessionStore, type OneProcessStore } from
 import { DATA, expressSession, type ExpressStore } from '../support/sites/old-sites.ts'
 import { EXPRESS_PLACES, type ExpressPlace } from '../support/stores/express-stores.ts'
 import { currentSession, sessionOf, siteWith } from '../support/sites/http.ts'
-import { later, newKey, rejection, rejectionBy, savedOf } from '../support/stores/records.ts'
+import { PATIENCE, later, newKey, rejection, rejectionBy, savedOf } from '../support/stores/records.ts'
 import { discreet } from '../support/secrecy.ts'
 
 type Callback = (error?: unknown, session?: unknown) => void
 
 /** For a store that never calls back. */
 const DEADLINE = 60
-/** For one that does, however late a busy machine lets it. */
-const PATIENCE = 60_000
 
 /** A store for express-session as its README describes one, in which a test replaces what it is about. */
 class TestStore implements ExpressSessionStore {
@@ -141,7 +139,7 @@ describe('fromExpressStore', () => {
   })
 
   it('serves a site', async (test) => {
-    const own = fromExpressStore(inner)
+    const own = fromExpressStore(inner, { deadline: PATIENCE })
     const site = await siteWith(test, { store: own }, (ctx) => {
       const session = currentSession()
       session['views'] = ((session['views'] as number | undefined) ?? 0) + 1
@@ -168,7 +166,7 @@ describe('fromExpressStore', () => {
       assert.deepEqual(await store.save(key, '{}', later(), found), { gone: true })
       assert.equal(await store.touch(key, later()), false)
       assert.equal(await store.load(key), undefined)
-      assert.equal(await fromExpressStore(inner).load(key), undefined, 'nor for another adapter')
+      assert.equal(await fromExpressStore(inner, { deadline: PATIENCE }).load(key), undefined, 'nor for another adapter')
     }
 
     it('knows that it is gone, whatever another process puts back, and destroys that again when it sees it', async () => {

@@ -6,13 +6,11 @@ import type { Found, Store } from '../../src/store.ts'
 import { memcachedStore } from '../../src/stores/memcached.ts'
 import { memcachedServer, type MemcachedServer } from '../support/servers/memcached-server.ts'
 import { until } from '../support/servers/server-process.ts'
-import { later, newKey, rejection, rejectionAtOnce, rejectionBy, savedOf } from '../support/stores/records.ts'
+import { PATIENCE, later, newKey, rejection, rejectionAtOnce, rejectionBy, savedOf } from '../support/stores/records.ts'
 import { tcpProxy, type TcpProxy } from '../support/proxies/tcp-proxy.ts'
 
 /** For a server that says nothing. */
 const DEADLINE = 1000
-/** For one that says something, however late a busy machine lets it. */
-const PATIENCE = 20_000
 const LOST = /cannot be reached, or the connection to it was lost/
 
 describe('memcachedStore in an outage', () => {

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { cpSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, afterEach, before, describe, it } from 'node:test'
 import { inspect, promisify } from 'node:util'
@@ -13,12 +12,11 @@ import { memcachedStore, type MemcachedClient, type MemcachedStoreOptions } from
 import { placement } from '../../src/stores/placement.ts'
 import { memcachedServer, type MemcachedServer } from '../support/servers/memcached-server.ts'
 import { startServer } from '../support/servers/server-process.ts'
-import { later, newKey, rejection, savedOf } from '../support/stores/records.ts'
+import { PATIENCE, later, newKey, rejection, savedOf } from '../support/stores/records.ts'
 import { discreet } from '../support/secrecy.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 const DAY = 24 * 60 * 60 * 1000
-const DEADLINE = 10_000
 
 describe('memcachedStore', () => {
   let server: MemcachedServer
@@ -33,7 +31,7 @@ describe('memcachedStore', () => {
   after(() => server.stop())
 
   function open(where: string | MemcachedClient = server.url, options: MemcachedStoreOptions = {}): Store {
-    const store = memcachedStore(where, { deadline: DEADLINE, ...options })
+    const store = memcachedStore(where, { deadline: PATIENCE, ...options })
     opened.push(store)
     return store
   }
@@ -412,7 +410,7 @@ describe('memcachedStore', () => {
 
   describe('needs memcache-client', () => {
     // The compiled store in a place from where no memcache-client is in sight, as a linked package is.
-    const away = mkdtempSync(join(tmpdir(), 'memcached-store-'))
+    const away = temporaryDirectory('memcached-store')
     const script = `
       const { memcachedStore } = await import(${JSON.stringify(`${away}/src/stores/memcached.js`)})
       try { memcachedStore('memcached://h'); console.log('made') } catch (error) { console.log(error.code, error.message) }`
@@ -425,7 +423,6 @@ describe('memcachedStore', () => {
       cpSync(new URL('../../src/', import.meta.url), join(away, 'src'), { recursive: true })
       writeFileSync(join(away, 'package.json'), '{"type":"module"}')
     })
-    after(() => rmSync(away, { recursive: true, force: true }))
 
     it('and says what to install where it is missing', async () => {
       assert.equal(
@@ -455,7 +452,7 @@ describe('memcachedStore', () => {
   })
 
   it('says that it cannot sign in, where the server wants that', async () => {
-    const directory = mkdtempSync(join(tmpdir(), 'memcached-store-'))
+    const directory = temporaryDirectory('memcached-store')
     writeFileSync(join(directory, 'users'), 'user:password\n')
     const guarded = await memcachedServer('-Y', join(directory, 'users'))
     try {
@@ -463,7 +460,6 @@ describe('memcachedStore', () => {
       assert.match(error.message, /wants a sign-in, which memcache-client cannot do/)
     } finally {
       await guarded.stop()
-      rmSync(directory, { recursive: true, force: true })
     }
   })
 
@@ -513,7 +509,7 @@ describe('memcachedStore keeps the contract of a store', () => {
     const prefixes = new WeakMap<object, string>()
     const open = (prefix: string): Store => {
       const addresses = servers.slice(0, count).map(({ address }) => address)
-      const store = memcachedStore(`memcached://${addresses.join(',')}`, { prefix, deadline: DEADLINE })
+      const store = memcachedStore(`memcached://${addresses.join(',')}`, { prefix, deadline: PATIENCE })
       prefixes.set(store, prefix)
       return store
     }

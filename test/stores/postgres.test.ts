@@ -15,7 +15,7 @@ import { tcpProxy } from '../support/proxies/tcp-proxy.ts'
 import { pgbouncer, type Pgbouncer } from '../support/servers/pgbouncer.ts'
 import { postgresServer, type PostgresServer } from '../support/servers/postgres-server.ts'
 import { isOpen, until } from '../support/servers/server-process.ts'
-import { later, newKey, rejection, rejectionBy, savedOf } from '../support/stores/records.ts'
+import { PATIENCE, later, newKey, rejection, rejectionBy, savedOf } from '../support/stores/records.ts'
 
 interface Query {
   readonly text: string
@@ -53,7 +53,7 @@ function newTable(): string {
 
 /** A store that waits for as long as a slow machine takes, unless a test is about the deadline. */
 function open(test: TestContext, url: string | PostgresPool, options: PostgresStoreOptions = {}): Store {
-  const store = postgresStore(url, { table: newTable(), pruneInterval: 0, deadline: 60_000, ...options })
+  const store = postgresStore(url, { table: newTable(), pruneInterval: 0, deadline: PATIENCE, ...options })
   test.after(() => store.close?.())
   return store
 }

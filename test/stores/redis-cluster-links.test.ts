@@ -13,13 +13,12 @@ import { clusterProxies, type ClusterProxies } from '../support/proxies/cluster-
 import { clusterSetup, type ClusterSetup, type RedisServer } from '../support/servers/redis-server.ts'
 import { until } from '../support/servers/server-process.ts'
 import { moveSlot, slotMove } from '../support/servers/slot-move.ts'
-import { later, newKey, rejection, savedOf } from '../support/stores/records.ts'
+import { PATIENCE, later, newKey, rejection, savedOf } from '../support/stores/records.ts'
 import { collectWarnings } from '../support/warnings.ts'
 
 const BOUND: Milliseconds = 150
 /** No heartbeat after the first one while a test lasts. */
 const NEVER: Milliseconds = 600_000
-const DEADLINE: Milliseconds = 20_000
 
 describe('The links of redisStore to the masters of a Cluster', () => {
   let cluster: ClusterSetup
@@ -31,7 +30,7 @@ describe('The links of redisStore to the masters of a Cluster', () => {
   before(async () => {
     cluster = await clusterSetup()
     proxies = await clusterProxies(cluster)
-    other = redisStore(cluster.url, { deadline: DEADLINE })
+    other = redisStore(cluster.url, { deadline: PATIENCE })
   })
   afterEach(async () => {
     proxies.heal()
@@ -44,7 +43,7 @@ describe('The links of redisStore to the masters of a Cluster', () => {
   })
 
   function open(bound = BOUND): Store {
-    const store = redisStore(proxies.client(), { coherence: { bound }, deadline: DEADLINE })
+    const store = redisStore(proxies.client(), { coherence: { bound }, deadline: PATIENCE })
     opened.push(store)
     return store
   }
@@ -326,7 +325,7 @@ describe('The links of redisStore to the masters of a Cluster', () => {
 
   it('are none over RESP2, and one warning says why', async (test) => {
     const warnings = await collectWarnings(test)
-    const store = redisStore(`${cluster.url}?protocol=2&bound=${BOUND}`, { deadline: DEADLINE })
+    const store = redisStore(`${cluster.url}?protocol=2&bound=${BOUND}`, { deadline: PATIENCE })
     opened.push(store)
     const watch = store.watch!({ saved() {}, deleted() {} })
     const key = newKey()
@@ -346,7 +345,7 @@ describe('The links of redisStore to the masters of a Cluster', () => {
 
   function openAs(user: string): Store {
     const url = cluster.url.replace('//', `//${user}:p@`)
-    const store = redisStore(url, { coherence: { bound: BOUND }, deadline: DEADLINE })
+    const store = redisStore(url, { coherence: { bound: BOUND }, deadline: PATIENCE })
     opened.push(store)
     return store
   }
@@ -425,7 +424,10 @@ describe('The links of redisStore to the masters of a Cluster', () => {
     const [[key, owner], [near]] = await aKeyEach()
     const start = cluster.nodes.filter((node) => node !== owner).map(({ port }) => ({ host: '127.0.0.1', port }))
     const natMap = { [`127.0.0.1:${owner.port}`]: { host: '127.0.0.1', port: 1 } }
-    const store = redisStore(new Cluster(start, { lazyConnect: true, natMap }), { coherence: { bound: BOUND } })
+    const store = redisStore(new Cluster(start, { lazyConnect: true, natMap }), {
+      coherence: { bound: BOUND },
+      deadline: PATIENCE,
+    })
     opened.push(store)
     const { link } = await watched(store, [near])
     await until(async () => (await warnings()).length > 0)

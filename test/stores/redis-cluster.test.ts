@@ -8,29 +8,23 @@ import type { Key } from '../../src/units.ts'
 import { clusterSetup, isReplicaInStep, type ClusterSetup, type RedisServer } from '../support/servers/redis-server.ts'
 import { until } from '../support/servers/server-process.ts'
 import { tcpProxy } from '../support/proxies/tcp-proxy.ts'
-import {
-  collect,
-  handles,
-  later,
-  newKey,
-  rejection,
-  rejectionBy,
-  savedOf,
-  settledBy,
-} from '../support/stores/records.ts'
+import { PATIENCE, collect, handles, later, newKey, rejection, rejectionBy, savedOf, settledBy } from '../support/stores/records.ts'
 
+/** Of a store that is to give up on a master that hangs. */
 const DEADLINE = 1000
 
 describe('redisStore on a Cluster', () => {
   let cluster: ClusterSetup
   let store: Store
+  let impatient: Store
 
   before(async () => {
     cluster = await clusterSetup()
-    store = redisStore(cluster.url, { deadline: DEADLINE })
+    store = redisStore(cluster.url, { deadline: PATIENCE })
+    impatient = redisStore(cluster.url, { deadline: DEADLINE })
   })
   after(async () => {
-    await store.close!()
+    await Promise.all([store.close!(), impatient.close!()])
     await cluster.stop()
   })
 
@@ -52,7 +46,7 @@ describe('redisStore on a Cluster', () => {
 
   it('offers a watch, and none with a bound of 0', async () => {
     assert.equal(typeof store.watch, 'function')
-    const without = redisStore(cluster.url, { coherence: { bound: 0 } })
+    const without = redisStore(cluster.url, { coherence: { bound: 0 }, deadline: PATIENCE })
     assert.equal('watch' in without, false)
     await without.close!()
   })
@@ -63,7 +57,7 @@ describe('redisStore on a Cluster', () => {
       keyPrefix: 'app:',
       scaleReads: 'slave',
     })
-    const own = redisStore(client)
+    const own = redisStore(client, { deadline: PATIENCE })
     try {
       const key = newKey()
       const first = savedOf(await own.save(key, '1', later(), undefined))
@@ -86,7 +80,7 @@ describe('redisStore on a Cluster', () => {
     const proxy = await tcpProxy(owner.port)
     const natMap = { [`127.0.0.1:${owner.port}`]: { host: '127.0.0.1', port: proxy.port } }
     const startupNodes = [{ host: '127.0.0.1', port: cluster.nodes[1]!.port }]
-    const own = redisStore(new Cluster(startupNodes, { lazyConnect: true, natMap }), { deadline: DEADLINE })
+    const own = redisStore(new Cluster(startupNodes, { lazyConnect: true, natMap }), { deadline: PATIENCE })
     try {
       const first = savedOf(await own.save(key, '1', later(), undefined))
       await owner.cli('CONFIG', 'RESETSTAT')
@@ -173,13 +167,13 @@ describe('redisStore on a Cluster', () => {
       await strike(struck)
       try {
         await until(async () => {
-          const isSaved = Promise.resolve(store.save(key, '2', later(), first)).then(
+          const isSaved = Promise.resolve(impatient.save(key, '2', later(), first)).then(
             () => true,
             () => false,
           )
           return settledBy(DEADLINE * 1.5, isSaved)
         })
-        assert.equal((await store.load(key))?.text, '2')
+        assert.equal((await impatient.load(key))?.text, '2')
       } finally {
         await undo(struck)
       }
@@ -193,7 +187,7 @@ describe('redisStore on a Cluster', () => {
     for (const node of cluster.nodes) await node.freeze()
     try {
       for (let round = 0; round < 2; round++) {
-        await rejectionBy(DEADLINE, store.load(newKey()))
+        await rejectionBy(DEADLINE, impatient.load(newKey()))
       }
     } finally {
       for (const node of cluster.nodes) node.thaw()
@@ -203,7 +197,7 @@ describe('redisStore on a Cluster', () => {
 
   async function works(): Promise<boolean> {
     try {
-      savedOf(await store.save(newKey(), '1', later(), undefined))
+      savedOf(await impatient.save(newKey(), '1', later(), undefined))
       return true
     } catch {
       return false

@@ -7,9 +7,8 @@ import { redisStore, type RedisClient } from '../../src/stores/redis.ts'
 import { command } from '../support/processes/command.ts'
 import { redisServer, type RedisServer } from '../support/servers/redis-server.ts'
 import { until } from '../support/servers/server-process.ts'
-import { later, newKey, rejection, savedOf } from '../support/stores/records.ts'
+import { PATIENCE, later, newKey, rejection, savedOf } from '../support/stores/records.ts'
 
-const DEADLINE = 10_000
 
 describe('redisStore on a database that it cannot have', () => {
   let server: RedisServer
@@ -19,7 +18,7 @@ describe('redisStore on a database that it cannot have', () => {
 
   before(async () => {
     server = await redisServer({ args: ['--databases', '4'] })
-    neighbour = redisStore(server.url, { deadline: DEADLINE })
+    neighbour = redisStore(server.url, { deadline: PATIENCE })
   })
   afterEach(() => Promise.all(opened.splice(0).map((store) => store.close!())))
   after(async () => {
@@ -28,7 +27,7 @@ describe('redisStore on a database that it cannot have', () => {
   })
 
   function open(where: string | RedisClient): Store {
-    const store = redisStore(where, { deadline: DEADLINE, coherence: { bound: 150 } })
+    const store = redisStore(where, { deadline: PATIENCE, coherence: { bound: 150 } })
     opened.push(store)
     return store
   }

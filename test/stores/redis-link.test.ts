@@ -6,7 +6,7 @@ import { redisStore } from '../../src/stores/redis.ts'
 import type { Instant, Key, Milliseconds, Version } from '../../src/units.ts'
 import { isReplicaInStep, redisServer, type RedisServer } from '../support/servers/redis-server.ts'
 import { until } from '../support/servers/server-process.ts'
-import { later, newKey, savedOf } from '../support/stores/records.ts'
+import { PATIENCE, later, newKey, savedOf } from '../support/stores/records.ts'
 import { SmallCache } from '../support/stores/small-cache.ts'
 import { tcpProxy, type TcpProxy } from '../support/proxies/tcp-proxy.ts'
 
@@ -27,7 +27,7 @@ for (const [protocol, query] of [
     before(async () => {
       server = await redisServer()
       proxy = await tcpProxy(server.port)
-      other = redisStore(server.url)
+      other = redisStore(server.url, { deadline: PATIENCE })
     })
     afterEach(async () => {
       proxy.heal()
@@ -41,7 +41,7 @@ for (const [protocol, query] of [
 
     function open(port = proxy.port, bound = BOUND): Store {
       // A deadline so long that only the link itself can notice a silent connection.
-      const options = { coherence: { bound }, deadline: 20_000 }
+      const options = { coherence: { bound }, deadline: PATIENCE }
       const store = redisStore(`redis://127.0.0.1:${port}${query}`, options)
       opened.push(store)
       return store
@@ -321,7 +321,7 @@ describe('The link of redisStore', () => {
   after(() => server.stop())
 
   function open(login = ''): Store {
-    const store = redisStore(`redis://${login}127.0.0.1:${server.port}`)
+    const store = redisStore(`redis://${login}127.0.0.1:${server.port}`, { deadline: PATIENCE })
     opened.push(store)
     return store
   }

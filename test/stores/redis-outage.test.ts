@@ -7,21 +7,11 @@ import type { Store } from '../../src/store.ts'
 import { redisStore } from '../../src/stores/redis.ts'
 import { isReplicaInStep, redisServer, type RedisServer } from '../support/servers/redis-server.ts'
 import { until } from '../support/servers/server-process.ts'
-import {
-  later,
-  newKey,
-  rejection,
-  rejectionAtOnce,
-  rejectionBy,
-  savedOf,
-  settledBy,
-} from '../support/stores/records.ts'
+import { PATIENCE, later, newKey, rejection, rejectionAtOnce, rejectionBy, savedOf, settledBy } from '../support/stores/records.ts'
 import { tcpProxy, type TcpProxy } from '../support/proxies/tcp-proxy.ts'
 
 /** For a server that says nothing. */
 const DEADLINE = 1000
-/** For one that says something, however late a busy machine lets it. */
-const PATIENCE = 20_000
 
 describe('redisStore in an outage', () => {
   let server: RedisServer
@@ -283,7 +273,7 @@ describe('redisStore in an outage', () => {
   })
 
   it('closes without delay while the server hangs', async () => {
-    const store = redisStore(server.url, { deadline: 60_000 })
+    const store = redisStore(server.url, { deadline: 10 * PATIENCE })
     const link = store.watch!({ saved() {}, deleted() {} }).linkOf('')
     await until(() => link.vouches())
     await server.freeze()

@@ -12,11 +12,10 @@ import type { Key, Milliseconds } from '../../src/units.ts'
 import { redisServer, type RedisServer } from '../support/servers/redis-server.ts'
 import { until } from '../support/servers/server-process.ts'
 import { assertHides } from '../support/secrecy.ts'
-import { collect, handles, later, newKey, rejection, savedOf } from '../support/stores/records.ts'
+import { PATIENCE, collect, handles, later, newKey, rejection, savedOf } from '../support/stores/records.ts'
 import { SmallCache } from '../support/stores/small-cache.ts'
 
 const BOUND: Milliseconds = 300
-const DEADLINE: Milliseconds = 10_000
 const EVERYTHING = ['~*', '&*', '+@all']
 
 let server: RedisServer
@@ -32,7 +31,7 @@ async function allow(user: string, ...rules: string[]): Promise<void> {
 }
 
 function open(user: string, query = ''): Store {
-  const options = { coherence: { bound: BOUND }, deadline: DEADLINE }
+  const options = { coherence: { bound: BOUND }, deadline: PATIENCE }
   const store = redisStore(`redis://${user}:p@127.0.0.1:${server.port}/${query}`, options)
   opened.push(store)
   return store
@@ -117,7 +116,7 @@ describe('A user of Redis without a right', () => {
 
   it('is told of a command that the server does not have, and not with what it was asked', async () => {
     const bare = await redisServer({ args: ['--rename-command', 'EVALSHA', ''] })
-    const store = redisStore(bare.url, { deadline: DEADLINE })
+    const store = redisStore(bare.url, { deadline: PATIENCE })
     try {
       const key = newKey()
       const { error } = await rejection(store.save(key, 'the-session', later(), undefined))

@@ -3,7 +3,7 @@ import { describe, it, type TestContext } from 'node:test'
 import type { Store } from '../../src/store.ts'
 import { redisStore } from '../../src/stores/redis.ts'
 import { rudeServer, sayAsMaster } from '../support/servers/rude-server.ts'
-import { collect, newKey, rejection } from '../support/stores/records.ts'
+import { PATIENCE, collect, newKey, rejection } from '../support/stores/records.ts'
 import { command } from '../support/processes/command.ts'
 
 /** What asks the server for a list, and the command by which it does. */
@@ -20,7 +20,7 @@ function listing(test: TestContext, asked: ListCommand, replyTo: (turn: number) 
 }
 
 function openStore(test: TestContext, port: number): Store {
-  const store = redisStore(`redis://127.0.0.1:${port}?protocol=2`)
+  const store = redisStore(`redis://127.0.0.1:${port}?protocol=2`, { deadline: PATIENCE })
   test.after(() => store.close?.())
   return store
 }

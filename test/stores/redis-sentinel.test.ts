@@ -10,8 +10,9 @@ import {
   type SentinelSetup,
 } from '../support/servers/redis-server.ts'
 import { until } from '../support/servers/server-process.ts'
-import { handles, later, newKey, rejection, savedOf, settledBy } from '../support/stores/records.ts'
+import { PATIENCE, handles, later, newKey, rejection, savedOf, settledBy } from '../support/stores/records.ts'
 
+/** Of stores that are to give up on a master that hangs. */
 const DEADLINE = 1000
 
 describe('redisStore with Sentinel', () => {
@@ -39,7 +40,9 @@ describe('redisStore with Sentinel', () => {
     return setup.servers.find((server) => server.port === port)!
   }
 
-  it('finds the master', async () => {
+  it('finds the master', async (test) => {
+    const store = redisStore(setup.url, { deadline: PATIENCE })
+    test.after(() => store.close!())
     const key = newKey()
     savedOf(await store.save(key, '{}', later(), undefined))
     assert.equal(await (await master()).cli('EXISTS', `session:${key}`), '1')
@@ -53,7 +56,7 @@ describe('redisStore with Sentinel', () => {
 
   it('refuses a master that does not have the database', async () => {
     const before = await (await master()).cli('DBSIZE')
-    const lost = redisStore(`${setup.url}/16`, { deadline: DEADLINE })
+    const lost = redisStore(`${setup.url}/16`, { deadline: PATIENCE })
     try {
       for (let round = 0; round < 3; round++) {
         const { error } = await rejection(lost.save(newKey(), '{}', later(), undefined))

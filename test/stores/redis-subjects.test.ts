@@ -8,7 +8,7 @@ import { NOTE, SETTLE } from '../../src/stores/redis/subject-scripts.ts'
 import type { Key, SubjectName } from '../../src/units.ts'
 import { clusterSetup, redisServer, type RedisServer } from '../support/servers/redis-server.ts'
 import { until } from '../support/servers/server-process.ts'
-import { collect, later, newKey, savedOf } from '../support/stores/records.ts'
+import { PATIENCE, collect, later, newKey, savedOf } from '../support/stores/records.ts'
 
 const HOUR = 60 * 60_000
 
@@ -56,7 +56,7 @@ for (const [where, place] of Object.entries(PLACES)) {
 
     before(async () => {
       redis = await place()
-      store = redisStore(redis.url)
+      store = redisStore(redis.url, { deadline: PATIENCE })
       index = store.subjects as SubjectIndex
     })
     after(async () => {
@@ -198,7 +198,7 @@ describe('a server that is short of memory', () => {
     it(`evicts no note before its session: ${policy}`, async (test) => {
       const server: RedisServer = await redisServer({ args: ['--maxmemory', '4mb', '--maxmemory-policy', policy] })
       test.after(() => server.stop())
-      const store = redisStore(server.url, { coherence: { bound: 0 } })
+      const store = redisStore(server.url, { coherence: { bound: 0 }, deadline: PATIENCE })
       test.after(() => store.close?.())
       const index = store.subjects as SubjectIndex
       const sessions: { subject: SubjectName; key: Key }[] = []

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { cpSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -14,7 +13,8 @@ import { redisStore, type RedisClient } from '../../src/stores/redis.ts'
 import { redisServer, type RedisServer } from '../support/servers/redis-server.ts'
 import { until } from '../support/servers/server-process.ts'
 import { tcpProxy } from '../support/proxies/tcp-proxy.ts'
-import { collect, handles, later, newKey, rejection, savedOf } from '../support/stores/records.ts'
+import { PATIENCE, collect, handles, later, newKey, rejection, savedOf } from '../support/stores/records.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 describe('redisStore', () => {
   let server: RedisServer
@@ -22,7 +22,7 @@ describe('redisStore', () => {
 
   before(async () => {
     server = await redisServer()
-    store = redisStore(server.url)
+    store = redisStore(server.url, { deadline: PATIENCE })
   })
   after(async () => {
     await store.close!()
@@ -73,7 +73,7 @@ describe('redisStore', () => {
 
   it('sends what is asked while an answer is under way, and does not wait for that answer', async () => {
     const proxy = await tcpProxy(server.port)
-    const distant = redisStore(`redis://127.0.0.1:${proxy.port}`)
+    const distant = redisStore(`redis://127.0.0.1:${proxy.port}`, { deadline: PATIENCE })
     try {
       await distant.save(newKey(), '{}', later(), undefined) // so that the server knows the script
       proxy.swallowAnswers()
@@ -93,7 +93,7 @@ describe('redisStore', () => {
 
   it('begins every name with the prefix', async () => {
     const key = newKey()
-    const prefixed = redisStore(server.url, { prefix: 'shop[1]*:' })
+    const prefixed = redisStore(server.url, { prefix: 'shop[1]*:', deadline: PATIENCE })
     try {
       savedOf(await prefixed.save(key, '{}', later(), undefined))
       assert.equal(await server.cli('EXISTS', `shop[1]*:${key}`), '1')
@@ -105,7 +105,7 @@ describe('redisStore', () => {
   })
 
   it('lists only keys of sessions', async () => {
-    const own = redisStore(server.url, { prefix: 'listed:' })
+    const own = redisStore(server.url, { prefix: 'listed:', deadline: PATIENCE })
     try {
       await server.cli('SET', 'listed:epoch', '1')
       await server.cli('SET', 'listed:something', '1')
@@ -221,7 +221,7 @@ describe('redisStore', () => {
   describe('takes a client of the application’s', () => {
     it('and uses a copy of it, never itself', async () => {
       const client = new Redis(server.port, '127.0.0.1', { lazyConnect: true, keyPrefix: 'app:', stringNumbers: true })
-      const own = redisStore(client)
+      const own = redisStore(client, { deadline: PATIENCE })
       try {
         const key = newKey()
         savedOf(await own.save(key, '{}', later(), undefined))
@@ -238,7 +238,7 @@ describe('redisStore', () => {
     it('and keeps its settings: without the check for readiness it works where there is no INFO', async () => {
       const bare = await redisServer({ args: ['--rename-command', 'INFO', ''] })
       const client = new Redis({ port: bare.port, host: '127.0.0.1', enableReadyCheck: false, lazyConnect: true })
-      const stores = [redisStore(client), redisStore(bare.url)] as const
+      const stores = [client, bare.url].map((where) => redisStore(where, { deadline: PATIENCE })) as [Store, Store]
       try {
         savedOf(await stores[0].save(newKey(), '{}', later(), undefined))
         const link = stores[0].watch!({ saved() {}, deleted() {} }).linkOf('')
@@ -323,7 +323,7 @@ describe('redisStore', () => {
 
     it('takes options from the URL', async () => {
       const key = newKey()
-      const own = redisStore(`${server.url}/3?prefix=p%3A&deadline=15000&bound=0`)
+      const own = redisStore(`${server.url}/3?prefix=p%3A&deadline=60000&bound=0`)
       try {
         savedOf(await own.save(key, '{}', later(), undefined))
         assert.equal(await server.cli('-n', '3', 'EXISTS', `p:${key}`), '1')
@@ -337,8 +337,8 @@ describe('redisStore', () => {
   it('reaches a server by its socket', async () => {
     const socket = `${server.directory}/of #a% server.sock`
     const own = await redisServer({ args: ['--unixsocket', socket] })
-    const stored = redisStore(`redis+unix://${encodeURI(socket).replaceAll('#', '%23')}?db=3`)
-    const client = redisStore(new Redis({ path: socket, db: 3, lazyConnect: true }))
+    const stored = redisStore(`redis+unix://${encodeURI(socket).replaceAll('#', '%23')}?db=3`, { deadline: PATIENCE })
+    const client = redisStore(new Redis({ path: socket, db: 3, lazyConnect: true }), { deadline: PATIENCE })
     try {
       const key = newKey()
       savedOf(await stored.save(key, '{}', later(), undefined))
@@ -355,8 +355,8 @@ describe('redisStore', () => {
 
   it('shows neither password nor session in an error of the driver', async () => {
     const guarded = await redisServer({ password: 'right-secret' })
-    const wrong = redisStore(`redis://:wrong-secret@127.0.0.1:${guarded.port}`)
-    const right = redisStore(`redis://:right-secret@127.0.0.1:${guarded.port}`)
+    const wrong = redisStore(`redis://:wrong-secret@127.0.0.1:${guarded.port}`, { deadline: PATIENCE })
+    const right = redisStore(`redis://:right-secret@127.0.0.1:${guarded.port}`, { deadline: PATIENCE })
     try {
       for (let attempt = 0; attempt < 2; attempt++) {
         const { error } = await rejection(wrong.load(newKey()))
@@ -378,8 +378,7 @@ describe('redisStore', () => {
 
   it('says what to install where ioredis is missing, and finds it beside the application', async () => {
     // The compiled store in a place from where no ioredis is in sight, as a linked package is.
-    const away = mkdtempSync(join(tmpdir(), 'redis-store-'))
-    const source = new URL('../../src/', import.meta.url).pathname
+    const away = temporaryDirectory('redis-store')
     const script = `
       const { redisStore } = await import(${JSON.stringify(`${away}/src/stores/redis.js`)})
       try { redisStore('redis://127.0.0.1:1'); console.log('made') } catch (error) { console.log(error.code, error.message) }`
@@ -387,20 +386,16 @@ describe('redisStore', () => {
       const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script], { cwd })
       return stdout.trim()
     }
-    try {
-      await promisify(execFile)('cp', ['-r', source, `${away}/src`])
-      await promisify(execFile)('sh', ['-c', `echo '{"type":"module"}' > ${away}/package.json`])
-      assert.match(await run(away), /^ERR_SESSION_OPTION store redis: needs the package ioredis 6; npm i ioredis$/)
-      assert.equal(await run(process.cwd()), 'made')
-    } finally {
-      rmSync(away, { recursive: true, force: true })
-    }
+    cpSync(new URL('../../src/', import.meta.url), join(away, 'src'), { recursive: true })
+    writeFileSync(join(away, 'package.json'), '{"type":"module"}')
+    assert.match(await run(away), /^ERR_SESSION_OPTION store redis: needs the package ioredis 6; npm i ioredis$/)
+    assert.equal(await run(process.cwd()), 'made')
   })
 
   it('opens no connection before its first use, and leaves none after close', async () => {
     const clients = async (): Promise<number> => (await server.cli('CLIENT', 'LIST')).split('\n').length
     const before = await clients()
-    const own = redisStore(server.url)
+    const own = redisStore(server.url, { deadline: PATIENCE })
     assert.equal(await clients(), before)
     await own.ping!()
     assert.equal(await clients(), before + 1)

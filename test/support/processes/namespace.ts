@@ -1,9 +1,7 @@
 import { execFile } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { temporaryDirectory } from '../temporary-directory.ts'
 
 const run = promisify(execFile)
 
@@ -12,14 +10,9 @@ const run = promisify(execFile)
  * ends: in name spaces of its own, made by util-linux's `unshare`. It is given an empty directory, and answers by JSON.
  */
 export async function inNamespace<Answer>(program: string): Promise<Answer> {
-  const directory = mkdtempSync(join(tmpdir(), 'namespace-'))
   const file = fileURLToPath(new URL(`../programs/${program}.js`, import.meta.url))
-  try {
-    const { stdout } = await run('unshare', [...(await howToUnshare()), process.execPath, file, directory])
-    return JSON.parse(stdout) as Answer
-  } finally {
-    rmSync(directory, { recursive: true, force: true })
-  }
+  const { stdout } = await run('unshare', [...(await howToUnshare()), process.execPath, file, temporaryDirectory()])
+  return JSON.parse(stdout) as Answer
 }
 
 /** Most systems let everybody be root in a name space of users; some let only root have a name space at all. */

@@ -12,6 +12,7 @@ import {
 import { memcachedServer } from '../servers/memcached-server.ts'
 import { privateRedis } from '../servers/redis-server.ts'
 import { temporaryDirectory } from '../temporary-directory.ts'
+import { PATIENCE } from './records.ts'
 
 /** Sessions of one kind of store, empty at first. */
 export interface StoreKind {
@@ -34,16 +35,16 @@ export const STORE_KINDS: Readonly<Record<string, (test: TestContext) => Promise
   },
   async Redis(test) {
     const { url } = await privateRedis(test)
-    return { open: () => closing(test, redisStore(url)) }
+    return { open: () => closing(test, redisStore(url, { deadline: PATIENCE })) }
   },
   async memcached(test) {
     const server = await memcachedServer()
     test.after(() => server.stop())
-    return { open: () => closing(test, memcachedStore(server.url)) }
+    return { open: () => closing(test, memcachedStore(server.url, { deadline: PATIENCE })) }
   },
   async express(_test) {
     const inner = new MemoryStore()
-    return { open: () => fromExpressStore(inner) }
+    return { open: () => fromExpressStore(inner, { deadline: PATIENCE }) }
   },
 }
 
