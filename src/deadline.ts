@@ -27,9 +27,9 @@ export class Place extends AsyncResource {
 /** An instant by which an operation must have settled, as `performance.now()` counts. */
 export type Until = number
 
-/** One operation under way. */
-export interface Operation {
-  /** When it is late. */
+/** The time that one operation has left. */
+export interface Countdown {
+  /** When the operation is late. */
   readonly until: Until
   giveUp: () => void
 }
@@ -42,7 +42,7 @@ export interface Operation {
 export class Deadline {
   readonly length: Milliseconds
   /** In the order in which they will be late. */
-  readonly #underWay = new Set<Operation>()
+  readonly #underWay = new Set<Countdown>()
   #timer: NodeJS.Timeout | undefined
   // A timer belongs to the request in which it is set, and would keep that request in memory.
   readonly #place = new Place('Deadline')
@@ -51,20 +51,35 @@ export class Deadline {
     this.length = length
   }
 
+  /** The answer; or, if it has not come in time, the error that `late` makes then. */
+  within<Answer>(answer: Promise<Answer>, late: () => Error): Promise<Answer> {
+    return new Promise<Answer>((resolve, reject) => {
+      const countdown = this.begin(() => reject(late()))
+      answer.then(
+        (value) => {
+          if (this.end(countdown)) resolve(value)
+        },
+        (error: unknown) => {
+          if (this.end(countdown)) reject(error)
+        },
+      )
+    })
+  }
+
   /** Calls `giveUp` when the time is over, unless `end` comes first. */
-  begin(giveUp: () => void): Operation {
-    const operation: Operation = { until: performance.now() + this.length, giveUp }
-    this.#underWay.add(operation)
+  begin(giveUp: () => void): Countdown {
+    const countdown: Countdown = { until: performance.now() + this.length, giveUp }
+    this.#underWay.add(countdown)
     if (!this.#timer) this.#wait(this.length)
     else if (this.#underWay.size === 1) this.#timer.ref()
-    return operation
+    return countdown
   }
 
   /** `false`: too late, the operation was given up. */
-  end(operation: Operation): boolean {
-    const isInTime = this.#underWay.delete(operation)
+  end(countdown: Countdown): boolean {
+    const isInTime = this.#underWay.delete(countdown)
     // A set that has grown old keeps its former members until a full collection. They must not hold a whole request.
-    operation.giveUp = nothing
+    countdown.giveUp = nothing
     // The timer stays set, because the next operation will need it again.
     if (isInTime && this.#underWay.size === 0) this.#timer?.unref()
     return isInTime
@@ -77,11 +92,11 @@ export class Deadline {
   #look(): void {
     this.#timer = undefined
     const now = performance.now()
-    for (const operation of this.#underWay) {
+    for (const countdown of this.#underWay) {
       // A timer may be early, and this one may have been set for an operation that has settled since.
-      if (operation.until > now) return this.#wait(Math.ceil(operation.until - now))
-      this.#underWay.delete(operation)
-      operation.giveUp()
+      if (countdown.until > now) return this.#wait(Math.ceil(countdown.until - now))
+      this.#underWay.delete(countdown)
+      countdown.giveUp()
     }
   }
 }

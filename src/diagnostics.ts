@@ -186,3 +186,12 @@ export class Diagnostics {
 export function warn(code: string, message: string): void {
   process.emitWarning(message, { type: 'SessionWarning', code })
 }
+
+const told = new Set<string>()
+
+/** The same, once in this process for each `occasion`. For what requests repeat. */
+export function warnOnce(occasion: string, code: string, message: string): void {
+  if (told.has(occasion)) return
+  told.add(occasion)
+  warn(code, message)
+}

@@ -16,7 +16,7 @@ import { checkOptions, type SessionOptions } from './options.ts'
 import { Lifecycle } from './session/lifecycle.ts'
 import { subjectNames } from './session/subject-names.ts'
 import type { SessionData } from './session/data.ts'
-import { withOperations, type Sessions } from './sessions.ts'
+import { withMethods, type Sessions } from './sessions.ts'
 
 /**
  * Sessions for a Koa application:
@@ -80,5 +80,5 @@ export function session<Data extends object = SessionData>(options: SessionOptio
   }
 
   const parts = { options: checked, services, stack, diagnostics, useKeys }
-  return withOperations<Data>(explained(middleware, cookie), parts)
+  return withMethods<Data>(explained(middleware, cookie), parts)
 }

@@ -118,7 +118,7 @@ export interface Sessions<Data extends object = SessionData> {
 type Middleware = (ctx: Koa.ParameterizedContext, next: Koa.Next) => Promise<void>
 
 /** `Sessions` without its call signature. */
-type Operations<Data extends object> = Omit<Sessions<Data>, never>
+type Methods<Data extends object> = Omit<Sessions<Data>, never>
 
 /** What `session()` has put together. */
 export interface Parts {
@@ -138,14 +138,14 @@ export function partsOf(sessions: object): Parts | undefined {
 }
 
 /** The middleware with what can be done outside of a request. */
-export function withOperations<Data extends object>(middleware: Middleware, parts: Parts): Sessions<Data> {
-  const sessions = Object.assign(middleware, operationsOf<Data>(parts))
+export function withMethods<Data extends object>(middleware: Middleware, parts: Parts): Sessions<Data> {
+  const sessions = Object.assign(middleware, methodsOf<Data>(parts))
   PARTS.set(sessions, parts)
   return sessions
 }
 
 /** What can be done outside of a request. */
-function operationsOf<Data extends object>(parts: Parts): Operations<Data> {
+function methodsOf<Data extends object>(parts: Parts): Methods<Data> {
   const { services, stack, diagnostics, useKeys } = parts
   const { lifecycle, cookie, identity } = services
   const { owner, property } = identity

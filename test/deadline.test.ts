@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { describe, it } from 'node:test'
-import { Deadline, type Operation } from '../src/deadline.ts'
+import { Deadline, type Countdown } from '../src/deadline.ts'
 import { collectedUntil } from './support/processes/garbage.ts'
 
 const sleep = (length: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, length))
@@ -80,7 +80,7 @@ describe('a deadline', () => {
     const deadline = new Deadline(60_000)
     let isGone = false
     const registry = new FinalizationRegistry(() => (isGone = true))
-    const ended = ((): Operation => {
+    const ended = ((): Countdown => {
       const request = { isLate: false }
       registry.register(request, undefined)
       return deadline.begin(() => (request.isLate = true))

@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util'
+import { nearest } from '../checks.ts'
 import type { Command, Commands, Values } from './command.ts'
 import { wrong } from './usage.ts'
 
@@ -100,29 +101,6 @@ function quoted(name: string): string {
 }
 
 function near(word: string, names: readonly string[], prefix = ''): string {
-  const [best] = names
-    .map((name) => ({ name, distance: name.startsWith(word) ? 1 : distanceOf(word.toLowerCase(), name) }))
-    .sort((one, other) => one.distance - other.distance)
-  return best && best.distance <= 2 && best.distance < best.name.length - 1
-    ? ` Did you mean ${prefix}${best.name}?`
-    : ''
-}
-
-/** How many letters must be inserted, removed, changed or swapped with their neighbour to turn one word into the other. */
-function distanceOf(one: string, other: string): number {
-  const rows = [Array.from({ length: other.length + 1 }, (_, column) => column)]
-  for (let i = 1; i <= one.length; i++) {
-    const row = [i]
-    for (let j = 1; j <= other.length; j++) {
-      const before = rows[i - 1] as number[]
-      const isSame = one[i - 1] === other[j - 1]
-      let cost = Math.min((before[j] ?? 0) + 1, (row[j - 1] ?? 0) + 1, (before[j - 1] ?? 0) + (isSame ? 0 : 1))
-      if (i > 1 && j > 1 && one[i - 1] === other[j - 2] && one[i - 2] === other[j - 1]) {
-        cost = Math.min(cost, (rows[i - 2]?.[j - 2] ?? 0) + 1)
-      }
-      row.push(cost)
-    }
-    rows.push(row)
-  }
-  return rows[one.length]?.[other.length] ?? 0
+  const meant = names.find((name) => name.startsWith(word)) ?? nearest(word, names)
+  return meant === undefined ? '' : ` Did you mean ${prefix}${meant}?`
 }

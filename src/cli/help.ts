@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import type { Command, Commands, Values } from './command.ts'
 
 const HELP_ON_OPTIONS: Readonly<Record<keyof Values, readonly [form: string, help: string]>> = {
@@ -66,14 +65,6 @@ export function helpOn(name: string, { summary, usage, options: own, details }: 
     ...(needsStore ? [STORES] : []),
     EXIT_CODES,
   ].join('\n\n')
-}
-
-/** The version of this package, as npm knows it. */
-export function version(): string {
-  const manifest = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as {
-    version: string
-  }
-  return manifest.version
 }
 
 function options(names: readonly (keyof Values)[]): string {

@@ -1,10 +1,11 @@
 import { parseCommandLine } from './arguments.ts'
 import { DONE, FAILED, WRONG_USAGE, type Call, type ExitCode } from './command.ts'
 import { COMMANDS } from './commands/index.ts'
-import { helpOn, overview, version } from './help.ts'
+import { helpOn, overview } from './help.ts'
 import { openStore, type OpenStore } from './store.ts'
 import type { Terminal } from './terminal.ts'
 import { isSessionError } from '../errors.ts'
+import { VERSION } from '../session/copies.ts'
 
 /**
  * One call of the command `koa-server-session`: arguments in, exit code out. When `stopping` is aborted, the command ends
@@ -21,7 +22,7 @@ export async function main(
   try {
     const { command, values, operands } = parseCommandLine(args, COMMANDS)
     if (values.version) {
-      await terminal.line(version())
+      await terminal.line(VERSION)
       code = DONE
     } else if (values.help || !command) {
       const text = command ? helpOn(command.name, command.definition) : overview(COMMANDS)

@@ -28,7 +28,7 @@ export interface Holder {
 const HOLDER: unique symbol = shared('holder', () => Symbol('koa-server-session.holder')) as never
 
 /** What carries a holder: the Koa context of a request. `null`: the middleware left this request without a session. */
-interface Place {
+interface Carrier {
   [HOLDER]?: Holder | null
 }
 
@@ -136,23 +136,23 @@ export function runWithSession<Result>(session: Session, fn: () => Result): Resu
 
 /** Makes `holder` the innermost one of this request from here on. */
 export function enter(ctx: object, holder: Holder): void {
-  ;(ctx as Place)[HOLDER] = holder
+  ;(ctx as Carrier)[HOLDER] = holder
 }
 
 /** Notes that a session middleware has seen this request and left it without a session. */
 export function leaveOut(ctx: object): void {
-  ;(ctx as Place)[HOLDER] ??= null
+  ;(ctx as Carrier)[HOLDER] ??= null
 }
 
 /** Whether any session middleware has seen this request. */
 export function isSeen(ctx: object): boolean {
-  return (ctx as Place)[HOLDER] !== undefined
+  return (ctx as Carrier)[HOLDER] !== undefined
 }
 
 /** The innermost holder of this request, or the one of this owner; `undefined` if that middleware has not seen it. */
 export function holderOf(ctx: object | undefined, owner?: object): Holder | undefined {
-  const place: Place | undefined = ctx
-  let holder: Holder | undefined = place?.[HOLDER] ?? undefined
+  const carrier: Carrier | undefined = ctx
+  let holder: Holder | undefined = carrier?.[HOLDER] ?? undefined
   while (owner && holder && holder.owner !== owner) holder = holder.outer
   return holder
 }

@@ -120,12 +120,10 @@ export class Newcomers {
   /** Answers within a deadline. */
   async #ask<Answer>(question: () => Awaitable<Answer>): Promise<Answer> {
     const answer = question()
-    if (!isPromise(answer)) return answer
-    const tooLate = (): Error =>
-      new SessionError('ERR_SESSION_STORE_UNAVAILABLE', `no answer within ${DEFAULT_DEADLINE} ms`)
-    return new Promise<Answer>((resolve, reject) => {
-      const operation = this.#patience.begin(() => reject(tooLate()))
-      answer.then(resolve, reject).finally(() => this.#patience.end(operation))
-    })
+    return isPromise(answer) ? this.#patience.within(answer, tooLate) : answer
   }
+}
+
+function tooLate(): SessionError {
+  return new SessionError('ERR_SESSION_STORE_UNAVAILABLE', `no answer within ${DEFAULT_DEADLINE} ms`)
 }

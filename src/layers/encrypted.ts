@@ -1,5 +1,6 @@
 import { createCipheriv, createDecipheriv, hash, randomBytes, type KeyObject } from 'node:crypto'
 import { unreadable } from '../errors.ts'
+import { objectIn } from '../record/object-in.ts'
 import type { Found, Saved, Store } from '../store.ts'
 import { settle, type Key } from '../units.ts'
 
@@ -135,10 +136,7 @@ function nameOf(key: KeyObject): string {
 }
 
 function sealedOf(text: string): Sealed | undefined {
-  try {
-    const { encrypted, nonce, data } = JSON.parse(text) as Partial<Sealed>
-    if (typeof encrypted === 'string' && typeof nonce === 'string' && typeof data === 'string')
-      return { encrypted, nonce, data }
-  } catch {} // reported by the caller, without the text
-  return undefined
+  const { encrypted, nonce, data } = objectIn(text) ?? {}
+  const isSealed = typeof encrypted === 'string' && typeof nonce === 'string' && typeof data === 'string'
+  return isSealed ? { encrypted, nonce, data } : undefined
 }

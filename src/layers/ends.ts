@@ -2,6 +2,7 @@ import { Place } from '../deadline.ts'
 import { DueQueue, type Task } from './ends/due-queue.ts'
 import { recordOf } from '../record/format.ts'
 import { endedBecauseIn, isMarker } from '../record/marker.ts'
+import { lastEndOf } from '../record/record.ts'
 import type { Diagnostics } from '../diagnostics.ts'
 import type { EndSignal, Hold } from './ends/end-signal.ts'
 import { isSessionError } from '../errors.ts'
@@ -261,8 +262,7 @@ export class EndWatcher {
       found = await this.#store.load(key)
       if (found && isMarker(found)) [instead, found] = [found, undefined]
       if (found && found.version !== watched.version) {
-        const { createdAt, absoluteTimeout } = recordOf(found)
-        watched.lastEnd = createdAt + absoluteTimeout
+        watched.lastEnd = lastEndOf(recordOf(found))
         watched.version = found.version
       }
     } catch (error) {

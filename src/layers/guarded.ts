@@ -66,28 +66,16 @@ export function guarded(
     answered: (answer: Answer) => Answer = (answer) => answer,
   ): Awaitable<Answer> {
     return settle(
-      () => inTime(question()),
+      () => {
+        const answer = question()
+        return isPromise(answer) ? patience.within(answer, tooLate) : answer
+      },
       answered,
       // Reported here and not by the timer, which is in no request: a listener may ask whose session it was.
       (cause) => {
         throw failed(isWrite, cause)
       },
     )
-  }
-
-  function inTime<Answer>(answer: Awaitable<Answer>): Awaitable<Answer> {
-    if (!isPromise(answer)) return answer
-    return new Promise<Answer>((resolve, reject) => {
-      const operation = patience.begin(() => reject(tooLate()))
-      answer.then(
-        (value) => {
-          if (patience.end(operation)) resolve(value)
-        },
-        (cause: unknown) => {
-          if (patience.end(operation)) reject(cause)
-        },
-      )
-    })
   }
 
   const { subjects } = store

@@ -1,5 +1,6 @@
 import { unreadable } from '../errors.ts'
 import type { Found } from '../store.ts'
+import { objectIn } from './object-in.ts'
 import { isKey, type Instant, type Key } from '../units.ts'
 
 /**
@@ -31,7 +32,7 @@ export function formatClaim({ at, key, nonce, stage }: Claim): string {
 
 /** The claim that a store found. Throws `ERR_SESSION_UNREADABLE` if it is none that this release knows. */
 export function claimOf({ text }: Found): Claim {
-  const { replaced, at, by, nonce, stage } = documentIn(text)
+  const { replaced, at, by, nonce, stage } = objectIn(text) ?? {}
   const isKnown = replaced === 1 && typeof at === 'number' && typeof nonce === 'string'
   if (isKnown && isKey(by) && isStage(stage)) return { at, key: by, nonce, stage }
   throw unreadable('it is no note of a session that was taken over from another library')
@@ -39,12 +40,4 @@ export function claimOf({ text }: Found): Claim {
 
 function isStage(stage: unknown): stage is Stage {
   return (STAGES as readonly unknown[]).includes(stage)
-}
-
-function documentIn(text: string): Record<string, unknown> {
-  try {
-    return JSON.parse(text) as Record<string, unknown>
-  } catch {
-    return {}
-  }
 }

@@ -1,6 +1,7 @@
 import { unreadable } from '../errors.ts'
 import type { Found } from '../store.ts'
 import { isKey, type Instant, type Key, type Milliseconds } from '../units.ts'
+import { objectIn } from './object-in.ts'
 
 /**
  * What stands under the key of a session that got a new id, for a minute; or of one that was ended by somebody who said
@@ -71,7 +72,9 @@ export function successorIn(found: Found | undefined): Key | undefined {
  */
 export function markerOf(found: Found): Marker | undefined {
   if (!isMarker(found)) return undefined
-  const { replaced, at, by, wasHeld, promise, endedBecause } = documentIn(found.text)
+  const document = objectIn(found.text)
+  if (!document) throw unreadable('it is a marker of a replaced session, and was cut short')
+  const { replaced, at, by, wasHeld, promise, endedBecause } = document
   const isKnown =
     replaced === FORMAT &&
     typeof at === 'number' &&
@@ -89,12 +92,4 @@ export function markerOf(found: Found): Marker | undefined {
  */
 export function isFresh({ replacedAt }: Marker): boolean {
   return Math.abs(Date.now() - replacedAt) < MARKER_LIFE
-}
-
-function documentIn(text: string): Record<string, unknown> {
-  try {
-    return JSON.parse(text) as Record<string, unknown>
-  } catch {
-    throw unreadable('it is a marker of a replaced session, and was cut short')
-  }
 }

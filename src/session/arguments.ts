@@ -1,7 +1,7 @@
 import { Checks, isOptions, type Cures } from '../checks.ts'
-import { warn } from '../diagnostics.ts'
+import { warnOnce } from '../diagnostics.ts'
 import { TIMEOUT_RULE, doubtAbout, inWords, isTimeout, type Doubt, type Timeouts } from '../record/timeouts.ts'
-import { kindOf } from './kind-of.ts'
+import { described } from './described.ts'
 import { checkProved } from './proof-arguments.ts'
 import type { DestroyOptions, RegenerateOptions } from './member-options.ts'
 
@@ -22,32 +22,25 @@ const REMEMBER_RULE =
 const BOTH = 'Write remember(milliseconds), which sets both timeouts.'
 const REMEMBER_CURES: Cures = { maxAge: BOTH, ttl: BOTH, expires: BOTH, persistent: BOTH, days: BOTH }
 
-/** Doubts that were told, by their code and the names that were given. Requests repeat them, and once is enough. */
-const told = new Set<string>()
-
 /** The timeouts that `remember` is to set. `current`: the session's own. */
 export function timeoutsToRemember(argument: unknown, current: Timeouts): Partial<Timeouts> {
   const given = typeof argument === 'object' ? timeoutsIn(argument) : asBoth(argument)
   const doubt = doubtAbout(given, current, 'unchanged') ?? doubtAboutPause(given, current)
-  if (doubt) warnOnce(doubt, Object.keys(given))
+  if (doubt) {
+    const { code, message } = doubt
+    warnOnce([code, ...Object.keys(given)].join(' '), code, `session.remember: ${message}`)
+  }
   return given
 }
 
-function warnOnce({ code, message }: Doubt, names: readonly string[]): void {
-  const kind = [code, ...names].join(' ')
-  if (told.has(kind)) return
-  told.add(kind)
-  warn(code, `session.remember: ${message}`)
-}
-
 function asBoth(length: unknown): Timeouts {
-  if (typeof length !== 'number') throw OF_REMEMBER.refusal(`it ${REMEMBER_RULE}, not ${kindOf(length)}.`)
+  if (typeof length !== 'number') throw OF_REMEMBER.refusal(`it ${REMEMBER_RULE}, not ${described(length)}.`)
   if (!isTimeout(length)) throw OF_REMEMBER.wrong('the length', TIMEOUT_RULE, length)
   return { idleTimeout: length, absoluteTimeout: length }
 }
 
 function timeoutsIn(options: object | null): Partial<Timeouts> {
-  if (!isOptions(options)) throw OF_REMEMBER.refusal(`it ${REMEMBER_RULE}, not ${kindOf(options)}.`)
+  if (!isOptions(options)) throw OF_REMEMBER.refusal(`it ${REMEMBER_RULE}, not ${described(options)}.`)
   OF_REMEMBER.names(options, ['idleTimeout', 'absoluteTimeout'], { cures: REMEMBER_CURES })
   const given: { -readonly [Name in keyof Timeouts]?: number } = {}
   for (const name of ['idleTimeout', 'absoluteTimeout'] as const) {
@@ -80,7 +73,7 @@ export function checkRegenerate(options: unknown): asserts options is Regenerate
   if (options === true) throw OF_REGENERATE.refusal('it takes options. Write regenerate({ keep: true }).')
   if (Array.isArray(options)) throw OF_REGENERATE.refusal("it takes options. Write regenerate({ keep: ['cart'] }).")
   if (!isOptions(options))
-    throw OF_REGENERATE.refusal(`it takes options, such as { keep: ['cart'] }, not ${kindOf(options)}.`)
+    throw OF_REGENERATE.refusal(`it takes options, such as { keep: ['cart'] }, not ${described(options)}.`)
   OF_REGENERATE.names(options, ['keep', 'proved'], { cures: { proof: WRITE_PROVED, prove: WRITE_PROVED } })
   const { keep, proved } = options
   if (proved !== undefined) checkProved(OF_REGENERATE, proved)
@@ -97,7 +90,7 @@ export function checkDestroy(options: unknown): asserts options is DestroyOption
   if (options === undefined || options === null) return
   if (!isOptions(options))
     throw OF_DESTROY.refusal(
-      `it takes nothing, a callback or options such as { clear: ['cache'] }, not ${kindOf(options)}.`,
+      `it takes nothing, a callback or options such as { clear: ['cache'] }, not ${described(options)}.`,
     )
   OF_DESTROY.names(options, ['clear'], { cures: CLEAR_CURES })
   const { clear } = options
@@ -109,7 +102,7 @@ export function checkDestroy(options: unknown): asserts options is DestroyOption
 /** Throws unless `flash` can take these. `values`: what follows the key. */
 export function checkFlash(key: unknown, values: readonly unknown[]): void {
   if (typeof key !== 'string')
-    throw OF_FLASH.refusal(`the key must be a string, not ${kindOf(key)}. Write flash('notice', 'Saved').`)
+    throw OF_FLASH.refusal(`the key must be a string, not ${described(key)}. Write flash('notice', 'Saved').`)
   if (values.length > 1) throw OF_FLASH.refusal('it takes one value. For several notices, call it several times.')
   if (values.length === 1 && values[0] === undefined)
     throw OF_FLASH.refusal('the value is undefined. To read what was left, leave it out.')
@@ -118,18 +111,18 @@ export function checkFlash(key: unknown, values: readonly unknown[]): void {
 /** Throws unless `flashes` can take these. `more`: what follows the key. */
 export function checkFlashes(key: unknown, more: readonly unknown[]): void {
   if (typeof key !== 'string')
-    throw OF_FLASHES.refusal(`the key must be a string, not ${kindOf(key)}. Write flashes('notice').`)
+    throw OF_FLASHES.refusal(`the key must be a string, not ${described(key)}. Write flashes('notice').`)
   if (more.length > 0) throw OF_FLASHES.refusal('it takes a key alone. To leave a notice, write flash(key, value).')
 }
 
 /** Throws unless it is what `update` runs. */
 export function checkChange(change: unknown): void {
   if (typeof change === 'function') return
-  throw OF_UPDATE.refusal(`it takes a function, such as (session) => { session.views = 1 }, not ${kindOf(change)}.`)
+  throw OF_UPDATE.refusal(`it takes a function, such as (session) => { session.views = 1 }, not ${described(change)}.`)
 }
 
 /** Throws unless it is a callback, or none. `member`: whose. */
 export function checkCallback(member: string, callback: unknown): void {
   if (callback === undefined || callback === null || typeof callback === 'function') return
-  throw new Checks(`session.${member}`).refusal(`it takes nothing or a callback, not ${kindOf(callback)}.`)
+  throw new Checks(`session.${member}`).refusal(`it takes nothing or a callback, not ${described(callback)}.`)
 }

@@ -1,4 +1,4 @@
-import { warn } from '../diagnostics.ts'
+import { warnOnce } from '../diagnostics.ts'
 
 /*
  * Members that sessions of koa-session and express-session have and ours have not. Such a name may be somebody's data as
@@ -18,15 +18,14 @@ const CURES: ReadonlyMap<string, string> = new Map([
   ['resetMaxAge', NOT_NEEDED],
 ])
 
-const told = new Set<string>()
-
 /** Warns once for each name if it is that of a member of other libraries. */
 export function warnOfHabit(name: string): void {
   const cure = CURES.get(name)
-  if (cure === undefined || told.has(name)) return
-  told.add(name)
-  warn(
-    'SESSION_NO_SUCH_MEMBER',
+  if (cure === undefined) return
+  const code = 'SESSION_NO_SUCH_MEMBER'
+  warnOnce(
+    `${code} ${name}`,
+    code,
     `session.${name} is no member of this library's sessions, only a name for data. ${cure}`,
   )
 }

@@ -4,6 +4,7 @@ import type { Diagnostics } from '../diagnostics.ts'
 import { isSessionError } from '../errors.ts'
 import { recordOf } from '../record/format.ts'
 import { isFresh, markerOf } from '../record/marker.ts'
+import { lastEndOf } from '../record/record.ts'
 import { asHeld } from '../record/unheld.ts'
 import type { StoreStack } from '../layers/stack.ts'
 import type { Found, Store } from '../store.ts'
@@ -49,7 +50,7 @@ export class Loader {
       if (marker) return isFresh(marker) ? 'replaced' : 'missing'
       const record = recordOf(found)
       // The timeouts are ours, whatever the store's own expiry does.
-      return found.expiresAt > now && record.createdAt + record.absoluteTimeout > now ? found : 'missing'
+      return found.expiresAt > now && lastEndOf(record) > now ? found : 'missing'
     } catch (error) {
       return this.#unreadable(error)
     }

@@ -1,9 +1,9 @@
 import { Checks } from '../checks.ts'
-import { warn } from '../diagnostics.ts'
+import { warnOnce } from '../diagnostics.ts'
 import { isProofKind } from '../record/proofs.ts'
 import { TIMEOUT_RULE, inWords, isShort, isTimeout } from '../record/timeouts.ts'
 import { isPromise, type Milliseconds } from '../units.ts'
-import { kindOf } from './kind-of.ts'
+import { described } from './described.ts'
 
 /*
  * The arguments that name a proof and its age, checked where they are written. No message shows a kind: it may be a
@@ -13,9 +13,6 @@ import { kindOf } from './kind-of.ts'
 const OF_PROVE = new Checks('session.prove')
 const OF_PROVED_WITHIN = new Checks('session.provedWithin')
 const KIND_RULE = 'of 1 to 64 visible characters of ASCII other than " and \\'
-
-/** Who was told of a doubtful length. Requests repeat it, and once is enough. */
-const told = new Set<string>()
 
 /** Throws unless `prove` can take it. */
 export function checkProve(kinds: unknown): asserts kinds is string | readonly string[] {
@@ -52,7 +49,7 @@ function checkKinds(checks: Checks, kinds: unknown, example: string): void {
   if (each.length === 0) throw checks.refusal(`the list of kinds is empty. Write ${example}.`)
   for (const kind of each) {
     if (typeof kind !== 'string' || kind === '')
-      throw checks.refusal(`the kind of a proof must be a string, not ${kindOf(kind)}. Write ${example}.`)
+      throw checks.refusal(`the kind of a proof must be a string, not ${described(kind)}. Write ${example}.`)
     if (!isProofKind(kind)) throw checks.refusal(`the kind of a proof must be a word ${KIND_RULE}. Write ${example}.`)
   }
 }
@@ -61,10 +58,11 @@ function checkAge(checks: Checks, call: string, example: string, within: unknown
   if (within === undefined)
     throw checks.refusal(`how old the proof may be is missing: a number of milliseconds. Write ${example}.`)
   if (!isTimeout(within)) throw checks.refusal(`how old the proof may be ${TIMEOUT_RULE}. Write ${example}.`)
-  if (!isShort(within) || told.has(call)) return
-  told.add(call)
-  warn(
-    'SESSION_PROOF_SHORT',
+  if (!isShort(within)) return
+  const code = 'SESSION_PROOF_SHORT'
+  warnOnce(
+    `${code} ${call}`,
+    code,
     `${call}: a proof counts for ${inWords(within)} only. Were seconds or minutes meant? Ten minutes are 10 * 60_000.`,
   )
 }

@@ -1,7 +1,7 @@
 import { Checks, isOptions, type Cures } from '../checks.ts'
 import { inOrder, type Whose } from '../record/whose.ts'
 import { isKey, isPromise, type Key } from '../units.ts'
-import { kindOf } from './kind-of.ts'
+import { described } from './described.ts'
 import type { Identity, Limit } from './limit.ts'
 
 /*
@@ -62,7 +62,7 @@ export function limitedIdentityIn(
 
 function labelOf(label: unknown): string | undefined {
   if (label === undefined || (typeof label === 'string' && label !== '')) return label
-  throw OF_IDENTIFY.refusal(`the label must be a string that is not empty, or absent, not ${kindOf(label)}.`)
+  throw OF_IDENTIFY.refusal(`the label must be a string that is not empty, or absent, not ${described(label)}.`)
 }
 
 function alsoOf(also: unknown): Whose | undefined {
@@ -87,7 +87,7 @@ export function checkList(whose: unknown): asserts whose is string | Whose {
 export function checkRevoke(id: unknown, options: unknown): { subject?: string; because?: string | undefined } {
   if (!isKey(id)) {
     throw OF_REVOKE.refusal(
-      `the id must be the public id of a session, session.id or one that list gave, not ${kindOf(id)}.`,
+      `the id must be the public id of a session, session.id or one that list gave, not ${described(id)}.`,
     )
   }
   if (options === undefined) return {}
@@ -137,7 +137,7 @@ function becauseOf(checks: Checks, options: { because?: unknown }): string | und
   if (typeof because === 'string' && because !== '' && because.length <= MAX_BECAUSE && because.isWellFormed())
     return because
   throw checks.refusal(
-    `because must be a string of 1 to ${MAX_BECAUSE} characters, such as 'password changed', or absent, not ${kindOf(because)}.`,
+    `because must be a string of 1 to ${MAX_BECAUSE} characters, such as 'password changed', or absent, not ${described(because)}.`,
   )
 }
 
@@ -163,7 +163,7 @@ function checkNames(checks: Checks, path: string, names: Record<string, unknown>
         'a name must begin with a letter and have up to 64 letters and digits of ASCII, such as tenant or oidcSid. ' +
           'What differs from session to session is its value.',
       )
-    const fault = `${path}${name} must be a string of 1 to ${MAX_VALUE} characters, not ${kindOf(value)}.`
+    const fault = `${path}${name} must be a string of 1 to ${MAX_VALUE} characters, not ${described(value)}.`
     if (typeof value === 'number' || typeof value === 'bigint')
       throw checks.refusal(`${fault} Write String(…) around it.`)
     if (value === undefined || value === null) throw checks.refusal(`${fault} Leave the name out if there is none.`)
@@ -178,12 +178,12 @@ function checkNames(checks: Checks, path: string, names: Record<string, unknown>
 
 /** `call`: how it is written, for a cure. */
 function checkSubject(checks: Checks, call: string, subject: unknown): asserts subject is string {
-  const fault = `the subject must be a string that is not empty, not ${kindOf(subject)}.`
+  const fault = `the subject must be a string that is not empty, not ${described(subject)}.`
   if (typeof subject === 'number' || typeof subject === 'bigint') {
     const written = call.includes('subject')
       ? call.replace('subject', 'subject: String(user.id)')
       : `${call}(String(user.id))`
-    throw checks.refusal(`the subject must be a string, not ${kindOf(subject)}. Write ${written}.`)
+    throw checks.refusal(`the subject must be a string, not ${described(subject)}. Write ${written}.`)
   }
   if (subject === undefined || subject === null) throw checks.refusal(`${fault} Is somebody signed in?`)
   if (isPromise(subject)) throw checks.refusal(`${fault} Await it first.`)

@@ -1,6 +1,6 @@
 import { SessionError } from '../errors.ts'
 import { recordOf } from '../record/format.ts'
-import { lastSeenAt, longestPauseOf, TOUCH_AFTER, type SessionRecord } from '../record/record.ts'
+import { lastEndOf, lastSeenAt, longestPauseOf, TOUCH_AFTER, type SessionRecord } from '../record/record.ts'
 import { lookAt } from '../record/scan.ts'
 import { areSame, whoseIs, without, type Whose } from '../record/whose.ts'
 import type { Found, Saved, Store, SubjectIndex } from '../store.ts'
@@ -81,7 +81,7 @@ export class SubjectNotes {
 
   #add(key: Key, record: SessionRecord, whose: Whose = whoseIs(record)): Awaitable<void> {
     const index = this.#required()
-    const until = record.createdAt + record.absoluteTimeout
+    const until = lastEndOf(record)
     const added = Object.entries(whose).map(([kind, value]) => index.add(this.#newestNameOf(kind, value), key, until))
     return added.length > 1 ? Promise.all(added.filter(isPromise)).then(() => {}) : added[0]
   }

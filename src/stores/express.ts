@@ -1,5 +1,6 @@
 import { Checks } from '../checks.ts'
 import type { Until } from '../deadline.ts'
+import { warn } from '../diagnostics.ts'
 import { isSessionError } from '../errors.ts'
 import type { Deleted, Found, Saved, Store } from '../store.ts'
 import type { Instant, Key, Milliseconds } from '../units.ts'
@@ -58,7 +59,7 @@ export function fromExpressStore(store: ExpressSessionStore, options: ExpressSto
   const deadline = checkedDeadline(checks, options.deadline)
   refuseStranger(store)
   const { shared, isNew } = sharedOf(store)
-  if (isNew) warn()
+  if (isNew) warnOfOneProcess()
 
   /** The record under this key, alive or expired. */
   async function read(key: Key, until: Until): Promise<Found | undefined> {
@@ -174,10 +175,10 @@ function refuseStranger(store: ExpressSessionStore): void {
   )
 }
 
-function warn(): void {
-  process.emitWarning(
+function warnOfOneProcess(): void {
+  warn(
+    'SESSION_STORE_ONE_PROCESS',
     'fromExpressStore: a store for express-session cannot compare and set, so parallel requests are safe within one ' +
       'process only. With several processes, changes are lost and destroyed sessions can come back; take redisStore',
-    { code: 'SESSION_STORE_ONE_PROCESS' },
   )
 }

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import { Checks } from '../checks.ts'
+import { warn } from '../diagnostics.ts'
 import type { Store, SubjectIndex } from '../store.ts'
 import { settle, type Awaitable, type Milliseconds } from '../units.ts'
 import { isCurrent, load } from './file/reading.ts'
@@ -105,7 +106,7 @@ export function fileStore(options: FileStoreOptions): Store {
 function checked(options: FileStoreOptions): Required<Omit<FileStoreOptions, 'directory'>> & { root: string } {
   checks.object('its argument', options)
   checks.names(options, OPTIONS)
-  const { directory, durable = false, pruneInterval, grace = 60 * MINUTE, onError = warn } = options
+  const { directory, durable = false, pruneInterval, grace = 60 * MINUTE, onError = warnOf } = options
   if (typeof directory !== 'string' || directory === '')
     throw checks.wrong('directory', 'must be the path of a directory', directory)
   checks.oneOf('durable', durable, [true, false])
@@ -121,9 +122,6 @@ function checked(options: FileStoreOptions): Required<Omit<FileStoreOptions, 'di
   }
 }
 
-function warn(error: unknown): void {
-  process.emitWarning(`fileStore could not prune or list everything: ${(error as Error).message}`, {
-    type: 'SessionWarning',
-    code: 'SESSION_PRUNE_FAILED',
-  })
+function warnOf(error: unknown): void {
+  warn('SESSION_PRUNE_FAILED', `fileStore could not prune or list everything: ${(error as Error).message}`)
 }

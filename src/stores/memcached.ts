@@ -57,7 +57,7 @@ interface Marked extends Found {
  * 2; and 2 more for each race that is lost.
  */
 export function memcachedStore(urlOrClient: string | MemcachedClient, options: MemcachedStoreOptions = {}): Store {
-  const { servers, prefix, deadline } = settle(urlOrClient, options)
+  const { servers, prefix, deadline } = checked(urlOrClient, options)
   const serverOf = placement(servers)
 
   /** The record under this key, alive or expired. */
@@ -178,7 +178,7 @@ function isLive({ expiresAt }: { readonly expiresAt: Instant; readonly version: 
   return expiresAt > Date.now()
 }
 
-function settle(
+function checked(
   urlOrClient: string | MemcachedClient,
   options: MemcachedStoreOptions,
 ): { servers: ReadonlyMap<string, Server>; prefix: string; deadline: Milliseconds } {

@@ -166,10 +166,14 @@ describe('a session of another library', () => {
   })
 
   it('is not looked for under a key that holds something else', async () => {
-    const store = memoryStore({ pruneInterval: 0 })
-    const strange: Store = { ...store, load: () => ({ text: '{}', version: 1, expiresAt: Date.now() + 60_000 }) }
-    await assert.rejects(processOn(strange).takeOver(oldStore().session(AT_ONCE)), (error) =>
-      isSessionError(error, 'ERR_SESSION_UNREADABLE'),
-    )
+    for (const text of ['{}', '[]', 'null', '"a text"', '{"replaced":1']) {
+      const store = memoryStore({ pruneInterval: 0 })
+      const strange: Store = { ...store, load: () => ({ text, version: 1, expiresAt: Date.now() + 60_000 }) }
+      await assert.rejects(
+        processOn(strange).takeOver(oldStore().session(AT_ONCE)),
+        (error) => isSessionError(error, 'ERR_SESSION_UNREADABLE'),
+        text,
+      )
+    }
   })
 })

@@ -1,4 +1,5 @@
 import type { Checks } from '../../checks.ts'
+import { warn } from '../../diagnostics.ts'
 import type { Milliseconds } from '../../units.ts'
 import { checkedInterval } from '../prune-timer.ts'
 import { checkedDeadline, numberIn } from '../store-options.ts'
@@ -78,10 +79,6 @@ export function parseServerUrl(
 }
 
 function warnOf(name: string): (error: unknown) => void {
-  return (error) => {
-    process.emitWarning(`${name} could not remove what has expired: ${(error as Error).message}`, {
-      type: 'SessionWarning',
-      code: 'SESSION_PRUNE_FAILED',
-    })
-  }
+  return (error) =>
+    warn('SESSION_PRUNE_FAILED', `${name} could not remove what has expired: ${(error as Error).message}`)
 }

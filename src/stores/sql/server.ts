@@ -85,22 +85,12 @@ export class Server {
   }
 
   #run(task: Task): Promise<Answer> {
-    return new Promise((resolve, reject) => {
-      const job: Job = { ...task, hadConnection: false, isLate: false }
-      const operation = this.#patience.begin(() => {
-        job.isLate = true
-        // A statement that nobody waits for any more must not write when a lock is free at last.
-        job.connection?.release(true)
-        reject(tooLate(this.#pool.server, this.#patience.length, job.hadConnection))
-      })
-      this.#tryAgain(job).then(
-        (answer) => {
-          if (this.#patience.end(operation)) resolve(answer)
-        },
-        (error: unknown) => {
-          if (this.#patience.end(operation)) reject(error)
-        },
-      )
+    const job: Job = { ...task, hadConnection: false, isLate: false }
+    return this.#patience.within(this.#tryAgain(job), () => {
+      job.isLate = true
+      // A statement that nobody waits for any more must not write when a lock is free at last.
+      job.connection?.release(true)
+      return tooLate(this.#pool.server, this.#patience.length, job.hadConnection)
     })
   }
 

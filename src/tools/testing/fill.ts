@@ -1,5 +1,5 @@
 import { Checks, isOptions } from '../../checks.ts'
-import { kindOf } from '../../session/kind-of.ts'
+import { described } from '../../session/described.ts'
 import { replaceData, sessionOf } from '../../session/object.ts'
 import type { WorkingCopy } from '../../session/working-copy.ts'
 
@@ -12,6 +12,6 @@ export function fill(asker: string, copy: WorkingCopy, data: unknown): void {
   } else if (isOptions(data)) replaceData(copy, data)
   else
     throw new Checks(asker).refusal(
-      `the data must be an object, or a function that gets the session, not ${kindOf(data)}.`,
+      `the data must be an object, or a function that gets the session, not ${described(data)}.`,
     )
 }

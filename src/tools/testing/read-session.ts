@@ -1,7 +1,7 @@
 import { Checks } from '../../checks.ts'
 import { lookUp } from '../../http/lookup.ts'
 import { SocketHost } from '../../http/socket-host.ts'
-import { kindOf } from '../../session/kind-of.ts'
+import { described } from '../../session/described.ts'
 import { Lifecycle } from '../../session/lifecycle.ts'
 import { sessionOf } from '../../session/object.ts'
 import type { SessionData } from '../../session/data.ts'
@@ -43,6 +43,6 @@ function headerOf(cookie: unknown): string | undefined {
   const { cookie: header } = (cookie ?? {}) as { cookie?: unknown }
   if (typeof header === 'string') return header
   throw new Checks('readSession').refusal(
-    `the cookie must be what signIn has given, a header Cookie, or a list of headers Set-Cookie, not ${kindOf(cookie)}.`,
+    `the cookie must be what signIn has given, a header Cookie, or a list of headers Set-Cookie, not ${described(cookie)}.`,
   )
 }

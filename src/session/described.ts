@@ -1,5 +1,5 @@
 /** What it is, for a message that does not show it. */
-export function kindOf(value: unknown): string {
+export function described(value: unknown): string {
   if (value === undefined || value === null || value === true || value === false) return String(value)
   if (value === '') return 'an empty one'
   if (Array.isArray(value)) return 'a list'
