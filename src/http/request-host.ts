@@ -153,12 +153,7 @@ export abstract class RequestHost implements SessionHost {
 
   async save(copy: WorkingCopy): Promise<void> {
     if (this.response.hasHeadLeft && !copy.found && copy.changes()) throw headersSent('save')
-    const outcome = await this.commit(copy)
-    if (outcome === 'gone') {
-      // If this request itself ended the session meanwhile, the response says so, and goes on saying it.
-      if (copy.phase === 'open') this.response.withdraw()
-      throw gone()
-    }
+    if ((await this.commit(copy)) === 'gone') throw gone()
     this.sendCookieIfDue()
   }
 
@@ -206,12 +201,7 @@ export abstract class RequestHost implements SessionHost {
     if (this.response.hasHeadLeft && !copy.found) throw headersSent('identify')
     if (this.failure) throw this.failure
     const { found } = copy
-    try {
-      await this.services.lifecycle.identify(copy, identity, limit)
-    } catch (error) {
-      if (!copy.isOpen) this.response.withdraw()
-      throw error
-    }
+    await this.services.lifecycle.identify(copy, identity, limit)
     if (!found) this.mustSend = true
     this.sendCookieIfDue()
   }

@@ -149,8 +149,7 @@ export class RequestSession extends RequestHost implements Holder, LongRequest {
 
   #finished(outcome: CommitOutcome): void {
     this.response.finish()
-    if (outcome === 'gone') this.response.withdraw()
-    else this.sendCookieIfDue()
+    if (outcome !== 'gone') this.sendCookieIfDue()
     this.#leaveIfOver()
   }
 
@@ -229,9 +228,13 @@ export class RequestSession extends RequestHost implements Holder, LongRequest {
   }
 
   completeHead(): void {
-    // The browser may have the cookie of the session that took the place by now.
-    if (this.copy?.hasMoved) this.response.withdraw()
+    if (this.copy && this.#isEndedElsewhere(this.copy)) this.response.withdraw()
     this.response.completeHead()
+  }
+
+  /** Then neither the cookie nor its end may leave: the browser may have that of a session that took the place by now. */
+  #isEndedElsewhere(copy: WorkingCopy): boolean {
+    return copy.hasMoved || (copy.phase === 'destroyed' && copy !== this.ended)
   }
 
   close(): void {

@@ -427,6 +427,33 @@ describe('destroy()', () => {
   })
 })
 
+describe('a session that is ended elsewhere after the request has set its cookie', () => {
+  const members: Record<string, (session: AnySession) => Promise<unknown>> = {
+    'save()': (session) => session.save(),
+    'update()': (session) => session.update((newest) => (newest['n'] = 3)),
+    'reload()': (session) => session.reload(),
+    'regenerate()': (session) => session.regenerate(),
+    'regenerate({ keep: true })': (session) => session.regenerate({ keep: true }),
+    'prove()': (session) => session.prove('password'),
+    'identify() with a limit': async (session) => session.identify('ada', { max: 1 }),
+  }
+  for (const [name, call] of Object.entries(members)) {
+    it(`takes the cookie back, if ${name} learns of the end and the handler answers all the same`, async (test) => {
+      const { agent, sessions } = await siteWith(test, {}, async (ctx) => {
+        const session = sessionOf(ctx)
+        session['n'] = 1
+        await session.save()
+        await sessions.revoke(session.id)
+        session['n'] = 2
+        await assert.rejects(call(session), { code: 'ERR_SESSION_GONE' })
+        ctx.body = 'done'
+      })
+      const { status, cookies } = await agent().get('/')
+      assert.deepEqual([status, cookies], [200, []])
+    })
+  }
+})
+
 describe('code that calls back, as passport does', () => {
   it('signs in with regenerate(callback) and save(callback), merging what it held before', async (test) => {
     const { browser } = await site(test, {
