@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
-import { after, before, describe, it, type TestContext } from 'node:test'
+import { after, afterEach, before, describe, it, type TestContext } from 'node:test'
 import { Diagnostics } from '../../src/diagnostics.ts'
 import { cached } from '../../src/layers/cached.ts'
 import { postgresStore, type PostgresPool, type PostgresStoreOptions } from '../../src/stores/postgres.ts'
@@ -14,7 +14,7 @@ import { discreet } from '../support/secrecy.ts'
 import { tcpProxy } from '../support/proxies/tcp-proxy.ts'
 import { pgbouncer, type Pgbouncer } from '../support/servers/pgbouncer.ts'
 import { postgresServer, type PostgresServer } from '../support/servers/postgres-server.ts'
-import { isOpen, until } from '../support/servers/server-process.ts'
+import { isOpen, revive, until } from '../support/servers/server-process.ts'
 import { PATIENCE, later, newKey, rejection, rejectionBy, savedOf } from '../support/stores/records.ts'
 
 interface Query {
@@ -323,6 +323,7 @@ describe('postgresStore, when its server goes away', () => {
   before(async () => {
     own = await postgresServer()
   })
+  afterEach(() => revive(own))
   after(() => own.stop())
 
   it('fails within the deadline while the server stands still, and works again afterwards', async (test) => {

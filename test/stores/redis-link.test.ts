@@ -5,7 +5,7 @@ import type { Link, Store, Watch } from '../../src/store.ts'
 import { redisStore } from '../../src/stores/redis.ts'
 import type { Instant, Key, Milliseconds, Version } from '../../src/units.ts'
 import { isReplicaInStep, redisServer, type RedisServer } from '../support/servers/redis-server.ts'
-import { until } from '../support/servers/server-process.ts'
+import { revive, until } from '../support/servers/server-process.ts'
 import { PATIENCE, later, newKey, savedOf } from '../support/stores/records.ts'
 import { SmallCache } from '../support/stores/small-cache.ts'
 import { tcpProxy, type TcpProxy } from '../support/proxies/tcp-proxy.ts'
@@ -32,6 +32,7 @@ for (const [protocol, query] of [
     afterEach(async () => {
       proxy.heal()
       await Promise.all(opened.splice(0).map((store) => store.close!()))
+      await revive(server)
     })
     after(async () => {
       await other.close!()

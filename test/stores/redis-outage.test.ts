@@ -6,7 +6,7 @@ import { inspect } from 'node:util'
 import type { Store } from '../../src/store.ts'
 import { redisStore } from '../../src/stores/redis.ts'
 import { isReplicaInStep, redisServer, type RedisServer } from '../support/servers/redis-server.ts'
-import { until } from '../support/servers/server-process.ts'
+import { revive, until } from '../support/servers/server-process.ts'
 import { PATIENCE, later, newKey, rejection, rejectionAtOnce, rejectionBy, savedOf, settledBy } from '../support/stores/records.ts'
 import { tcpProxy, type TcpProxy } from '../support/proxies/tcp-proxy.ts'
 
@@ -22,6 +22,7 @@ describe('redisStore in an outage', () => {
   })
   afterEach(async () => {
     await Promise.all(stores.splice(0).map((store) => store.close!()))
+    await revive(server)
   })
   after(() => server.stop())
 
@@ -126,6 +127,7 @@ describe('redisStore in an outage', () => {
     before(async () => {
       proxy = await tcpProxy(server.port)
     })
+    afterEach(() => proxy.heal())
     after(() => proxy.close())
 
     it('that swallows everything: rejects by the deadline, then at once, and heals', async () => {

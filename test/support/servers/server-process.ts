@@ -77,6 +77,16 @@ export function isOpen(port: number | string): Promise<boolean> {
   })
 }
 
+/** Brings a server back that a failed test has left frozen or killed, so that the tests after it do not fail too. */
+export async function revive(server: {
+  readonly port: number
+  thaw(): void | Promise<void>
+  restart(): Promise<void>
+}): Promise<void> {
+  if (await isOpen(server.port)) await server.thaw()
+  else await server.restart()
+}
+
 /** Resolves when the condition holds; rejects after the limit. */
 export async function until(condition: () => boolean | Promise<boolean>, limit = 60_000): Promise<void> {
   const end = Date.now() + limit
