@@ -19,7 +19,13 @@ import { checkProve, checkProvedWithin } from './proof-arguments.ts'
 import { hasProved } from './proving.ts'
 import { hasLimit, identityIn, limitedIdentityIn } from './subject-arguments.ts'
 import { warnOfHabit } from './habits.ts'
-import type { DestroyOptions, IdentifyOptions, LimitedIdentifyOptions, RegenerateOptions, RememberOptions } from './member-options.ts'
+import type {
+  DestroyOptions,
+  IdentifyOptions,
+  LimitedIdentifyOptions,
+  RegenerateOptions,
+  RememberOptions,
+} from './member-options.ts'
 import type { Session, SessionCallback, SessionMembers } from './types.ts'
 
 /** The object that handlers touch. A working copy always has the same one. */

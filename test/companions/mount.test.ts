@@ -61,12 +61,7 @@ describe('koa-mount', () => {
   it('sends both cookies with one answer', async (test) => {
     const { visitor } = await shopWithAdmin(test)
     const page = await visitor().visit('/admin')
-    assert.deepEqual(
-      page.cookies
-        .map((cookie) => cookie.split('=')[0])
-        .toSorted(),
-      ['admin', 'sid'],
-    )
+    assert.deepEqual(page.cookies.map((cookie) => cookie.split('=')[0]).toSorted(), ['admin', 'sid'])
     assert.equal(page.headers.vary, 'Cookie')
   })
 

@@ -166,7 +166,11 @@ describe('fromExpressStore', () => {
       assert.deepEqual(await store.save(key, '{}', later(), found), { gone: true })
       assert.equal(await store.touch(key, later()), false)
       assert.equal(await store.load(key), undefined)
-      assert.equal(await fromExpressStore(inner, { deadline: PATIENCE }).load(key), undefined, 'nor for another adapter')
+      assert.equal(
+        await fromExpressStore(inner, { deadline: PATIENCE }).load(key),
+        undefined,
+        'nor for another adapter',
+      )
     }
 
     it('knows that it is gone, whatever another process puts back, and destroys that again when it sees it', async () => {

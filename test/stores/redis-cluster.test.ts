@@ -8,7 +8,17 @@ import type { Key } from '../../src/units.ts'
 import { clusterSetup, isReplicaInStep, type ClusterSetup, type RedisServer } from '../support/servers/redis-server.ts'
 import { until } from '../support/servers/server-process.ts'
 import { tcpProxy } from '../support/proxies/tcp-proxy.ts'
-import { PATIENCE, collect, handles, later, newKey, rejection, rejectionBy, savedOf, settledBy } from '../support/stores/records.ts'
+import {
+  PATIENCE,
+  collect,
+  handles,
+  later,
+  newKey,
+  rejection,
+  rejectionBy,
+  savedOf,
+  settledBy,
+} from '../support/stores/records.ts'
 
 /** Of a store that is to give up on a master that hangs. */
 const DEADLINE = 1000

@@ -9,7 +9,6 @@ import { redisServer, type RedisServer } from '../support/servers/redis-server.t
 import { until } from '../support/servers/server-process.ts'
 import { PATIENCE, later, newKey, rejection, savedOf } from '../support/stores/records.ts'
 
-
 describe('redisStore on a database that it cannot have', () => {
   let server: RedisServer
   /** On database 0, which is somebody else's here. */

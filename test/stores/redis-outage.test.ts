@@ -7,7 +7,16 @@ import type { Store } from '../../src/store.ts'
 import { redisStore } from '../../src/stores/redis.ts'
 import { isReplicaInStep, redisServer, type RedisServer } from '../support/servers/redis-server.ts'
 import { revive, until } from '../support/servers/server-process.ts'
-import { PATIENCE, later, newKey, rejection, rejectionAtOnce, rejectionBy, savedOf, settledBy } from '../support/stores/records.ts'
+import {
+  PATIENCE,
+  later,
+  newKey,
+  rejection,
+  rejectionAtOnce,
+  rejectionBy,
+  savedOf,
+  settledBy,
+} from '../support/stores/records.ts'
 import { tcpProxy, type TcpProxy } from '../support/proxies/tcp-proxy.ts'
 
 /** For a server that says nothing. */
