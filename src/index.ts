@@ -13,6 +13,7 @@ export {
 export { fileStore, type FileStoreOptions } from './stores/file.ts'
 export { memcachedStore, type MemcachedClient, type MemcachedStoreOptions } from './stores/memcached.ts'
 export { memoryStore, type MemoryStoreOptions } from './stores/memory.ts'
+export { movingStore, type MovingStoreOptions } from './stores/moving.ts'
 export { mysqlStore, type MysqlPool, type MysqlStoreOptions } from './stores/mysql.ts'
 export { nullStore } from './stores/null.ts'
 export { postgresStore, type PostgresPool, type PostgresStoreOptions } from './stores/postgres.ts'

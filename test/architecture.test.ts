@@ -107,6 +107,8 @@ const MAY: Record<string, Target[]> = {
   'src/stores/redis/link.ts': [...GROUND, 'what stores share', 'a part of the Redis store'],
   'src/stores/file/sweep.ts': [...GROUND, 'what stores share', 'a part of the file store'],
   'src/stores/memcached/driver.ts': [...GROUND, 'what stores share'],
+  'src/stores/moving.ts': [...GROUND, 'what stores share'],
+  'src/stores/moving/protocol.ts': [...GROUND, 'what stores share'],
   'src/stores/postgres.ts': [
     ...GROUND,
     'what stores share',

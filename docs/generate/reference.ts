@@ -41,6 +41,8 @@ const CHAPTERS: Readonly<Record<string, readonly string[]>> = {
     'sqliteStore',
     'SqliteStoreOptions',
     'SqliteConnection',
+    'movingStore',
+    'MovingStoreOptions',
     'memoryStore',
     'MemoryStoreOptions',
     'nullStore',

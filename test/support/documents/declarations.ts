@@ -13,7 +13,7 @@ export function reachableFrom(entry: string, seen: Set<string> = new Set()): Set
 
 /** What a declaration file takes from elsewhere: other files, and packages. */
 export function importsOf(file: string): string[] {
-  return [...codeOf(file).matchAll(/(?:from|import\()\s*['"]([^'"]+)['"]/g)].map(([, name]) => name as string)
+  return [...codeOf(file).matchAll(/(?:from\s+|import\()['"]([^'"]+)['"]/g)].map(([, name]) => name as string)
 }
 
 /** The text without its comments. */
