@@ -27,6 +27,16 @@ export interface Values {
   version: boolean
 }
 
+/** Which store to open, and what may be missing there. */
+export interface HowToOpen {
+  /** Default: what `--store` says. */
+  readonly url?: string
+  /** Whether a file of SQLite may be missing. */
+  readonly forMaking?: boolean
+  /** Whether the whole store may be missing, and is made. */
+  readonly isNew?: boolean
+}
+
 /** One call of one command. */
 export interface Call {
   readonly values: Values
@@ -36,7 +46,7 @@ export interface Call {
   /** Aborts on Ctrl-C, and when nobody reads the output any more. */
   readonly signal: AbortSignal
   /** Opens the store that was asked for. Throws if there is none, or if no other process can look into it. */
-  readonly openStore: (how?: { readonly forMaking: boolean }) => OpenStore
+  readonly openStore: (how?: HowToOpen) => OpenStore
 }
 
 export interface Command {

@@ -27,7 +27,7 @@ const STORES = `Stores
   redis+shards://host,host   sqlite:./sessions.db
   postgres://host/database   mysql://host/database   mariadb://host/database
   memcached://host can show and revoke by id only; memory: and null: live inside the application.
-  If the URL has a password, use $SESSION_STORE instead of --store: other users of the machine can see arguments.
+  If the URL has a password, use $SESSION_STORE instead of an argument: other users of the machine can see arguments.
 
 Encrypted records are read with $SESSION_KEY and $SESSION_KEY_OLD, the application's signing secrets.`
 
@@ -52,8 +52,8 @@ ${EXIT_CODES}`
 }
 
 /** What `--help` says of one command. */
-export function helpOn(name: string, { summary, usage, options: own, details }: Command): string {
-  const needsStore = own.includes('store')
+export function helpOn(name: string, { summary, usage, options: own, operands, details }: Command): string {
+  const needsStore = own.includes('store') || operands.what.includes('store')
   return [
     `${summary.charAt(0).toUpperCase()}${summary.slice(1)}.`,
     `Usage\n${usage

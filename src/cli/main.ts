@@ -17,7 +17,7 @@ export async function main(
   terminal: Terminal,
   stopping: AbortSignal,
 ): Promise<ExitCode> {
-  let store: OpenStore | undefined
+  const stores = new Map<string | undefined, OpenStore>()
   let code: ExitCode
   try {
     const { command, values, operands } = parseCommandLine(args, COMMANDS)
@@ -35,17 +35,21 @@ export async function main(
         operands,
         terminal,
         signal: stopping,
-        openStore: (how) => (store ??= openStore(values, environment, how?.forMaking)),
+        openStore(how = {}) {
+          const store = stores.get(how.url) ?? openStore(values, environment, how)
+          stores.set(how.url, store)
+          return store
+        },
       }
       code = await command.definition.run(call)
     }
   } catch (error) {
     // Work that was stopped has not failed.
-    if (!stopping.aborted) terminal.say(...sentencesOf(error, store?.name))
+    if (!stopping.aborted) terminal.say(...sentencesOf(error, stores.get(undefined)?.name))
     code = isSessionError(error, 'ERR_SESSION_OPTION') ? WRONG_USAGE : FAILED
   }
   await terminal.finish()
-  await store?.close()
+  await Promise.all([...stores.values()].map((store) => store.close()))
   if (terminal.failure) {
     terminal.say(...sentencesOf(terminal.failure))
     return FAILED

@@ -10,7 +10,7 @@ import { isSqlStore, type SqlStore } from '../stores/sql/store.ts'
 import { DEFAULT_STORE, databaseOfUrl, directoryOfUrl, storeFromUrl } from '../stores/url.ts'
 import { subjectNames } from '../session/subject-names.ts'
 import { Subjects } from '../session/subjects.ts'
-import type { Values } from './command.ts'
+import type { HowToOpen, Values } from './command.ts'
 import { wrong } from './usage.ts'
 import type { Key, Milliseconds } from '../units.ts'
 
@@ -22,6 +22,8 @@ export interface OpenStore {
   /** Its URL without secrets. */
   readonly name: string
   readonly store: Store
+  /** The same store, with records as they are stored, encrypted or not. */
+  readonly raw: Store
   readonly subjects: Subjects
   /** Whether `subjects` knows an application's index of its users; if not, all records have to be looked at. */
   readonly hasIndex: boolean
@@ -40,21 +42,21 @@ export interface StoredFound extends Found {
 }
 
 /**
- * Opens the store, and makes none, unless it is `forMaking`. `cookie`: the application's `cookie.name`. Throws
+ * Opens the store, and makes none, unless it is `forMaking` or `isNew`. `cookie`: the application's `cookie.name`. Throws
  * `ERR_SESSION_OPTION` if the URL is wrong, or if there is a cookie's name and no key; and
  * `ERR_SESSION_STORE_UNAVAILABLE` if there is no directory, or no file of SQLite, at the URL.
  */
 export function openStore(
   { store: given, cookie }: Pick<Values, 'store' | 'cookie'>,
   { SESSION_STORE, SESSION_KEY, SESSION_KEY_OLD }: NodeJS.ProcessEnv,
-  forMaking = false,
+  { url: named, forMaking = false, isNew = false }: HowToOpen = {},
 ): OpenStore {
-  const url = given ?? SESSION_STORE ?? DEFAULT_STORE
+  const url = named ?? given ?? SESSION_STORE ?? DEFAULT_STORE
   if (/^(?:memory|null)\b/i.test(url)) throw insideOnly(url)
   const directory = directoryOfUrl(url)
-  if (directory !== undefined && !isRoot(directory)) throw noStoreThere(directory)
+  if (directory !== undefined && !isNew && !isRoot(directory)) throw noStoreThere(directory)
   const database = databaseOfUrl(url)
-  if (database !== undefined && !forMaking && !existsSync(database)) throw noFileThere(database)
+  if (database !== undefined && !forMaking && !isNew && !existsSync(database)) throw noFileThere(database)
   const opened = storeFromUrl(url)
   const keyring = SESSION_KEY || SESSION_KEY_OLD ? keyringOf([SESSION_KEY, SESSION_KEY_OLD].filter(Boolean)) : undefined
   if (cookie !== undefined && !keyring)
@@ -110,6 +112,7 @@ export function openStore(
   return {
     name: directory === undefined ? withoutSecrets(url) : `file:${directory}`,
     store: readable,
+    raw: stored,
     subjects,
     tables: isSqlStore(opened) ? opened : undefined,
     hasIndex: cookie !== undefined && readable.subjects !== undefined,

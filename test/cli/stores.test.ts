@@ -30,6 +30,24 @@ const STORES: Record<string, (test: TestContext) => string> = {
   SQLite: () => `sqlite://${temporaryDirectory()}/sessions.db`,
 }
 
+describe('koa-server-session copy', () => {
+  it('copies from files to Redis and back, and the visitors are signed in on either', async (test) => {
+    const urlOf = (name: string): string => STORES[name]?.(test) ?? assert.fail(name)
+    const [files, server, again] = [urlOf('files'), urlOf('Redis'), urlOf('files')] as const
+    const before = await watchedSite(test, files)
+    const { browser } = await before.visit('ada')
+    let from = files
+    for (const to of [server, again]) {
+      const ended = await command(['copy', from, to, '--cookie', 'sid', '--json'], { SESSION_KEY: KEY })
+      assert.deepEqual([ended.code, documents(ended)], [0, [{ copied: 1, present: 0, different: 0, left: 0 }]])
+      const after = await watchedSite(test, to)
+      assert.equal(await after.whoIs(browser.at(after.port)), 'ada')
+      assert.equal((await after.sessions.list('ada')).length, 1)
+      from = to
+    }
+  })
+})
+
 for (const [name, urlOf] of Object.entries(STORES)) {
   describe(`koa-server-session on ${name}`, () => {
     it('lists the live sessions, for people and for programs', async (test) => {

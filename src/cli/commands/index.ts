@@ -1,4 +1,5 @@
 import type { Commands } from '../command.ts'
+import { copy } from './copy.ts'
 import { list } from './list.ts'
 import { migrate } from './migrate.ts'
 import { prune } from './prune.ts'
@@ -8,4 +9,4 @@ import { show } from './show.ts'
 import { stats } from './stats.ts'
 
 /** What the command can do. */
-export const COMMANDS: Commands = { secret, list, show, revoke, prune, stats, migrate }
+export const COMMANDS: Commands = { secret, list, show, revoke, prune, stats, migrate, copy }

@@ -7,6 +7,7 @@ import { Agent, KEY, serve, sessionOf } from './http.ts'
 export interface WatchedSite {
   readonly store: string
   readonly sessions: Sessions
+  readonly port: number
   /** A visitor who comes for the first time; under a name if it is given. Resolves to the session's public id. */
   visit(user?: string, label?: string): Promise<{ id: string; browser: Agent }>
   /** What the session of this browser knows of its user; nothing if it is signed out. */
@@ -37,6 +38,7 @@ export async function watchedSite(
   return {
     store,
     sessions,
+    port,
     async visit(user, label) {
       const browser = new Agent(port)
       const query = new URLSearchParams({ ...(user && { user }), ...(label && { label }) })
