@@ -7,6 +7,8 @@ import { storeFromUrl } from '../../src/stores/url.ts'
 import { discreet } from '../support/secrecy.ts'
 import { mariadbServer, type MariadbServer } from '../support/servers/mariadb-server.ts'
 import { until } from '../support/servers/server-process.ts'
+import { sessionOf, siteWith } from '../support/sites/http.ts'
+import { DATA, expressSession, type ExpressStore } from '../support/sites/old-sites.ts'
 import { later, newKey, rejection, rejectionBy, savedOf } from '../support/stores/records.ts'
 
 interface Connection {
@@ -199,5 +201,35 @@ describe('mysqlStore', () => {
     assert.throws(() => storeFromUrl('mysql://u:hunter22@[bad'), /the URL is not of a known form: mysql:\/\/user/)
     assert.throws(() => mysqlStore({ execute() {} } as never), /this is a single connection/)
     assert.throws(() => mysqlStore('mysql://u:hunter22@h/d?table=a-b'), discreet('ERR_SESSION_OPTION', 'hunter22'))
+  })
+})
+
+describe('the table of express-mysql-session', () => {
+  it('is left by a visitor, whose session goes on in a table of ours beside it', async (test) => {
+    interface MysqlSessionStore extends ExpressStore {
+      onReady(): Promise<void>
+    }
+    const storeOf = require('express-mysql-session') as (
+      session: unknown,
+    ) => new (options: object, pool: unknown) => MysqlSessionStore
+    const store = new (storeOf(require('express-session')))({ clearExpired: false }, poolOf(test))
+    await store.onReady()
+    const old = await expressSession(test, store)
+    const browser = old.agent()
+    await browser.get('/in')
+    const cookie = browser.cookieHeader
+    assert.deepEqual(await server.sql('select count(*) from site.sessions'), ['1'])
+
+    const options = { store: open(test, server.url), movingFrom: [old.reader] }
+    const site = await siteWith(test, options, (ctx) => void (ctx.body = { ...sessionOf(ctx) }))
+    assert.deepEqual((await browser.at(site.port).get('/')).json(), DATA)
+    assert.deepEqual([...browser.cookies.keys()], ['sid'])
+    assert.deepEqual(await server.sql('select count(*) from site.sessions'), ['0'])
+    assert.equal((await old.agent().get('/', { cookie })).text, 'nobody')
+
+    // It has the name that ours has by default.
+    const ours = open(test, server.url, { table: 'sessions' })
+    const { error } = await rejection(ours.save(newKey(), '1', later(), undefined))
+    assert.match(error.message, /table.*sessions/i)
   })
 })
