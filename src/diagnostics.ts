@@ -23,7 +23,7 @@ export interface DiagnosticMessage {
 
 type Timed = NonNullable<DiagnosticMessage['operation']>
 type Outcome = NonNullable<DiagnosticMessage['outcome']>
-type Untimed = 'conflict' | 'invalidate' | 'stale' | 'error' | 'suspicious'
+type Untimed = 'conflict' | 'merge' | 'invalidate' | 'stale' | 'error' | 'suspicious'
 
 /** Counters since the middleware was made. */
 export interface SessionStats {
@@ -83,6 +83,7 @@ const timed: Record<Timed, TracingChannel<object>> = {
 
 const untimed: Record<Untimed, Channel> = {
   conflict: channel('koa-server-session:conflict'),
+  merge: channel('koa-server-session:merge'),
   invalidate: channel('koa-server-session:invalidate'),
   stale: channel('koa-server-session:stale'),
   error: channel('koa-server-session:error'),

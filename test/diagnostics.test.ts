@@ -20,7 +20,7 @@ function listen(test: TestContext, name: string): [part: string, message: object
 }
 
 describe('Diagnostics.report(name, details)', () => {
-  const NAMES = ['conflict', 'invalidate', 'stale', 'error', 'suspicious'] as const
+  const NAMES = ['conflict', 'merge', 'invalidate', 'stale', 'error', 'suspicious'] as const
 
   it('tells who listens what happened, and to which middleware', (t) => {
     const heard: unknown[] = []

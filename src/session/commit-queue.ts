@@ -97,6 +97,7 @@ export class CommitQueue {
       const queue = this.#queues.get(key)
       if (queue) {
         this.#diagnostics.stats.merges++
+        this.#diagnostics.report('merge')
         queue.push(pending)
       } else {
         this.#queues.set(key, [])

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { describe, it } from 'node:test'
 import { CommitQueue, type Committed, type Write } from '../../src/session/commit-queue.ts'
 import { SubjectNotes } from '../../src/session/subject-notes.ts'
@@ -166,6 +168,20 @@ describe('many writers of one key in one process', () => {
     for (let index = 0; index < 200; index++) assert.equal(valueOf(record, `key${index}`), index)
     assert.ok(store.count('save') <= 3, `${store.count('save')} saves`)
     assert.equal(diagnostics.stats.merges, 199)
+  })
+
+  it('are told of, each where it wrote, if their change goes out with the next save', async (t) => {
+    const writers = new AsyncLocalStorage<number>()
+    const heard: unknown[] = []
+    const onMessage = (message: unknown): void => void heard.push([writers.getStore(), message])
+    subscribe('koa-server-session:merge', onMessage)
+    t.after(() => unsubscribe('koa-server-session:merge', onMessage))
+    const { commits } = committing(recordingStore())
+    await Promise.all([1, 2, 3].map((number) => writers.run(number, () => commits.commit(KEY, incrementing('count')))))
+    assert.deepEqual(
+      heard,
+      [2, 3].map((number) => [number, { cookieName: 'sid' }]),
+    )
   })
 
   it('make one record for two hundred, if there was none', async () => {
