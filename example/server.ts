@@ -5,29 +5,39 @@
  * - SESSION_KEY: the secret that signs the session cookie (default: one that is made at the first start, and kept), and
  *   SESSION_KEY_OLD: the one before it, while cookies that it signed are still about
  * - BEHIND_HTTPS=1: visitors come through a proxy that speaks https with them
- * - PROCESS_NAME: what the footer calls this process, where several serve the site (see two.ts)
+ * - ENCRYPT=1: sessions are encrypted where they are kept
+ * - PROCESS_NAME: what the footer calls this process, where several serve the site, and OWN_REDIS=1: their Redis serves
+ *   nobody else (see two.ts)
  */
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { isSessionError, type Sessions } from 'koa-server-session'
 import { createApp } from './app.ts'
-import { keptSigningKey } from './signing-key.ts'
+import { KEY_FILE, keptSigningKeys } from './signing-key.ts'
+import { Team } from './under-the-hood/team.ts'
 
-const KEY_FILE = '.sessions/signing-key'
 /** How long the requests under way may still take when the process is asked to end, in milliseconds. */
 const PATIENCE = 10_000
 
 async function main(): Promise<void> {
   const { PORT = '3000', HOST = 'localhost', SESSION_STORE, SESSION_KEY, SESSION_KEY_OLD } = process.env
-  const kept = SESSION_KEY ? undefined : keptSigningKey(KEY_FILE)
-  const { app, sessions } = createApp({
-    keys: [SESSION_KEY || kept?.key, SESSION_KEY_OLD],
+  const kept = SESSION_KEY ? undefined : keptSigningKeys(KEY_FILE)
+  const { app, sessions, hood } = createApp({
+    keys: [...(kept?.keys ?? [SESSION_KEY]), SESSION_KEY_OLD],
     store: SESSION_STORE,
+    encrypt: process.env.ENCRYPT === '1',
     isBehindHttps: process.env.BEHIND_HTTPS === '1',
     processName: process.env.PROCESS_NAME,
+    hood: {
+      keyFile: kept && !SESSION_KEY_OLD ? KEY_FILE : undefined,
+      team: process.env.PROCESS_NAME && process.connected ? new Team(process.env.OWN_REDIS === '1') : undefined,
+    },
   })
-  app.on('error', (error) => console.error(error)) // whole: Koa's own log leaves out the cause
+  app.on('error', (error: NodeJS.ErrnoException) => {
+    // That a visitor has closed a tab which a stream went to is no error of the site.
+    if (error.code !== 'ERR_STREAM_PREMATURE_CLOSE') console.error(error) // whole: Koa's own log leaves out the cause
+  })
 
   const server = createServer(app.callback())
   if (process.env.PROCESS_NAME) server.maxRequestsPerSocket = 1 // so that each request may go to another process
@@ -49,7 +59,9 @@ async function main(): Promise<void> {
   void complainOf(sessions)
 
   await Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')])
-  await closed(server)
+  const hasClosed = closed(server)
+  await hood.close() // its streams would go on for as long as somebody watches
+  await hasClosed
   await sessions.close() // last, because requests under way still save their sessions
 }
 

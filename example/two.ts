@@ -1,11 +1,14 @@
 /**
  * Starts the site twice, on one port and over one store, to watch two processes share their sessions. Takes the same
- * settings as server.ts; without a SESSION_STORE it starts a redis-server that ends with it.
+ * settings as server.ts; without a SESSION_STORE it starts a redis-server that ends with it. REDIS_AWAY: for how many
+ * milliseconds that one is away when the page under the hood stops it (default 10000).
  */
 import cluster, { type Worker } from 'node:cluster'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { startPrivateRedis, type PrivateRedis } from './private-redis.ts'
+import { KEY_FILE } from './signing-key.ts'
+import { attend } from './under-the-hood/primary.ts'
 
 const NAMES = ['A', 'B']
 const ENDINGS = ['SIGINT', 'SIGTERM', 'SIGHUP']
@@ -21,6 +24,7 @@ async function main(): Promise<void> {
       workers.push(worker)
       port = await portOf(worker)
     }
+    attend({ workers, redis, away: Number(process.env.REDIS_AWAY ?? 10_000), keyFile: KEY_FILE })
     console.log(
       `The example is at http://${process.env.HOST ?? 'localhost'}:${port}, by two processes; the foot of each page says which answered.`,
     )
@@ -40,7 +44,7 @@ async function main(): Promise<void> {
 function fork(name: string, redis: PrivateRedis | undefined): Worker {
   // What server.ts prints is said here once for both; its complaints are shown.
   cluster.setupPrimary({ exec: join(import.meta.dirname, 'server.js'), stdio: ['inherit', 'ignore', 'inherit', 'ipc'] })
-  return cluster.fork({ PROCESS_NAME: name, ...(redis && { SESSION_STORE: redis.url }) })
+  return cluster.fork({ PROCESS_NAME: name, ...(redis && { SESSION_STORE: redis.url, OWN_REDIS: '1' }) })
 }
 
 async function portOf(worker: Worker): Promise<number> {

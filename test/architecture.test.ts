@@ -203,14 +203,18 @@ describe('the linter', () => {
     assert.deepEqual([...new Set(problems.map(({ file }) => file))].toSorted(), files.toSorted())
   })
 
-  it('lets the example import the package, and nothing that it is made of', () => {
+  it('lets the example import the package, and nothing that it is made of; nor what watches the example', () => {
+    const imports = ['../../src/index.ts', 'koa-server-session', '../under-the-hood/index.ts', 'koa-session']
     const problems = lint((root) => {
-      replaceWith(root, 'example/routes/home.ts', "import '../../src/index.ts'\nimport 'koa-server-session'\n")
+      replaceWith(root, 'example/routes/home.ts', imports.map((name) => `import '${name}'\n`).join(''))
+      replaceWith(root, 'example/under-the-hood/views.ts', "import '../../src/index.ts'\n")
     })
-    assert.deepEqual(
-      problems.map(({ file, line }) => `${file}:${line}`),
-      ['example/routes/home.ts:1'],
-    )
+    assert.deepEqual(problems.map(({ file, line }) => `${file}:${line}`).toSorted(), [
+      'example/routes/home.ts:1',
+      'example/routes/home.ts:3',
+      'example/routes/home.ts:4',
+      'example/under-the-hood/views.ts:1',
+    ])
   })
 
   it('accepts no file of more than 250 lines of code, and no comment that puts work off', () => {

@@ -7,11 +7,13 @@ export interface Page {
   title: string
   /** `undefined`: a page that uses no session. */
   visitor?: Visitor | undefined
+  /** What this page alone has in its head. */
+  head?: Html
   body: Html
 }
 
 /** `answeredBy`: a line for the footer, where several processes serve the site. */
-export function layout({ title, visitor, body }: Page, answeredBy?: string): Html {
+export function layout({ title, visitor, head, body }: Page, answeredBy?: string): Html {
   return html`<!doctype html>
     <html lang="en">
       <head>
@@ -20,6 +22,7 @@ export function layout({ title, visitor, body }: Page, answeredBy?: string): Htm
         <title>${title} · Leaf &amp; Kettle</title>
         <link rel="icon" href="data:," />
         <link rel="stylesheet" href="/style.css" />
+        ${head}
       </head>
       <body>
         <header class="bar">
@@ -31,7 +34,10 @@ export function layout({ title, visitor, body }: Page, answeredBy?: string): Htm
           ${body}
         </main>
         <footer>
-          <p>The example of <strong>koa-server-session</strong>: plain HTML, no script. Nothing is sold here.</p>
+          <p>
+            The example of <strong>koa-server-session</strong>: plain HTML, no script but
+            <a href="/under-the-hood">under the hood</a>. Nothing is sold here.
+          </p>
           ${answeredBy && html`<p id="answered-by">${answeredBy}</p>`}
         </footer>
       </body>

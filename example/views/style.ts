@@ -82,7 +82,7 @@ label .hint { font-weight: 400; font-size: .9rem; }
 label.check { display: flex; align-items: center; gap: .5rem; font-weight: 400; }
 .inline { display: flex; gap: .5rem; align-items: center; margin: 0; }
 input, button, .button { font: inherit; border-radius: .5rem; padding: .5rem .75rem; }
-input { border: 1px solid var(--field); background: var(--paper); color: inherit; min-width: 0; }
+input { font-weight: 400; border: 1px solid var(--field); background: var(--paper); color: inherit; min-width: 0; }
 input[type=number] { width: 4.5rem; }
 input[type=checkbox] { width: 1.1rem; height: 1.1rem; accent-color: var(--accent); }
 button, .button {
@@ -92,7 +92,7 @@ button, .button {
 .choices { display: flex; flex-wrap: wrap; gap: .75rem 1.25rem; align-items: center; margin-top: 1.5rem; }
 button:hover, .button:hover { filter: brightness(1.08); }
 button.quiet { background: transparent; color: var(--accent); border-color: var(--line); padding: .35rem .75rem; }
-:focus-visible { outline: .2rem solid color-mix(in srgb, var(--accent) 60%, transparent); outline-offset: .1rem; }
+:focus-visible { outline: .2rem solid var(--accent); outline-offset: .15rem; }
 .hint, .status { color: var(--soft); }
 .status { margin: 2rem 0 0; font-size: 1.1rem; letter-spacing: .1em; }
 dl.panel { display: grid; grid-template-columns: auto 1fr; gap: .5rem 1.5rem; margin: 1rem 0; max-width: 34rem; }

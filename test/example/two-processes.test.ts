@@ -95,6 +95,48 @@ describe('ending npm run start:two', () => {
   })
 })
 
+describe('/under-the-hood with npm run start:two', () => {
+  let site: ExampleSite
+  let visitor: Visitor
+
+  before(async () => {
+    site = await startTwo({ directory: temporaryDirectory(), env: { REDIS_AWAY: '300' } })
+    visitor = new Visitor(site.url)
+    await visitor.visit('/under-the-hood')
+  })
+  after(() => site?.stop())
+
+  it('tells of the requests that either process has answered', async () => {
+    await until(async () => {
+      const { html } = await visitor.visit('/under-the-hood')
+      return ['A', 'B'].every((name) => html.includes(`>process ${name}<`))
+    })
+  })
+
+  it('loses nothing when fifty requests race over both', async () => {
+    await visitor.submit('/under-the-hood/race')
+    await until(async () => (await visitor.visit('/under-the-hood')).html.includes('lost nothing: 50 of 50'))
+  })
+
+  it('changes the signing key of both, and signs nobody out', async () => {
+    await visitor.submit('/under-the-hood/key')
+    for (let turn = 0; turn < 4; turn++) assert.equal((await visitor.visit('/under-the-hood/who')).html, 'somebody')
+  })
+
+  it('stops Redis and starts it again, with the sessions that it had', async () => {
+    await visitor.visit('/under-the-hood')
+    const { token } = visitor
+    assert.equal((await visitor.post('/under-the-hood/redis', { token })).status, 303)
+    let html = ''
+    await until(async () => {
+      html = (await visitor.visit('/under-the-hood')).html
+      return html.includes('is back, and so is the session')
+    })
+    assert.match(html, /The home page<\/dt>\s*<dd>answers 200</)
+    assert.match(html, /The cart<\/dt>\s*<dd>answers 503, and leaves the cookie alone</)
+  })
+})
+
 describe('npm run start:two with other settings', () => {
   it('keeps the sessions where SESSION_STORE says, and starts no Redis', async () => {
     const directory = temporaryDirectory()

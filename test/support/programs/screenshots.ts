@@ -36,6 +36,16 @@ await at(directory, 0, browser, LAPTOP, async (page) => {
   await follow(page, 'text="Ada Lovelace"')
   await follow(page, 'text="Where you are signed in"')
   await page.screenshot({ path: join(IMAGES, 'devices.png') })
+  await page.goto(new URL('/confirm', page.url()).href)
+  await page.screenshot({ path: join(IMAGES, 'confirm.png') })
+  await follow(page, 'text="Leaf & Kettle"')
+  await follow(page, 'text="under the hood"')
+  await page.click('#race button')
+  await page.waitForSelector('#race .good')
+  await page.setViewportSize({ width: 960, height: 940 })
+  await page.evaluate('scrollTo(0, 0)')
+  // At the size of the screen, because there is much on it.
+  await page.screenshot({ path: join(IMAGES, 'under-the-hood.png'), scale: 'css' })
 })
 await browser.close()
 
