@@ -8,6 +8,8 @@ export interface RecordReader {
   close(): Promise<void>
 }
 
+const ONE_REDIS = /^rediss?(\+(unix|sentinel|cluster))?$/
+
 /** `undefined` for a store that this page cannot look into. `store`: what the site keeps its sessions in. */
 export function recordReader(store: Store | string = 'file:.sessions'): RecordReader | undefined {
   if (typeof store !== 'string') return { read: async (id) => store.load(id), close: async () => {} }
@@ -22,7 +24,7 @@ export function answersAtOnce(store: Store | string = 'file:'): boolean {
 
 function openedAgain(url: string): Store | undefined {
   const [, scheme = '', address = ''] = /^([\w+]+):?(.*)$/.exec(url) ?? []
-  if (scheme.startsWith('redis')) return redisStore(url === 'redis' ? 'redis://127.0.0.1' : url)
+  if (ONE_REDIS.test(scheme)) return redisStore(url === 'redis' ? 'redis://127.0.0.1' : url)
   if (scheme !== 'file') return undefined
   const [path = ''] = (address || '.sessions').split('?')
   const directory = path.startsWith('//') ? fileURLToPath(`file:${path}`) : decodeURIComponent(path)

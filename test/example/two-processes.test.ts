@@ -108,19 +108,19 @@ describe('/under-the-hood with npm run start:two', () => {
 
   it('tells of the requests that either process has answered', async () => {
     await until(async () => {
-      const { html } = await visitor.visit('/under-the-hood')
-      return ['A', 'B'].every((name) => html.includes(`>process ${name}<`))
+      const { text } = await visitor.visit('/under-the-hood')
+      return ['A', 'B'].every((name) => text.includes(`>process ${name}<`))
     })
   })
 
   it('loses nothing when fifty requests race over both', async () => {
     await visitor.submit('/under-the-hood/race')
-    await until(async () => (await visitor.visit('/under-the-hood')).html.includes('lost nothing: 50 of 50'))
+    await until(async () => (await visitor.visit('/under-the-hood')).text.includes('lost nothing: 50 of 50'))
   })
 
   it('changes the signing key of both, and signs nobody out', async () => {
     await visitor.submit('/under-the-hood/key')
-    for (let turn = 0; turn < 4; turn++) assert.equal((await visitor.visit('/under-the-hood/who')).html, 'somebody')
+    for (let turn = 0; turn < 4; turn++) assert.equal((await visitor.visit('/under-the-hood/who')).text, 'somebody')
   })
 
   it('stops Redis and starts it again, with the sessions that it had', async () => {
@@ -129,7 +129,7 @@ describe('/under-the-hood with npm run start:two', () => {
     assert.equal((await visitor.post('/under-the-hood/redis', { token })).status, 303)
     let html = ''
     await until(async () => {
-      html = (await visitor.visit('/under-the-hood')).html
+      html = (await visitor.visit('/under-the-hood')).text
       return html.includes('is back, and so is the session')
     })
     assert.match(html, /The home page<\/dt>\s*<dd>answers 200</)

@@ -5,7 +5,8 @@ import { describe, it, type TestContext } from 'node:test'
 import { KEY_FILE, keptSigningKeys } from '../../example/signing-key.ts'
 import { memoryStore } from '../../src/index.ts'
 import { cart, signIn, visits } from '../support/clients/example-pages.ts'
-import { Visitor, type Page } from '../support/clients/visitor.ts'
+import type { Reply } from '../support/clients/agent.ts'
+import { Visitor } from '../support/clients/visitor.ts'
 import { startExampleApp, type ExampleApp } from '../support/sites/example-app.ts'
 import { recordingStore } from '../support/stores/recording-store.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
@@ -36,10 +37,10 @@ describe('/under-the-hood', () => {
     const { url } = await site(t)
     const visitor = new Visitor(url)
     await visitor.visit('/')
-    const { html } = await visitor.visit(HOOD)
-    assert.match(html, /saved <span class="hint">[\d,]+ µs</)
-    assert.match(html, /1 request, 0 of them answered from the cache; 2 trips to the store\./)
-    assert.match((await visitor.visit(HOOD)).html, /2 requests, 1 of them answered from the cache;/)
+    const { text } = await visitor.visit(HOOD)
+    assert.match(text, /saved <span class="hint">[\d,]+ µs</)
+    assert.match(text, /1 request, 0 of them answered from the cache; 2 trips to the store\./)
+    assert.match((await visitor.visit(HOOD)).text, /2 requests, 1 of them answered from the cache;/)
   })
 
   it('shows no request, no record and no result of anybody else', async (t) => {
@@ -52,7 +53,7 @@ describe('/under-the-hood', () => {
     const page = await other.visit(HOOD)
     assert.deepEqual(linesOf(page), [])
     assert.deepEqual(resultsOf(page), [])
-    assert.doesNotMatch(page.html, /mint/)
+    assert.doesNotMatch(page.text, /mint/)
   })
 
   it('shows no query, and nothing that a visitor could put into the page', async (t) => {
@@ -61,8 +62,8 @@ describe('/under-the-hood', () => {
     await visitor.visit('/')
     await visitor.visit('/cart?card=4111')
     await visitor.visit('/<script>alert(1)</script>')
-    const { html } = await visitor.visit(HOOD)
-    assert.doesNotMatch(html, /4111|<script>alert/)
+    const { text } = await visitor.visit(HOOD)
+    assert.doesNotMatch(text, /4111|<script>alert/)
   })
 
   it('goes on over a sign-in, which gives the browser a new id', async (t) => {
@@ -84,8 +85,8 @@ describe('/under-the-hood', () => {
     await visitor.visit('/')
     const page = await visitor.visit(HOOD)
     assert.match(recordOf(page), /^\{"format":1,.*\n"visits":2/s)
-    assert.match(page.html, /version 3\. It ends at \d\d:\d\d:\d\d UTC/)
-    for (const secret of visitor.cookies.get('sid')!.split('.')) assert.ok(!page.html.includes(secret))
+    assert.match(page.text, /version 3\. It ends at \d\d:\d\d:\d\d UTC/)
+    for (const secret of visitor.cookies.get('sid')!.split('.')) assert.ok(!page.text.includes(secret))
   })
 
   it('shows an encrypted record as ciphertext', async (t) => {
@@ -94,24 +95,24 @@ describe('/under-the-hood', () => {
     await visitor.visit('/')
     const page = await visitor.visit(HOOD)
     assert.match(recordOf(page), /^\{"encrypted":"[\w":,-]*"\}$/)
-    assert.match(page.html, /bytes, encrypted, version/)
+    assert.match(page.text, /bytes, encrypted, version/)
   })
 
   it('says so if it cannot look into the store', async (t) => {
     const { url } = await site(t, { store: 'memory:' })
-    assert.match((await new Visitor(url).visit(HOOD)).html, /looks into files and Redis only/)
+    assert.match((await new Visitor(url).visit(HOOD)).text, /looks into files and Redis only/)
   })
 
   it('is the only page that may have a script, and that one is its own', async (t) => {
     const { url } = await site(t)
     const visitor = new Visitor(url)
     const policyOf = async (path: string): Promise<string> =>
-      (await visitor.visit(path)).headers.get('content-security-policy') ?? ''
+      String((await visitor.visit(path)).headers['content-security-policy'])
     assert.match(await policyOf(HOOD), /^default-src 'none';.*; script-src 'self'; connect-src 'self'$/)
     for (const path of ['/', '/sign-in', `${HOOD}/who`]) assert.doesNotMatch(await policyOf(path), /script|connect/)
     const script = await new Visitor(url).visit(`${HOOD}/page.js`)
-    assert.match(script.headers.get('content-type') ?? '', /javascript/)
-    assert.equal(script.headers.has('set-cookie'), false)
+    assert.match(script.headers['content-type'] ?? '', /javascript/)
+    assert.equal(script.headers['set-cookie'], undefined)
   })
 })
 
@@ -206,7 +207,7 @@ describe('the buttons of /under-the-hood', () => {
     const slow = linesOf(page).find((line) => line.includes('/slow'))
     assert.match(slow ?? '', /dropped, because the session has ended/)
     visitor.cookies.set('sid', kept)
-    assert.equal((await visitor.visit(`${HOOD}/who`)).html, 'nobody')
+    assert.equal((await visitor.visit(`${HOOD}/who`)).text, 'nobody')
   })
 
   it('change the signing key, which signs nobody out, not even over a restart', async (t) => {
@@ -237,8 +238,8 @@ describe('the buttons of /under-the-hood', () => {
   it('are not there for what the site cannot do', async (t) => {
     const { url } = await site(t)
     const visitor = new Visitor(url)
-    const { html } = await visitor.visit(HOOD)
-    assert.doesNotMatch(html, /action="\/under-the-hood\/(key|redis)"/)
+    const { text } = await visitor.visit(HOOD)
+    assert.doesNotMatch(text, /action="\/under-the-hood\/(key|redis)"/)
     const { token } = visitor
     for (const path of ['key', 'redis']) assert.equal((await visitor.post(`${HOOD}/${path}`, { token })).status, 404)
   })
@@ -251,15 +252,15 @@ describe('the buttons of /under-the-hood', () => {
       assert.equal((await visitor.post(`${HOOD}/${path}`, {})).status, 403)
       const body = new URLSearchParams({ token: visitor.token })
       const headers = { origin: 'https://elsewhere.example' }
-      assert.equal((await visitor.request(`${HOOD}/${path}`, { method: 'POST', body, headers })).status, 403)
+      assert.equal((await visitor.get(`${HOOD}/${path}`, { method: 'POST', body, headers })).status, 403)
     }
-    assert.equal((await visitor.visit(`${HOOD}/who`)).html, 'somebody')
+    assert.equal((await visitor.visit(`${HOOD}/who`)).text, 'somebody')
   })
 })
 
 /** The journal, newest first, without times. */
-function linesOf({ html }: Page): string[] {
-  const items = html.split('<li id="line-').slice(1)
+function linesOf({ text }: Reply): string[] {
+  const items = text.split('<li id="line-').slice(1)
   return items.map((item) => {
     const [, request, steps = '', figures] =
       /<div class="request">(.*?)<\/div>.*?<ul class="steps">(.*?)<\/ul>.*?class="figures">(.*?)<time/s.exec(item) ?? []
@@ -275,14 +276,14 @@ function textOf(html = ''): string {
     .trim()
 }
 
-function resultsOf({ html }: Page): string[] {
-  const rows = html.matchAll(/<div class="(good|bad)">\s*<dt>(.*?)<\/dt>\s*<dd>(.*?)<\/dd>/gs)
+function resultsOf({ text }: Reply): string[] {
+  const rows = text.matchAll(/<div class="(good|bad)">\s*<dt>(.*?)<\/dt>\s*<dd>(.*?)<\/dd>/gs)
   return [...rows].map(([, kind, who, outcome]) => `${kind} ${who}: ${outcome}`)
 }
 
-function recordOf({ html }: Page): string {
+function recordOf({ text }: Reply): string {
   // A browser leaves out a line break at the beginning.
-  return (/<pre\s+id="record"[^>]*>\n?(.*?)<\/pre>/s.exec(html)?.[1] ?? '').replaceAll('&quot;', '"')
+  return (/<pre\s+id="record"[^>]*>\n?(.*?)<\/pre>/s.exec(text)?.[1] ?? '').replaceAll('&quot;', '"')
 }
 
 interface Stream {
