@@ -8,6 +8,7 @@ import { openSession } from './http/socket.ts'
 import type { StoreStack } from './layers/stack.ts'
 import type { CheckedOptions } from './options.ts'
 import { shared } from './session/copies.ts'
+import { rehearse } from './session/readiness.ts'
 import { checkList, checkRevoke, checkRevokeAll } from './session/subject-arguments.ts'
 import { revokedOf, type SessionSummary } from './session/subjects.ts'
 import type { SessionData } from './session/data.ts'
@@ -107,6 +108,25 @@ export interface Sessions<Data extends object = SessionData> {
       because?: string
     },
   ): Promise<number>
+  /**
+   * Does once with the store what sessions need of it: writes a record that is nobody's, reads it, extends it, notes it
+   * under a user, and removes it. Await it before you listen, so that a wrong password, a missing right or a read-only
+   * directory fails the deployment, and not its first visitor.
+   *
+   * ```ts
+   * await sessions.ready()
+   * app.listen(3000)
+   * ```
+   *
+   * Rejects with `ERR_SESSION_STORE_UNAVAILABLE` if the store fails; with `encrypt`, with `ERR_SESSION_OPTION` if the keys
+   * are the application's and no request has shown them yet.
+   */
+  ready(): Promise<void>
+  /**
+   * Asks the store whether it answers, for a health check. Reads and writes no session. Rejects with
+   * `ERR_SESSION_STORE_UNAVAILABLE` if it does not, after two seconds at the latest (or the store's own `deadline`).
+   */
+  ping(): Promise<void>
   /** Removes expired sessions now; resolves to how many, or to 0 where the store expires them by itself. */
   prune(): Promise<number>
   /** Counters since the start, and the size of the cache. */
@@ -180,6 +200,12 @@ function methodsOf<Data extends object>(parts: Parts): Methods<Data> {
       assertKeys('sessions.revokeAll')
       return revokedOf(await subjects.revokeAll(whose, except, because))
     },
+
+    async ready() {
+      if (stack.vault) assertKeys('sessions.ready')
+      await rehearse(stack.source)
+    },
+    ping: () => stack.stored.ping(),
 
     prune: async () => (await store.prune?.()) ?? 0,
     stats: () => ({

@@ -83,7 +83,7 @@ export interface Store {
   /** Optional. Which sessions are a subject's (a user's), for `sessions.list` and `sessions.revokeAll`. */
   readonly subjects?: SubjectIndex
 
-  /** Optional. Resolves if the store can be reached. */
+  /** Optional. Resolves if the store can be reached. Default: the library loads a key that nothing lies under. */
   ping?(): Promise<void>
 
   /** Optional. Lets go of connections and timers. No other method is called afterwards. */

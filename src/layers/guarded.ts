@@ -1,8 +1,9 @@
+import { randomBytes } from 'node:crypto'
 import { Deadline } from '../deadline.ts'
 import type { Diagnostics } from '../diagnostics.ts'
 import { SessionError, isSessionError, reasonOf, unreadable, type SessionErrorCode } from '../errors.ts'
 import type { Found, Store, SubjectIndex } from '../store.ts'
-import { isLonger, isPromise, settle, type Awaitable, type Milliseconds } from '../units.ts'
+import { isLonger, isPromise, settle, type Awaitable, type Key, type Milliseconds } from '../units.ts'
 
 /** What a store says in its own words, because each of these means that nothing was written. */
 const NOTHING_WRITTEN: readonly SessionErrorCode[] = [
@@ -17,6 +18,9 @@ const NOTHING_WRITTEN: readonly SessionErrorCode[] = [
  */
 const READ_FACTOR = 8
 
+/** A store that can always be asked whether it answers. */
+export type GuardedStore = Store & Required<Pick<Store, 'ping'>>
+
 /**
  * The store, with each of its failures turned into one error within one deadline. Whatever the store throws, rejects with
  * or does not answer in time becomes `ERR_SESSION_STORE_UNAVAILABLE`, with the innermost reason in the message and the store's
@@ -30,7 +34,7 @@ export function guarded(
   deadline: Milliseconds,
   diagnostics: Diagnostics,
   maxRecordBytes: number = Infinity,
-): Store {
+): GuardedStore {
   const { stats } = diagnostics
   const largest = maxRecordBytes * READ_FACTOR
   const patience = new Deadline(deadline)
@@ -141,7 +145,14 @@ export function guarded(
         },
         (deleted) => (typeof deleted === 'object' ? 'conflict' : deleted ? 'destroyed' : 'gone'),
       ),
+    // Not counted as a load: whoever watches the counters wants to know about visitors.
+    ping: async () => ask(false, async () => (store.ping ? store.ping() : void (await store.load(unusedKey())))),
   }
+}
+
+/** A key that nothing lies under. */
+function unusedKey(): Key {
+  return randomBytes(32).toString('hex')
 }
 
 /** Optional methods stay absent if the store lacks them. */
@@ -159,7 +170,6 @@ function optionalPowers(store: Store): Partial<Store> {
   if (store.watch) powers.watch = store.watch.bind(store)
   if (store.keys) powers.keys = store.keys.bind(store)
   if (store.prune) powers.prune = store.prune.bind(store)
-  if (store.ping) powers.ping = store.ping.bind(store)
   if (store.close) powers.close = store.close.bind(store)
   return powers
 }

@@ -6,7 +6,7 @@ import { audited } from './audited.ts'
 import { cached, type CacheBounds, type CacheOptions, type CachingStore } from './cached.ts'
 import { encrypted, type EncryptedStore } from './encrypted.ts'
 import { EndWatcher } from './ends.ts'
-import { guarded } from './guarded.ts'
+import { guarded, type GuardedStore } from './guarded.ts'
 
 type CachingOptions = CacheBounds & Pick<CacheOptions, 'audit'>
 
@@ -32,7 +32,7 @@ export interface StoreStack {
   /** The same way past the cache, for those who need the newest state. */
   readonly source: Store
   /** What is stored as it is stored, encrypted or not, for those who look after the store. */
-  readonly stored: Store
+  readonly stored: GuardedStore
   /** Tells when sessions end, wherever that happens. */
   readonly ends: EndWatcher
   /** Takes the encryption keys; absent if nothing is encrypted. */

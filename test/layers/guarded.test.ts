@@ -283,12 +283,13 @@ describe('a record that is more than eight times as large as maxRecordBytes', ()
 })
 
 describe('the optional powers of a store', () => {
-  it('stay absent where they are absent', () => {
+  it('stay absent where they are absent, but for ping, for which a load can stand', () => {
     const { load, save, touch, delete: remove } = memoryStore({ pruneInterval: 0 })
     const plain: Store = { load, save, touch, delete: remove }
     assert.deepEqual(Object.keys(guarded(plain, 1000, new Diagnostics('sid'))).toSorted(), [
       'delete',
       'load',
+      'ping',
       'save',
       'touch',
     ])

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { after, afterEach, before, describe, it, type TestContext } from 'node:test'
 import { Redis } from 'ioredis'
+import { session } from '../../src/index.ts'
 import { storeConformance } from '../../src/tools/conformance.ts'
 import type { Link, Store } from '../../src/store.ts'
 import { redisStore } from '../../src/stores/redis.ts'
@@ -12,6 +13,7 @@ import type { Key, Milliseconds } from '../../src/units.ts'
 import { redisServer, type RedisServer } from '../support/servers/redis-server.ts'
 import { until } from '../support/servers/server-process.ts'
 import { assertHides } from '../support/secrecy.ts'
+import { KEY } from '../support/sites/http.ts'
 import { PATIENCE, collect, handles, later, newKey, rejection, savedOf } from '../support/stores/records.ts'
 import { SmallCache } from '../support/stores/small-cache.ts'
 
@@ -91,7 +93,10 @@ describe('A user of Redis with the rights that the docs list, and no others,', (
         await client.zrange(notes[0]!, 0, '9', 'WITHSCORES')
         client.disconnect()
         assert.deepEqual(await collect(store.keys!()), [key])
-        await store.ping!()
+        const sessions = session({ keys: [KEY], store, cache: false })
+        await sessions.ready()
+        await sessions.ping()
+        await sessions.close()
         assert.equal(await store.delete(key), true)
         await server.cli('SCRIPT', 'FLUSH')
         savedOf(await store.save(key, '1', later(), undefined))
@@ -112,6 +117,16 @@ describe('A user of Redis without a right', () => {
     const { error } = await rejection(open('reader').save(key, 'the-session', later(), undefined))
     assert.match(error.message, /^Redis answered "NOPERM [^"]+"; its user needs the rights ~session:\* .*\+evalsha/)
     assertHides(error, key, 'the-session')
+  })
+
+  it('fails the deployment and not its first visitor, if that awaits sessions.ready()', async () => {
+    await allow('half', 'resetkeys', '~session:*', '&*', '+@all', '-zadd')
+    const sessions = session({ keys: [KEY], store: open('half'), cache: false })
+    await sessions.ping()
+    await assert.rejects(sessions.ready(), (error: Error) => {
+      assert.match(error.message, /its user needs the rights .*\+zadd/)
+      return true
+    })
   })
 
   it('is told of a command that the server does not have, and not with what it was asked', async () => {
