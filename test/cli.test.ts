@@ -88,9 +88,9 @@ describe('wrong usage', () => {
       [['show', cookie], /secret.*public id/],
       [['list', '-s', 'mongodb://localhost'], /no store for "mongodb:".* redis:/],
       [['list', '-s', 'memory:'], /inside the application, where no other program can look/],
-      [['revoke'], /either ids, or --subject NAME, or --all/],
-      [['revoke', newKey(), '--all'], /either ids, or --subject NAME, or --all/],
-      [['revoke', newKey(), '--except', newKey()], /--except goes with --subject or --all/],
+      [['revoke'], /either ids, or --subject NAME, or --also NAME=TEXT, or --all/],
+      [['revoke', newKey(), '--all'], /either ids, or --subject NAME, or --also NAME=TEXT, or --all/],
+      [['revoke', newKey(), '--except', newKey()], /--except goes with --subject, --also or --all/],
       [['secret', '--count', 'two'], /--count must be a number from 1 to 1000/],
       [[], /Usage\n.*<command>/],
     ]
@@ -120,6 +120,16 @@ describe('help', () => {
       assert.deepEqual([code, err], [0, ''])
       assert.match(out, /koa-server-session revoke [^]*--except[^]*Exit codes\n {2}0 /)
     }
+  })
+
+  it('has the exit codes that the README has, in the same words', async () => {
+    const { out } = await command(['--help'])
+    const [, codes = ''] = /Exit codes\n([^]+)/.exec(out) ?? []
+    const told = [...codes.matchAll(/^ {2}(\d+) +(.+)$/gm)].map(([, code, meaning]) => `${code} ${meaning}`)
+    assert.equal(told.length, 5)
+    const readme = readFileSync(join(import.meta.dirname, '../../README.md'), 'utf8')
+    const [, sentence = ''] = /the exit code is for scripts: (.+?)\. /.exec(readme) ?? []
+    assert.equal(sentence, told.join('; '))
   })
 
   it('tells the version of the package', async () => {

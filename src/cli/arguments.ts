@@ -13,6 +13,7 @@ const OPTIONS: Readonly<Record<keyof Values, Option>> = {
   store: { type: 'string', short: 's' },
   subject: { type: 'string' },
   cookie: { type: 'string' },
+  also: { type: 'string', multiple: true },
   except: { type: 'string', multiple: true },
   count: { type: 'string' },
   limit: { type: 'string' },
@@ -36,9 +37,10 @@ export interface CommandLine {
 
 /** Throws `ERR_SESSION_OPTION`. Its sentence says what is wrong with the arguments, and repeats only their names. */
 export function parseCommandLine(args: string[], commands: Commands): CommandLine {
-  if (args.some((arg, index) => COOKIE.test(arg) && !isSubject(args, index))) throw pastedCookie()
+  if (args.some((arg, index) => COOKIE.test(arg) && !isNamed(args, index))) throw pastedCookie()
   const { tokens } = parseArgs({ args, options: OPTIONS, strict: false, allowPositionals: true, tokens: true })
-  const values: Values = { except: [], all: false, yes: false, json: false, print: false, help: false, version: false }
+  const flags = { all: false, yes: false, json: false, print: false, help: false, version: false }
+  const values: Values = { also: [], except: [], ...flags }
   const given: (keyof Values)[] = []
   const operands: string[] = []
   for (const token of tokens) {
@@ -77,13 +79,13 @@ function set(values: Values, name: keyof Values, value: string | undefined, isIn
     return
   }
   if (value === undefined || (!isInline && /^-./.test(value))) throw wrong(`--${name} needs a value.`)
-  if (name === 'except') values.except.push(value)
+  if (name === 'except' || name === 'also') values[name].push(value)
   else Object.assign(values, { [name]: value })
 }
 
-/** A user's name may look like anything. */
-function isSubject(args: readonly string[], index: number): boolean {
-  return args[index]?.startsWith('--subject=') === true || args[index - 1] === '--subject'
+/** What an application calls a user or a tenant may look like anything. */
+function isNamed(args: readonly string[], index: number): boolean {
+  return /^--(?:subject|also)=/.test(args[index] ?? '') || /^--(?:subject|also)$/.test(args[index - 1] ?? '')
 }
 
 function pastedCookie(): Error {

@@ -5,7 +5,7 @@ import type { Terminal } from './terminal.ts'
 export type ExitCode = number
 
 export const DONE: ExitCode = 0
-/** The store cannot be reached, does not exist or failed, or the person said no. */
+/** The store cannot be reached, does not exist or failed, a record cannot be read, or the person said no. */
 export const FAILED: ExitCode = 1
 export const WRONG_USAGE: ExitCode = 2
 /** There is no such session or user, or this kind of store cannot do what was asked. */
@@ -16,6 +16,7 @@ export interface Values {
   store?: string
   subject?: string
   cookie?: string
+  also: string[]
   count?: string
   limit?: string
   except: string[]

@@ -3,6 +3,7 @@ import type { Command, Commands, Values } from './command.ts'
 const HELP_ON_OPTIONS: Readonly<Record<keyof Values, readonly [form: string, help: string]>> = {
   store: ['-s, --store URL', 'the store; default $SESSION_STORE, else file:.sessions'],
   subject: ['--subject NAME', 'the sessions of this user: what session.identify was given'],
+  also: ['--also NAME=TEXT', 'the sessions that have this other name: also of identify; may be repeated'],
   cookie: ['--cookie NAME', 'of one application: its cookie.name (sid for auto); needs $SESSION_KEY'],
   except: ['--except ID', 'leave this session alone; may be repeated'],
   all: ['--all', 'all sessions of the store'],
@@ -17,10 +18,10 @@ const HELP_ON_OPTIONS: Readonly<Record<keyof Values, readonly [form: string, hel
 
 const EXIT_CODES = `Exit codes
   0    done
-  1    the store cannot be reached or failed, or you said no
+  1    the store cannot be reached or failed, a record cannot be read, or you said no
   2    wrong usage
-  3    no such session or user, or this kind of store cannot do what was asked
-  130  stopped by Ctrl-C; what was done by then stays done`
+  3    no such session or user, or this kind of store cannot list and count
+  130  stopped by Ctrl-C, and what was done by then stays done`
 
 const STORES = `Stores
   file:./directory   redis://host   rediss://host   redis+sentinel://host:26379/name   redis+cluster://host

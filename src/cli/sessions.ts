@@ -1,5 +1,6 @@
 import { lastSeenAt } from '../record/record.ts'
 import { visitRecords, type Sighting } from '../record/scan.ts'
+import { isOf, type Whose } from '../record/whose.ts'
 import type { Instant, Key, Milliseconds } from '../units.ts'
 import { NOT_FOUND, type Call, type ExitCode } from './command.ts'
 import type { Progress } from './progress.ts'
@@ -45,20 +46,20 @@ export function ageOf({ createdAt }: SessionLine): Milliseconds | undefined {
 }
 
 /**
- * Visits the sessions of a user, and the records that cannot be read and may be the user's. With the index of an
- * application, only its notes are visited; without, all records of the store.
+ * Visits the sessions that have all of these names, and the records that cannot be read and may have them. With the index
+ * of an application, only its notes are visited; without, all records of the store.
  */
-export async function visitSubject(
+export async function visitWhose(
   store: OpenStore,
-  subject: string,
+  whose: Whose,
   signal: AbortSignal,
   progress: Progress | undefined,
   visit: (sighting: Sighting) => Promise<void>,
 ): Promise<void> {
-  if (store.hasIndex) return store.subjects.visit(subject, visit)
+  if (store.hasIndex) return store.subjects.visit(whose, visit)
   return visitAll(store, signal, progress, 'Looking at sessions', async (sighting) => {
     const { record } = sighting
-    if (record === 'unreadable' || record?.subject === subject) await visit(sighting)
+    if (record === 'unreadable' || (record && isOf(record, whose))) await visit(sighting)
   })
 }
 
@@ -102,10 +103,13 @@ export function cannotList({ terminal }: Call, { name }: OpenStore): ExitCode {
   return NOT_FOUND
 }
 
-/** The sentence for a store without sessions, or without a session of this user. */
-export function noneIn({ name, hasIndex }: OpenStore, subject: string | undefined): string {
-  if (subject === undefined) return `There is no live session in ${name}.`
-  const where = `This user has no live session in ${name}`
+/** The sentence for a store without sessions, or without a session that has all of these names. */
+export function noneIn({ name, hasIndex }: OpenStore, whose: Whose | undefined): string {
+  if (whose === undefined) return `There is no live session in ${name}.`
+  const isUser = Object.keys(whose).join() === 'subject'
+  const where = isUser
+    ? `This user has no live session in ${name}`
+    : `No live session in ${name} has all of these names`
   return hasIndex
     ? `${where}, if --cookie is the application’s cookie.name and SESSION_KEY its key. Without --cookie, all sessions are looked at.`
     : `${where}.`

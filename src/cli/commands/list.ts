@@ -2,22 +2,25 @@ import type { Sighting } from '../../record/scan.ts'
 import { DONE, FAILED, NOT_FOUND, type Call, type Command } from '../command.ts'
 import { counted, instant, size } from '../format.ts'
 import { wrong } from '../usage.ts'
-import { canList, cannotList, lineOf, noneIn, visitAll, visitSubject, type SessionLine } from '../sessions.ts'
+import { canList, cannotList, lineOf, noneIn, visitAll, visitWhose, type SessionLine } from '../sessions.ts'
+import { whoseIn } from '../whose.ts'
 
 const COLUMNS = ['ID', 'CREATED', 'LAST SEEN', 'EXPIRES', 'SIZE', 'USER', 'LABEL'] as const
 const WIDTHS = [64, 20, 20, 20, 8]
 
 export const list: Command = {
   summary: 'list the live sessions, or those of a user',
-  usage: '[--subject NAME [--cookie NAME]] [--limit N] [--json] [--store URL]',
-  options: ['subject', 'cookie', 'limit', 'json', 'store'],
+  usage: '[--subject NAME] [--also NAME=TEXT] [--cookie NAME] [--limit N] [--json] [--store URL]',
+  options: ['subject', 'also', 'cookie', 'limit', 'json', 'store'],
   operands: { least: 0, most: 0, what: '' },
   details: `The sessions come in no particular order. With --json each line is a document of its own: id, createdAt, lastSeenAt,
 expiresAt (Unix milliseconds), bytes, subject, label and also (its other names) if it has them, and state: "encrypted" or "unreadable"
-instead of what cannot be read. --subject looks through all sessions, whichever application they belong to; with
---cookie it asks the index of the application with this cookie.name.`,
+instead of what cannot be read. --subject and --also look through all sessions, whichever application they belong to,
+for those that have all of these names; with --cookie they ask the index of the application with this cookie.name.`,
   async run(call) {
     const limit = limitIn(call.values)
+    const whose = whoseIn(call.values)
+    if (call.values.cookie !== undefined && !whose) throw wrong('--cookie goes with --subject or --also.')
     const store = call.openStore()
     if (!canList(store)) return cannotList(call, store)
     const { values, terminal } = call
@@ -32,10 +35,9 @@ instead of what cannot be read. --subject looks through all sessions, whichever 
       if (count === limit) enough.abort()
       await print(call, line)
     }
-    const { subject } = values
-    if (subject === undefined) await visitAll(store, signal, undefined, '', visit)
+    if (!whose) await visitAll(store, signal, undefined, '', visit)
     else {
-      await visitSubject(store, subject, signal, undefined, async (sighting) => {
+      await visitWhose(store, whose, signal, undefined, async (sighting) => {
         // Among all records, one that cannot be read is most likely another user's.
         if (sighting.record === 'unreadable' && !store.hasIndex) unreadable++
         else await visit(sighting)
@@ -52,8 +54,8 @@ instead of what cannot be read. --subject looks through all sessions, whichever 
     }
     if (count > 0 || signal.aborted) return DONE
     if (unreadable > 0) return FAILED
-    terminal.say(noneIn(store, subject))
-    return subject === undefined ? DONE : NOT_FOUND
+    terminal.say(noneIn(store, whose))
+    return whose ? NOT_FOUND : DONE
   },
 }
 

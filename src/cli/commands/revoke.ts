@@ -1,36 +1,42 @@
 import { isSessionError } from '../../errors.ts'
+import type { Whose } from '../../record/whose.ts'
 import type { Key } from '../../units.ts'
 import { wholeIds } from '../beginnings.ts'
 import { assertId, isWhole, wrong } from '../usage.ts'
 import { DONE, FAILED, NOT_FOUND, WRONG_USAGE, type Call, type Command, type ExitCode } from '../command.ts'
 import { counted } from '../format.ts'
-import { canList, cannotList, noneIn, visitAll, visitSubject } from '../sessions.ts'
+import { canList, cannotList, noneIn, visitAll, visitWhose } from '../sessions.ts'
 import type { OpenStore } from '../store.ts'
+import { whoseIn } from '../whose.ts'
 
 export const revoke: Command = {
   summary: 'end sessions: by id, of a user, or all',
   usage: `ID… [--json] [--store URL]
---subject NAME [--cookie NAME] [--except ID] [--json] [--store URL]
+--subject NAME [--also NAME=TEXT] [--cookie NAME] [--except ID] [--json] [--store URL]
+--also NAME=TEXT [--cookie NAME] [--except ID] [--json] [--store URL]
 --all [--except ID] [--yes] [--json] [--store URL]`,
-  options: ['subject', 'cookie', 'except', 'all', 'yes', 'json', 'store'],
+  options: ['subject', 'also', 'cookie', 'except', 'all', 'yes', 'json', 'store'],
   operands: { least: 0, most: Infinity, what: 'ids' },
   details: `ID may be the first 8 digits or more, if no other session's id begins with them.
 The visitor is signed out on every node, and what a request under way still wants to save is dropped.
 --all asks before it begins; if nobody can be asked, it needs --yes. --json prints {"revoked": 2} and what
-was not found or could not be ended. --subject looks through all sessions, whichever application they belong to;
-with --cookie it asks the index of the application with this cookie.name, and ends no other's.`,
+was not found or could not be ended. --subject and --also look through all sessions, whichever application they belong
+to, and end those that have all of these names; with --cookie they ask the index of the application with this
+cookie.name, and end no other's.`,
   async run(call) {
     const { operands, values } = call
-    const ways = [operands.length > 0, values.subject !== undefined, values.all].filter(Boolean).length
-    if (ways !== 1) throw wrong('revoke needs either ids, or --subject NAME, or --all. See revoke --help.')
-    if (operands.length > 0 && values.except.length > 0) throw wrong('--except goes with --subject or --all.')
-    if (values.cookie !== undefined && values.subject === undefined) throw wrong('--cookie goes with --subject.')
+    const whose = whoseIn(values)
+    const ways = [operands.length > 0, whose !== undefined, values.all].filter(Boolean).length
+    if (ways !== 1)
+      throw wrong('revoke needs either ids, or --subject NAME, or --also NAME=TEXT, or --all. See revoke --help.')
+    if (operands.length > 0 && values.except.length > 0) throw wrong('--except goes with --subject, --also or --all.')
+    if (values.cookie !== undefined && !whose) throw wrong('--cookie goes with --subject or --also.')
     for (const id of [...operands, ...values.except]) assertId(id)
     const store = call.openStore()
     if (operands.length > 0) return revokeIds({ ...call, operands: await wholeIds(store, operands) }, store)
     if (!canList(store)) return cannotList(call, store)
     const sparing = { ...call, values: { ...values, except: await toSpare(store, values.except) } }
-    return values.subject === undefined ? revokeAll(sparing, store) : revokeSubject(sparing, store, values.subject)
+    return whose ? revokeWhose(sparing, store, whose) : revokeAll(sparing, store)
   },
 }
 
@@ -55,10 +61,10 @@ async function revokeIds(call: Call, { subjects, name }: OpenStore): Promise<Exi
   return notFound.length > 0 ? NOT_FOUND : DONE
 }
 
-async function revokeSubject(call: Call, store: OpenStore, subject: string): Promise<ExitCode> {
+async function revokeWhose(call: Call, store: OpenStore, whose: Whose): Promise<ExitCode> {
   const { revoked, unreadable } = store.hasIndex
-    ? await revokeByIndex(call, store, subject)
-    : await revokeAmongAll(call, store, subject)
+    ? await revokeByIndex(call, store, whose)
+    : await revokeAmongAll(call, store, whose)
   await report(call, store.name, revoked, unreadable > 0 ? { unreadable } : {})
   if (unreadable > 0) {
     call.terminal.say(
@@ -68,7 +74,7 @@ async function revokeSubject(call: Call, store: OpenStore, subject: string): Pro
     return FAILED
   }
   if (revoked > 0 || call.values.except.length > 0) return DONE
-  call.terminal.say(noneIn(store, subject))
+  call.terminal.say(noneIn(store, whose))
   return NOT_FOUND
 }
 
@@ -77,21 +83,21 @@ interface Outcome {
   readonly unreadable: number
 }
 
-async function revokeByIndex({ values }: Call, { subjects }: OpenStore, subject: string): Promise<Outcome> {
-  const { revoked, failures } = await subjects.revokeAll(subject, values.except)
+async function revokeByIndex({ values }: Call, { subjects }: OpenStore, whose: Whose): Promise<Outcome> {
+  const { revoked, failures } = await subjects.revokeAll(whose, values.except)
   const failure = failures.find((error) => !isSessionError(error, 'ERR_SESSION_UNREADABLE'))
   if (failure !== undefined) throw failure
   return { revoked, unreadable: failures.length }
 }
 
 /** Looks again until there is none left: a session may have moved to another id meanwhile. */
-async function revokeAmongAll({ values, terminal, signal }: Call, store: OpenStore, subject: string): Promise<Outcome> {
+async function revokeAmongAll({ values, terminal, signal }: Call, store: OpenStore, whose: Whose): Promise<Outcome> {
   let revoked = 0
   for (;;) {
     let found = 0
     let unreadable = 0
     const progress = terminal.progress('Counting sessions')
-    await visitSubject(store, subject, signal, progress, async (sighting) => {
+    await visitWhose(store, whose, signal, progress, async (sighting) => {
       if (values.except.includes(sighting.key)) return
       if (sighting.record === 'unreadable') {
         unreadable++

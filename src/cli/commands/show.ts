@@ -6,6 +6,7 @@ import { wholeIds } from '../beginnings.ts'
 import { assertId, isWhole } from '../usage.ts'
 import { DONE, FAILED, NOT_FOUND, type Call, type Command } from '../command.ts'
 import { duration, instant, size } from '../format.ts'
+import { plainJson } from '../plain-json.ts'
 import { pretty } from '../pretty.ts'
 import { lineOf, type SessionLine } from '../sessions.ts'
 import type { StoredFound } from '../store.ts'
@@ -16,7 +17,12 @@ export const show: Command = {
   options: ['json', 'store'],
   operands: { least: 1, most: 1, what: 'one id' },
   details: `ID may be the first 8 digits or more, if no other session's id begins with them.
-With --json the data is as it is stored: JSON, and {"~": …} around what JSON has no form for, such as a Date. The flash values of each key are a list, oldest first.`,
+With --json the output is one document: what list --json says of the session, idleTimeout and absoluteTimeout
+(milliseconds), persistent, proved, data and flash, whose values are lists, oldest first. Values are JSON that any program
+reads: a Date is its instant in ISO 8601, a Map an object, or a list of pairs if its keys are no texts, a Set a list,
+a typed array a list of numbers, bytes are base64, undefined and holes are null, and a BigInt, NaN, a RegExp, a URL and
+the like their text. A value stays as it is stored, {"~": …}, if only the application's serializer can read it, if it
+contains itself, or if it would become more than ten times longer.`,
   async run(call) {
     for (const id of call.operands) assertId(id)
     const opened = call.openStore()
@@ -91,15 +97,15 @@ function lengthOf(length: Milliseconds | undefined): string | undefined {
   return length === undefined ? undefined : duration(length)
 }
 
-/** Built from the stored texts, which are JSON already, so that no value changes on the way. */
+/** Built from texts, so that what is stored as JSON is shown as it is stored. */
 function document(line: SessionLine, record: SessionRecord | undefined): string {
   const { idleTimeout, absoluteTimeout, persistent, proofs } = record ?? {}
   const proved = proofs && Object.fromEntries(proofs)
   const facts = JSON.stringify({ ...line, idleTimeout, absoluteTimeout, persistent, proved })
   if (!record) return facts
-  const data = Array.from(record.entries, ([name, { text }]) => [name, text] as const)
+  const data = Array.from(record.entries, ([name, entry]) => [name, plainJson(name, entry)] as const)
   const flash = Array.from(record.flash, ([key, notices]) => {
-    return [key, `[${notices.map(({ entry }) => entry.text).join(',')}]`] as const
+    return [key, `[${notices.map(({ entry }) => plainJson(key, entry)).join(',')}]`] as const
   })
   return `${facts.slice(0, -1)},"data":${objectText(data)},"flash":${objectText(flash)}}`
 }
