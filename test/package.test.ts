@@ -160,6 +160,38 @@ new Koa().use(session({ store })).use((ctx) => {
     assert.equal(npx('--version'), `${manifest.version}\n`)
   })
 
+  it('can be installed beside other releases of the drivers, which are there for something else', () => {
+    // Each is no more than its name and release, so npm has nobody to ask.
+    const beside: Record<string, string> = {
+      ioredis: '5.6.1',
+      'better-sqlite3': '9.0.0',
+      pg: '7.18.2',
+      mysql2: '2.3.3',
+    }
+    for (const name of ['koa', ...Object.keys(manifest.dependencies ?? {})]) {
+      const { version } = JSON.parse(read(`node_modules/${name}/package.json`)) as Manifest
+      beside[name] = version
+    }
+    const application = join(folder, 'beside')
+    const dependencies: Record<string, string> = { [manifest.name]: `file:${tarballPath}` }
+    for (const [name, version] of Object.entries(beside)) {
+      const directory = join(application, 'packages', name)
+      mkdirSync(directory, { recursive: true })
+      writeFileSync(join(directory, 'package.json'), JSON.stringify({ name, version }))
+      dependencies[name] = `file:packages/${name}`
+    }
+    writeFileSync(join(application, 'package.json'), JSON.stringify({ private: true, dependencies }))
+    const { status, stderr } = spawnSync(
+      'npm',
+      ['install', '--dry-run', '--install-links', '--offline', '--no-audit', '--no-fund'],
+      {
+        cwd: application,
+        encoding: 'utf8',
+      },
+    )
+    assert.equal(status, 0, stderr)
+  })
+
   it('keeps its other files to itself', () => {
     assert.match(
       run('module', `console.log(await import('${manifest.name}/dist/src/id.js').catch((e) => e.code))`),

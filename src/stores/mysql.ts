@@ -71,7 +71,8 @@ export function mysqlStore(urlOrPool: string | MysqlPool, options: MysqlStoreOpt
 
 function ownPool(url: string, poolSize: number | undefined, deadline: Milliseconds): Pool {
   const size = checkedPoolSize(checks, poolSize)
-  const driver = loadPackage(checks, 'mysql2/promise', 'needs the package mysql2 3; npm i mysql2') as MysqlDriver
+  const cure = 'needs the package mysql2 3; npm i mysql2'
+  const driver = loadPackage(checks, { module: 'mysql2/promise', least: [3, 11], cure }) as MysqlDriver
   return makePool(driver, url.replace(/^mariadb:/, 'mysql:'), size, deadline)
 }
 

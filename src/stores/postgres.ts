@@ -71,7 +71,8 @@ export function postgresStore(urlOrPool: string | PostgresPool, options: Postgre
 
 function ownPool(url: string, poolSize: number | undefined, deadline: Milliseconds): PgPool {
   const size = checkedPoolSize(checks, poolSize)
-  return makePool(loadPackage(checks, 'pg', 'needs the package pg 8; npm i pg') as PgDriver, url, size, deadline)
+  const driver = loadPackage(checks, { module: 'pg', least: [8, 11], cure: 'needs the package pg 8; npm i pg' })
+  return makePool(driver as PgDriver, url, size, deadline)
 }
 
 function given(pool: unknown, { poolSize }: PostgresStoreOptions): PgPool {

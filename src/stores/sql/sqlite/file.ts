@@ -15,7 +15,8 @@ export function sqliteDriver(checks: Checks): OpenHandle {
   const builtin = nodeSqlite()
   if (builtin) return (path) => new builtin.DatabaseSync(path)
   const cure = 'needs Node 22.13 or newer, or the package better-sqlite3; npm i better-sqlite3'
-  const Database = loadPackage(checks, 'better-sqlite3', cure) as new (path: string) => SqliteHandle
+  const wanted = { module: 'better-sqlite3', least: [12, 0], cure } as const
+  const Database = loadPackage(checks, wanted) as new (path: string) => SqliteHandle
   return (path) => new Database(path)
 }
 
