@@ -121,6 +121,7 @@ describe('the documentation', () => {
   }
 
   it('has no block that nothing checks, but those that say so', (test) => {
+    const deploying = readFileSync(join(ROOT, 'test/deploying.test.ts'), 'utf8')
     const unchecked: string[] = []
     const hidden: string[] = []
     for (const { blocks } of pages) {
@@ -135,6 +136,9 @@ describe('the documentation', () => {
         else if (language === 'js') {
           const isRun = runners.some((runner) => file && runner.includes(file))
           if (!isRun) hidden.push(`${place} is run by nothing on its page`)
+        } else if (['dockerfile', 'nginx', 'yaml'].includes(language)) {
+          const isChecked = file !== undefined && deploying.includes(`shown('${file}')`)
+          if (!isChecked) hidden.push(`${place} is not looked at by test/deploying.test.ts`)
         } else if (language === 'json') JSON.parse(code)
         else if (language !== 'text' || !/[─│▶→]/.test(code)) hidden.push(`${place} is no diagram, and nothing runs it`)
       }

@@ -5,6 +5,7 @@
 import './closed-browser.ts'
 import './cookies.ts'
 import './cross-origin.ts'
+import './form-post.ts'
 import './operations.ts'
 import './site.ts'
 import './two-processes.ts'

@@ -72,7 +72,7 @@ function blocksOf(path: string, text: string): Block[] {
       place: placeOf(path, text, index),
       language,
       code,
-      file: /^(?:\/\/|#) ([\w.-]+\.\w+)\n/.exec(code)?.[1],
+      file: /^(?:\/\/|#) ([\w.-]+\.\w+|Dockerfile)\n/.exec(code)?.[1],
       given: /<!-- given\n((?:(?!-->).)*)-->$/s.exec(before)?.[1] ?? '',
       notRun: /^\*Not run by the tests: (.+)\*$/.exec(before.split('\n').at(-1) ?? '')?.[1],
     }
