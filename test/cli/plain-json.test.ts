@@ -22,7 +22,17 @@ describe('koa-server-session show --json', () => {
     ['a Date as its instant', at, iso],
     ['a Date that is none as null', new Date(Number.NaN), null],
     ['a Map of texts as an object', new Map([['tea', { at }]]), { tea: { at: iso } }],
-    ['a Map of anything as pairs', new Map<unknown, unknown>([[1, at], ['a', 2]]), [[1, iso], ['a', 2]]], // prettier-ignore
+    [
+      'a Map of anything as pairs',
+      new Map<unknown, unknown>([
+        [1, at],
+        ['a', 2],
+      ]),
+      [
+        [1, iso],
+        ['a', 2],
+      ],
+    ],
     ['a Set as a list', new Set(['tea', 2n]), ['tea', '2']],
     ['a BigInt as its digits', 12_345_678_901_234_567_890n, '12345678901234567890'],
     ['numbers that JSON has not as texts', [Number.NaN, -Infinity, -0], ['NaN', '-Infinity', 0]],
@@ -60,7 +70,15 @@ describe('koa-server-session show --json', () => {
     const part = { at }
     const [one] = [{ at: iso }]
     assert.deepEqual(shown([part, part]), [one, one])
-    assert.deepEqual(shown(new Map([['a', part], ['b', part]])), { a: one, b: one }) // prettier-ignore
+    assert.deepEqual(
+      shown(
+        new Map([
+          ['a', part],
+          ['b', part],
+        ]),
+      ),
+      { a: one, b: one },
+    )
   })
 
   it('leaves as it is stored what contains itself, would become far longer, or cannot be read', () => {
