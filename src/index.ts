@@ -18,7 +18,13 @@ export { mysqlStore, type MysqlPool, type MysqlStoreOptions } from './stores/mys
 export { nullStore } from './stores/null.ts'
 export { postgresStore, type PostgresPool, type PostgresStoreOptions } from './stores/postgres.ts'
 export { redisShards, type RedisServers } from './stores/redis-shards.ts'
-export { redisStore, type RedisClient, type RedisStoreOptions } from './stores/redis.ts'
+export {
+  redisStore,
+  type IoredisClient,
+  type NodeRedisClient,
+  type RedisClient,
+  type RedisStoreOptions,
+} from './stores/redis.ts'
 export { sqliteStore, type SqliteConnection, type SqliteStoreOptions } from './stores/sqlite.ts'
 export type { CacheOptions } from './layers/cached.ts'
 export type { CookieOptions } from './http/attributes.ts'

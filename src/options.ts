@@ -308,11 +308,11 @@ function cureOfStore(thing: unknown): string | undefined {
   const has = (...methods: string[]): boolean =>
     methods.every((method) => typeof (thing as Record<string, unknown>)[method] === 'function')
   if (has('then')) return 'This is a promise: await it first.'
-  if (has('duplicate', 'defineCommand')) return 'This is a client of ioredis: pass redisStore(client).'
-  if (has('duplicate', 'sendCommand')) return "This is a client of the package redis: pass the URL, 'redis://host'."
+  if (has('duplicate', 'defineCommand') || has('duplicate', 'sendCommand'))
+    return 'This is a client of Redis: pass redisStore(client).'
   if (has('xsend')) return 'This is a client of memcache-client: pass memcachedStore(client).'
   if (!has('get', 'set', 'destroy')) return undefined
   return thing.constructor.name === 'RedisStore'
-    ? "This is a store of connect-redis. For sessions in Redis pass the URL, 'redis://host', or redisStore(client) with a client of ioredis."
+    ? "This is a store of connect-redis. For sessions in Redis pass the URL, 'redis://host', or redisStore(client) with the client."
     : 'This is a store for express-session or koa-session. One for express-session can be used as fromExpressStore(store); one for koa-session cannot, because it does not tell writers apart.'
 }

@@ -224,7 +224,7 @@ describe('store', () => {
     test.after(() => redis.disconnect())
     const things: [thing: unknown, cure: RegExp][] = [
       [redis, /redisStore\(client\)/],
-      [client, /the URL, 'redis:\/\/host'/],
+      [client, /redisStore\(client\)/],
       [new RedisStore({ client }), /store of connect-redis.*'redis:\/\/host'/],
       [new MemoryStore(), /fromExpressStore\(store\)/],
       [new MemcacheClient({ server: '127.0.0.1:1' }), /memcachedStore\(client\)/],

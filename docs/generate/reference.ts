@@ -29,6 +29,8 @@ const CHAPTERS: Readonly<Record<string, readonly string[]>> = {
     'RedisServers',
     'RedisStoreOptions',
     'RedisClient',
+    'IoredisClient',
+    'NodeRedisClient',
     'memcachedStore',
     'MemcachedStoreOptions',
     'MemcachedClient',

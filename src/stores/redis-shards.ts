@@ -1,7 +1,7 @@
 import type { Store } from '../store.ts'
 import { checks, parseAddress } from './redis/address.ts'
 import { parseServers, usualName } from './redis/server-list.ts'
-import { redisStore, type RedisClient, type RedisStoreOptions } from './redis.ts'
+import { redisStore, type IoredisClient, type RedisClient, type RedisStoreOptions } from './redis.ts'
 import { sharded } from './shards/sharded.ts'
 
 /** The servers of `redisShards`: a URL that lists them, a list of URLs, or their URLs or clients by their names. */
@@ -25,7 +25,7 @@ const NAMED = "redisShards({ one: 'redis://…', two: 'redis://…' })"
  * - a URL: `redis+shards://[[user]:password@]host[:6379],host[:6379][/db][?names=one,two]`, `rediss+shards://` with TLS; and
  *   `redis+shards+sentinel://host:26379,host:26379/one,two[/db]` for the masters `one` and `two` of the same sentinels.
  * - a list of URLs of single servers, as `redisStore` takes them.
- * - an object of such URLs, or of clients of ioredis 6, by the names of the servers.
+ * - an object of such URLs, or of clients as `redisStore` takes them, by the names of the servers.
  *
  * A session is on the server that its key and the *names* of the servers say (rendezvous hashing). So the order of the
  * servers does not matter, and a server may get another address as long as it keeps its name. Without a name a server is
@@ -70,7 +70,7 @@ function namedServers(servers: RedisServers): readonly Named[] {
     throw checks.refusal(`this is a client of one server. Give it a name: ${NAMED}`)
   return Object.entries(servers).map(([name, server]) => {
     if (typeof server === 'string') addressOfOne(server)
-    else if ((server as RedisClient | undefined)?.isCluster === true) throw noCluster()
+    else if ((server as Partial<IoredisClient> | undefined)?.isCluster === true) throw noCluster()
     return [name, server]
   })
 }

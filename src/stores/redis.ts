@@ -13,8 +13,17 @@ import { redisSubjects } from './redis/subjects.ts'
 import { Writer } from './redis/writer.ts'
 import { checkedDeadline, numberIn } from './store-options.ts'
 
-/** A client of ioredis 6: a `Redis`, also one for Sentinel, or a `Cluster`. */
-export interface RedisClient {
+/**
+ * A client of the application's, of one of these packages:
+ * - `ioredis` 6 or 5, or `iovalkey`: a `Redis`, also one for Sentinel, or a `Cluster`
+ * - `redis` (node-redis) 6 or 5: what `createClient()` makes. Its Sentinel, Cluster and pool are refused.
+ *
+ * Only its method `duplicate` is called, which makes the clients that the store uses.
+ */
+export type RedisClient = IoredisClient | NodeRedisClient
+
+/** A `Redis` or a `Cluster` of ioredis or iovalkey. */
+export interface IoredisClient {
   /** Where its connection stands. */
   readonly status: string
   /** Whether it is a `Cluster`. */
@@ -23,6 +32,18 @@ export interface RedisClient {
   duplicate(...args: never[]): unknown
   /** Adds a command. Not called on the application’s client. */
   defineCommand(...args: never[]): unknown
+}
+
+/** A client of node-redis. */
+export interface NodeRedisClient {
+  /** Whether it is connected. */
+  readonly isReady: boolean
+  /** Makes a client like it: the one that the store uses. */
+  duplicate(...args: never[]): unknown
+  /** Sends a command. Not called on the application’s client. */
+  sendCommand(...args: never[]): unknown
+  /** Makes a pool of such clients. Not called. */
+  createPool(...args: never[]): unknown
 }
 
 /** How `redisStore` behaves. The same options may stand in the URL. */
@@ -46,10 +67,10 @@ const DEFAULT_BOUND: Milliseconds = 1000
 const LEAST_BOUND: Milliseconds = 30
 
 /**
- * Sessions in Redis (tested with 7.0) or what speaks its protocol and Lua, through ioredis 6 (`npm i ioredis`): one
- * server, Sentinel or a Cluster.
+ * Sessions in Redis (tested with 7.0) or what speaks its protocol and Lua: one server, Sentinel or a Cluster.
  *
- * The address is a URL, or a client of the application's, which is copied and never used itself:
+ * The address is a URL, for which ioredis 6 is needed (`npm i ioredis`), or a client of the application's, which is copied
+ * and never used itself (see `RedisClient`):
  * - `redis://[[user]:password@]host[:6379][/db]`, `rediss://` with TLS
  * - `redis+unix://[[user]:password@]/path/of/the.sock[?db=…]`
  * - `redis+sentinel://host:26379,host:26379/master[/db]`

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { after, afterEach, before, describe, it } from 'node:test'
+import { after, afterEach, before, describe, it, type TestContext } from 'node:test'
 import { Cluster } from 'ioredis'
 import { Diagnostics } from '../../src/diagnostics.ts'
 import { cached } from '../../src/layers/cached.ts'
@@ -12,7 +12,7 @@ import type { Key, Milliseconds } from '../../src/units.ts'
 import { clusterProxies, type ClusterProxies } from '../support/proxies/cluster-proxies.ts'
 import { clusterSetup, type ClusterSetup, type RedisServer } from '../support/servers/redis-server.ts'
 import { until } from '../support/servers/server-process.ts'
-import { moveSlot, slotMove } from '../support/servers/slot-move.ts'
+import { moveSlot, slotMove, type SlotMove } from '../support/servers/slot-move.ts'
 import { PATIENCE, later, newKey, rejection, savedOf } from '../support/stores/records.ts'
 import { collectWarnings } from '../support/warnings.ts'
 
@@ -64,6 +64,13 @@ describe('The links of redisStore to the masters of a Cluster', () => {
     const link = (key: Key): Link => watch.linkOf(key)
     for (const key of keys ?? (await aKeyEach()).map(([key]) => key)) await until(() => link(key).vouches())
     return { store, watch, told, link }
+  }
+
+  /** A move that comes to its end even if the test does not: a slot that is half moved would spoil the tests behind it. */
+  async function slotOnTheMove(test: TestContext, key: Key): Promise<SlotMove> {
+    const move = await slotMove(cluster, `session:${key}`)
+    test.after(() => move.finish())
+    return move
   }
 
   async function keyAt(owner: RedisServer): Promise<Key> {
@@ -185,13 +192,13 @@ describe('The links of redisStore to the masters of a Cluster', () => {
     })
   })
 
-  it('vouch for no key whose slot is on the move, and answer it all the same', async () => {
+  it('vouch for no key whose slot is on the move, and answer it all the same', async (test) => {
     const key = newKey()
     const { store, link, told } = await watched(open(), [key])
     const left = link(key)
     const { generation } = left
     const first = savedOf(await other.save(key, '1', later(), undefined))
-    const move = await slotMove(cluster, `session:${key}`)
+    const move = await slotOnTheMove(test, key)
     await move.open()
     await until(() => !link(key).vouches())
     assert.ok(left.generation > generation)
@@ -209,12 +216,12 @@ describe('The links of redisStore to the masters of a Cluster', () => {
     await store.delete(key)
   })
 
-  it('end no process if the server that a slot moves to hangs: a redirection that fails is a failure of its command alone', async () => {
+  it('end no process if the server that a slot moves to hangs: a redirection that fails is a failure of its command alone', async (test) => {
     const key = newKey()
     const store = redisStore(proxies.client(), { deadline: 2000 })
     opened.push(store)
     const saved = savedOf(await store.save(key, '1', later(), undefined))
-    const move = await slotMove(cluster, `session:${key}`)
+    const move = await slotOnTheMove(test, key)
     await move.open()
     await move.carry()
     assert.equal((await store.load(key))?.text, '1')
@@ -235,7 +242,7 @@ describe('The links of redisStore to the masters of a Cluster', () => {
     await store.delete(key)
   })
 
-  it('keep nothing that another server answered, not even before they know that the slot moves', async () => {
+  it('keep nothing that another server answered, not even before they know that the slot moves', async (test) => {
     const key = newKey()
     const diagnostics = new Diagnostics('sid')
     const options = { max: 100, maxBytes: 1e6, maxAge: NEVER, allowStale: false }
@@ -245,7 +252,7 @@ describe('The links of redisStore to the masters of a Cluster', () => {
       await cache.load(key)
       return diagnostics.stats.hits > 0
     })
-    const move = await slotMove(cluster, `session:${key}`)
+    const move = await slotOnTheMove(test, key)
     await move.open()
     await move.carry()
     const second = savedOf(await other.save(key, '2', later(), first))
@@ -279,10 +286,13 @@ describe('The links of redisStore to the masters of a Cluster', () => {
     const epoch = epochKeyOf('session:', announcedIn(await owner.cli('CLUSTER', 'NODES')))!
     assert.equal(await owner.cli('EXISTS', epoch), '1')
     const { generation } = link(key)
-    await moveSlot(cluster, epoch)
-    assert.notEqual(await cluster.masterOf(epoch), owner)
-    await until(() => link(key).generation > generation && link(key).vouches())
-    await moveSlot(cluster, epoch, owner)
+    try {
+      await moveSlot(cluster, epoch)
+      assert.notEqual(await cluster.masterOf(epoch), owner)
+      await until(() => link(key).generation > generation && link(key).vouches())
+    } finally {
+      await moveSlot(cluster, epoch, owner)
+    }
     await until(async () => (await cluster.masterOf(epoch)) === owner && link(key).vouches())
   })
 

@@ -55,6 +55,16 @@ function warnings(test: TestContext): { code: string; message: string }[] {
 }
 
 describe('A user of Redis with the rights that the docs list, and no others,', () => {
+  /** The commands that the server was sent, those in scripts too. */
+  const used = new Set<string>()
+
+  after(() => {
+    const rights = rightsFor('', 'single').split(' ')
+    const commands = rights.filter((right) => right.startsWith('+')).map((right) => right.slice(1))
+    const unused = commands.filter((command) => !used.has(command))
+    assert.deepEqual(unused, [], 'nothing is granted that is not used')
+  })
+
   it('are the rights that every refusal names', () => {
     const page = readFileSync(new URL('../../../docs/many-machines.md', import.meta.url), 'utf8')
     assert.ok(page.includes(`ACL SETUSER shop on >password ${rightsFor('session:', 'single')}\n`))
@@ -65,7 +75,13 @@ describe('A user of Redis with the rights that the docs list, and no others,', (
     ['RESP2', '&protocol=2'],
   ] as const) {
     describe(`over ${protocol}`, () => {
+      let asking: Redis
+      let monitor: Redis
+
       before(async () => {
+        asking = new Redis(server.port)
+        monitor = await asking.monitor()
+        monitor.on('monitor', (_time: string, [command]: string[]) => used.add(command!.toLowerCase()))
         // The kit opens many stores, each with a prefix and so with a channel of its own.
         await allow('kit', ...rightsFor('kit:', 'single').replace('&kit:changes*', '&kit:*').split(' '))
         await server.cli('ACL', 'LOG', 'RESET')
@@ -104,6 +120,9 @@ describe('A user of Redis with the rights that the docs list, and no others,', (
       })
 
       after(async () => {
+        await asking.echo('end')
+        await until(() => used.delete('echo'))
+        for (const client of [asking, monitor]) client.disconnect()
         assert.equal(await server.cli('ACL', 'LOG'), '', 'nothing was refused')
       })
     })

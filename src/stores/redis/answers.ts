@@ -5,6 +5,16 @@ export function isAnswer(error: unknown): error is Error {
   return error instanceof Error && (error.name === 'ReplyError' || isAnswer(error.cause))
 }
 
+/** A connection was lost while a command waited for its answer: what has become of the command is not known. */
+export class ConnectionLost extends Error {
+  override readonly name: string = 'ConnectionLost'
+}
+
+/** Whether there is no answer because there is no connection any more. */
+export function isLoss(error: unknown): boolean {
+  return error instanceof ConnectionLost || (error instanceof Error && error.name === 'MaxRetriesPerRequestError')
+}
+
 /** What the server said, if it was the server that said no. */
 export function answerOf(error: unknown): string | undefined {
   if (!isAnswer(error)) return undefined

@@ -2,14 +2,16 @@ import type { Cluster, ClusterOptions, Redis, RedisOptions } from 'ioredis'
 import type { Milliseconds } from '../../units.ts'
 import { checks, type Address } from './address.ts'
 import { checkClient, loadDriver } from './driver.ts'
+import { IoredisWire } from './ioredis.ts'
+import { NodeRedisWire } from './node-redis.ts'
+import { retryDelay } from './retry.ts'
+import type { Wire } from './wire.ts'
 
 /** How to make connections of this store's own to one place; nothing connects before it is used. */
 export type Maker =
-  | { readonly kind: 'single'; readonly keyPrefix: string; make(): Redis }
-  | { readonly kind: 'cluster'; readonly keyPrefix: string; make(): Cluster }
+  | { readonly kind: 'single'; readonly keyPrefix: string; make(): Wire }
+  | { readonly kind: 'cluster'; readonly keyPrefix: string; make(): Wire<Cluster> }
 
-/** Longest wait between two attempts to connect. */
-const SLOWEST_RETRY: Milliseconds = 1000
 /** After a READONLY answer the address may lead elsewhere; a replica that stays one must not cost a connection each. */
 const READONLY_PAUSE: Milliseconds = 1000
 
@@ -28,10 +30,11 @@ export function makerFromAddress(address: Address, deadline: Milliseconds): Make
   }
   if (kind === 'cluster') {
     const options = clusterOptions({ redisOptions: login }, deadline)
-    return { kind, keyPrefix: '', make: () => redirecting(new driver.Cluster([...nodes], options)) }
+    const make = (): Cluster => redirecting(new driver.Cluster([...nodes], options))
+    return { kind, keyPrefix: '', make: () => new IoredisWire(make(), deadline) }
   }
   const make = (): Redis => new driver.Redis({ ...login, ...placeOf(address), db, ...ours({}, deadline) })
-  return { kind: 'single', keyPrefix: '', make }
+  return { kind: 'single', keyPrefix: '', make: () => new IoredisWire(make(), deadline) }
 }
 
 function placeOf({ nodes, path, masterName, tls, query }: Address): RedisOptions {
@@ -50,17 +53,29 @@ function placeOf({ nodes, path, masterName, tls, query }: Address): RedisOptions
 
 /** The application's client is only a pattern for ours: its queues, retries and subscriptions stay its own. */
 export function makerFromClient(client: unknown, deadline: Milliseconds): Maker {
-  const { redis, cluster } = checkClient(client)
-  if (redis) {
-    const { db } = redis.options
-    // ioredis would not select it, and stay on database 0.
-    if (!Number.isSafeInteger(db) || (db as number) < 0) throw checks.refusal('the client’s option db must be a number')
-    const keyPrefix = redis.options.keyPrefix ?? ''
-    return { kind: 'single', keyPrefix, make: () => redis.duplicate(ours(redis.options, deadline)) }
+  const { redis, cluster, nodeRedis } = checkClient(client)
+  if (nodeRedis) {
+    const { database, keyPrefix = '' } = nodeRedis.options ?? {}
+    if (database !== undefined) checkDatabase('database', database)
+    if (typeof keyPrefix !== 'string') throw checks.refusal('the client’s option keyPrefix must be a string')
+    return { kind: 'single', keyPrefix, make: () => new NodeRedisWire(nodeRedis, deadline) }
   }
-  const keyPrefix = cluster.options.keyPrefix ?? ''
+  if (redis) {
+    checkDatabase('db', redis.options.db)
+    const make = (): Redis => redis.duplicate(ours(redis.options, deadline))
+    const keyPrefix = redis.options.keyPrefix ?? ''
+    return { kind: 'single', keyPrefix, make: () => new IoredisWire(make(), deadline) }
+  }
   const options = clusterOptions(cluster.options, deadline)
-  return { kind: 'cluster', keyPrefix, make: () => redirecting(cluster.duplicate([], options)) }
+  const make = (): Cluster => redirecting(cluster.duplicate([], options))
+  const keyPrefix = cluster.options.keyPrefix ?? ''
+  return { kind: 'cluster', keyPrefix, make: () => new IoredisWire(make(), deadline) }
+}
+
+/** The libraries select nothing if it is no number, and stay on database 0. */
+function checkDatabase(option: string, value: unknown): void {
+  if (!Number.isSafeInteger(value) || (value as number) < 0)
+    throw checks.refusal(`the client’s option ${option} must be a number`)
 }
 
 /**
@@ -80,13 +95,14 @@ function redirecting(cluster: Cluster): Cluster {
   return cluster
 }
 
-/** A client like this one, which a Cluster has for one of its servers, with the settings of this store. */
-export function likeNode(node: Redis, deadline: Milliseconds): Redis {
-  return node.duplicate({
+/** A wire to this server of a Cluster, with the settings of this store. */
+export function wireTo(node: Redis, deadline: Milliseconds): Wire<Redis> {
+  const client = node.duplicate({
     ...ours(node.options, deadline),
     // A server that is no longer the master says so by a redirection.
     reconnectOnError: null,
   })
+  return new IoredisWire(client, deadline)
 }
 
 function ours(given: RedisOptions, deadline: Milliseconds) {
@@ -147,10 +163,6 @@ function common(given: RedisOptions, deadline: Milliseconds) {
     scripts: {},
     himportFieldsets: undefined,
   } satisfies RedisOptions
-}
-
-function retryDelay(attempts: number): Milliseconds {
-  return Math.min(20 * 2 ** Math.min(attempts - 1, 10), SLOWEST_RETRY) * (0.75 + Math.random() / 2)
 }
 
 function reconnectOnReadonly(): (error: Error) => boolean {

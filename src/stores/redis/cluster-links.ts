@@ -7,6 +7,8 @@ import { isElsewhere } from './answers.ts'
 import type { Connection } from './connection.ts'
 import { MasterLink, type Hindrance } from './master-link.ts'
 import { slotOf, SLOTS } from './slots.ts'
+import { Strangers } from './strangers.ts'
+import type { Commands } from './wire.ts'
 
 /** How often is looked for what is missing, while something is. */
 const LOOK_AGAIN: Milliseconds = 1000
@@ -47,6 +49,7 @@ export class ClusterLinks {
   #owners: (MasterLink | undefined)[] = []
   #timer: NodeJS.Timeout | undefined
   readonly #warned = new Set<string>()
+  readonly #strangers = new Strangers()
 
   constructor(settings: ClusterLinksSettings) {
     this.#settings = settings
@@ -79,7 +82,7 @@ export class ClusterLinks {
    * messages may be cached; else by way of ioredis, which follows redirections. An answer that came that way is never
    * served from the cache, because the link begins a new generation before it vouches again.
    */
-  run<T>(name: string, operation: (client: Redis | Cluster) => Promise<T>): Promise<T> {
+  run<T>(name: string, operation: (client: Commands) => Promise<T>): Promise<T> {
     const { cluster } = this.#settings
     const link = this.#owners[slotOf(name)]
     if (!link?.vouches()) {
@@ -112,6 +115,7 @@ export class ClusterLinks {
     const link = new MasterLink({
       ...settings,
       data: settings.connect(node),
+      strangers: this.#strangers,
       announced: () => this.#divide(),
       hindered: (hindrance) => this.#warn(hindrance, this.#reasonOf(hindrance)),
     })

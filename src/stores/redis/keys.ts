@@ -1,7 +1,8 @@
-import type { Cluster, Redis } from 'ioredis'
+import type { Cluster } from 'ioredis'
 import { isKey, type Key } from '../../units.ts'
 import type { Connection } from './connection.ts'
 import { scan } from './scan.ts'
+import type { Commands } from './wire.ts'
 
 const AT_A_TIME = 500
 
@@ -20,9 +21,9 @@ export async function* keysUnder(prefix: string, connection: Connection): AsyncG
   }
 }
 
-async function servers(connection: Connection): Promise<Redis[]> {
-  const client: Redis | Cluster = connection.client
-  if (!client.isCluster) return [client as Redis]
+async function servers(connection: Connection): Promise<Commands[]> {
+  const { client } = connection
+  if (!client.isCluster) return [client]
   // Only a connected client knows the masters.
   await connection.run(() => client.ping())
   return (client as Cluster).nodes('master')

@@ -1,8 +1,8 @@
-import type { Redis } from 'ioredis'
 import type { Link, Listener } from '../../store.ts'
 import type { Instant, Milliseconds } from '../../units.ts'
 import { isAnswer } from './answers.ts'
 import type { Connection } from './connection.ts'
+import type { Commands } from './wire.ts'
 
 const BEATS_PER_BOUND = 3
 /** So many bounds without an answer, and the connection is made anew: a hung server sends no event. */
@@ -22,11 +22,11 @@ export interface Moment {
 const NEVER: Moment = { monotonic: -Infinity, wall: -Infinity }
 
 /** What every link needs to know. */
-export interface LinkSettings {
+export interface LinkSettings<Client extends Commands = Commands> {
   /** The coherence bound. */
   readonly bound: Milliseconds
   /** The connection that carries reads, writes and heartbeats. */
-  readonly data: Connection<Redis>
+  readonly data: Connection<Client>
   readonly listener: Listener
 }
 
@@ -38,9 +38,9 @@ export interface LinkSettings {
  * message that was published before the server ran it has been handled as well. So until `bound` after the heartbeat
  * was *sent*, nothing acknowledged more than `bound` ago can have been missed.
  */
-export abstract class RedisLink<Answer> implements Link {
+export abstract class RedisLink<Answer, Client extends Commands = Commands> implements Link {
   generation: number = ++lastGeneration
-  readonly #settings: LinkSettings
+  readonly #settings: LinkSettings<Client>
   /** When the heartbeat was sent that the lease counts from. */
   #lease: Moment = NEVER
   /** What the last heartbeat found. */
@@ -54,11 +54,11 @@ export abstract class RedisLink<Answer> implements Link {
   #unanswered = 0
   #timer: NodeJS.Timeout | undefined
 
-  constructor(settings: LinkSettings) {
+  constructor(settings: LinkSettings<Client>) {
     this.#settings = settings
   }
 
-  get data(): Connection<Redis> {
+  get data(): Connection<Client> {
     return this.#settings.data
   }
 
@@ -225,11 +225,10 @@ export abstract class RedisLink<Answer> implements Link {
   protected readonly onMessage = (channel: string, message: string): void => this.hear(channel, message)
 }
 
-/** Asked of the server, since ioredis falls back to RESP2 by itself. */
-export async function speaksResp3(data: Connection<Redis>): Promise<boolean> {
-  if (data.client.options.protocol === 2) return false
+/** Asked of the server, since ioredis falls back to RESP2 by itself, and iovalkey speaks nothing else. */
+export async function speaksResp3(data: Connection): Promise<boolean> {
   try {
-    const facts = await data.run<unknown[]>((client) => client.hello())
+    const facts = (await data.run((client) => client.hello())) as unknown[]
     return Number(facts[facts.indexOf('proto') + 1]) === 3
   } catch (error) {
     if (isAnswer(error)) return false

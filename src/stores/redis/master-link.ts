@@ -1,17 +1,21 @@
 import { randomBytes } from 'node:crypto'
+import type { Redis } from 'ioredis'
 import { announcedIn, epochKeyOf, type Announced } from './announced.ts'
 import { answerOf, isForbidden } from './answers.ts'
 import { RedisLink, speaksResp3, type LinkSettings, type Moment } from './link.ts'
 import { BEAT_HERE, EPOCH_KEPT, runScript } from './scripts.ts'
+import type { Strangers } from './strangers.ts'
 
 /** Why a link cannot do its work, which somebody has to mend. */
 export type Hindrance = 'forbidden' | 'resp2'
 
 /** What the link to a master of a Cluster needs to know. */
-export interface MasterLinkSettings extends LinkSettings {
+export interface MasterLinkSettings extends LinkSettings<Redis> {
   readonly prefix: string
   /** Where the writing scripts publish: on this, with the server's id behind it. */
   readonly channel: string
+  /** Knows servers that cannot be listened to. */
+  readonly strangers: Strangers
   /** The master has announced something else than before; called before the link vouches for anything of it. */
   announced(): void
   hindered(hindrance: Hindrance): void
@@ -30,7 +34,7 @@ interface Beat {
  * With each heartbeat the server says which slots it owns. What was cached before it said something else is worth
  * nothing: a slot that was away in between has taken messages with it.
  */
-export class MasterLink extends RedisLink<Beat> {
+export class MasterLink extends RedisLink<Beat, Redis> {
   readonly #settings: MasterLinkSettings
   /** What the master said of itself last. */
   self: Announced | undefined
@@ -54,9 +58,11 @@ export class MasterLink extends RedisLink<Beat> {
   }
 
   protected async subscribe(isCurrent: () => boolean): Promise<boolean> {
-    const { data, channel } = this.#settings
+    const { data, channel, strangers } = this.#settings
     this.hasConnected = true
-    if (!(await speaksResp3(data))) {
+    const [isOneStream, isStranger] = await Promise.all([speaksResp3(data), strangers.keepsFrom(data)])
+    if (isStranger) return false
+    if (!isOneStream) {
       if (isCurrent()) this.#settings.hindered('resp2')
       return false
     }

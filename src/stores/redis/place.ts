@@ -1,10 +1,12 @@
-import type { Cluster, Redis } from 'ioredis'
+import type { Cluster } from 'ioredis'
 import type { Link, Listener } from '../../store.ts'
 import type { Milliseconds } from '../../units.ts'
-import { likeNode, type Maker } from './client.ts'
+import { wireTo, type Maker } from './client.ts'
 import { ClusterLinks } from './cluster-links.ts'
 import { Connection } from './connection.ts'
 import { SingleLink } from './single-link.ts'
+import { Strangers } from './strangers.ts'
+import type { Commands, Wire } from './wire.ts'
 
 /** What a place needs to know. */
 export interface PlaceSettings {
@@ -25,7 +27,7 @@ export interface PlaceSettings {
 export interface Place {
   readonly connection: Connection
   /** Asks the server that has the record of this name. */
-  ask<T>(name: string, operation: (client: Redis | Cluster) => Promise<T>): Promise<T>
+  ask<T>(name: string, operation: (client: Commands) => Promise<T>): Promise<T>
   /** Begins to listen for what is written. */
   listen(): void
   /** While this place listens: the link over which changes of the record of this name are heard. */
@@ -38,14 +40,22 @@ export function placeOf(maker: Maker, settings: PlaceSettings): Place {
   return maker.kind === 'cluster' ? onCluster(maker.make(), settings) : onServer(() => maker.make(), settings)
 }
 
-function onServer(make: () => Redis, settings: PlaceSettings): Place {
+function onServer(make: () => Wire, settings: PlaceSettings): Place {
   const connection = new Connection(make(), settings)
+  const strangers = new Strangers()
   let link: SingleLink | undefined
+  // A link asks by itself.
+  connection.on('ready', () => link ?? strangers.meet(connection))
   return {
     connection,
     ask: (_name, operation) => connection.run(operation),
     listen() {
-      link = new SingleLink({ ...settings, data: connection, second: () => new Connection(make(), settings) })
+      link = new SingleLink({
+        ...settings,
+        strangers,
+        data: connection,
+        second: () => new Connection(make(), settings),
+      })
       link.start()
     },
     linkOf: () => link!,
@@ -57,12 +67,12 @@ function onServer(make: () => Redis, settings: PlaceSettings): Place {
   }
 }
 
-function onCluster(client: Cluster, settings: PlaceSettings): Place {
-  const connection = new Connection(client, settings)
+function onCluster(wire: Wire<Cluster>, settings: PlaceSettings): Place {
+  const connection = new Connection(wire, settings)
   const links = new ClusterLinks({
     ...settings,
     cluster: connection,
-    connect: (node) => new Connection(likeNode(node, settings.deadline), settings),
+    connect: (node) => new Connection(wireTo(node, settings.deadline), settings),
   })
   return {
     connection,

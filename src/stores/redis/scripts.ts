@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
-import type { Cluster, Redis } from 'ioredis'
 import type { Milliseconds } from '../../units.ts'
+import type { Commands } from './wire.ts'
 
 /** A Lua script, and the name under which a server keeps it. */
 export interface Script {
@@ -181,7 +181,7 @@ return self
 
 /** Runs a script in one round trip; a server that has lost it is sent the whole text once. */
 export function runScript(
-  client: Redis | Cluster,
+  client: Commands,
   { sha, lua }: Script,
   keys: readonly string[],
   args: readonly (string | number)[],

@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import type { Redis } from 'ioredis'
 import { warn } from '../../diagnostics.ts'
 import type { Connection } from './connection.ts'
 import { RedisLink, speaksResp3, type LinkSettings, type Moment } from './link.ts'
 import { BEAT, EPOCH_KEPT, runScript } from './scripts.ts'
+import type { Strangers } from './strangers.ts'
 
 /** What the link to one server needs to know. */
 export interface SingleLinkSettings extends LinkSettings {
@@ -13,8 +13,10 @@ export interface SingleLinkSettings extends LinkSettings {
   readonly epochKey: string
   /** What the server should allow, for the warning that it does not. */
   readonly rights: string
+  /** Knows servers that cannot be listened to. */
+  readonly strangers: Strangers
   /** Makes a second connection, needed if the server or the client does not speak RESP3. */
-  second(): Connection<Redis>
+  second(): Connection
 }
 
 /**
@@ -26,7 +28,7 @@ export class SingleLink extends RedisLink<string> {
   readonly #ownChannel: string
   /** When the heartbeats were sent whose answers come over the second connection, by their names. */
   readonly #sent = new Map<string, Moment>()
-  #second: Connection<Redis> | undefined
+  #second: Connection | undefined
   #warned = false
 
   constructor(settings: SingleLinkSettings) {
@@ -37,9 +39,9 @@ export class SingleLink extends RedisLink<string> {
 
   /** `false`: not yet; the second connection begins again when it is ready. */
   protected async subscribe(isCurrent: () => boolean): Promise<boolean> {
-    const { data, channel } = this.#settings
-    const isOneStream = await speaksResp3(data)
-    if (!isCurrent()) return false
+    const { data, channel, strangers } = this.#settings
+    const [isOneStream, isStranger] = await Promise.all([speaksResp3(data), strangers.keepsFrom(data)])
+    if (isStranger || !isCurrent()) return false
     if (isOneStream) {
       // Left over from a server that spoke RESP2.
       void this.#second?.close()
@@ -103,7 +105,7 @@ export class SingleLink extends RedisLink<string> {
     else if (data.isReady) await data.run((client) => client.unsubscribe(channel)).catch(() => {})
   }
 
-  #secondConnection(): Connection<Redis> {
+  #secondConnection(): Connection {
     if (!this.#second) {
       this.#second = this.#settings.second()
       this.#second.client.on('message', this.onMessage)

@@ -11,6 +11,8 @@ export interface TcpProxy {
   hangListeners(): void
   /** From now on the server's answers do not get through; what is asked of it does. */
   swallowAnswers(): void
+  /** From now on the server seems to answer with the second text of each pair instead of the first, which is as long. */
+  rewriteAnswers(...pairs: readonly (readonly [of: string, said: string])[]): void
   /** Things get through again, what was held back first. */
   heal(): void
   /** Closes every connection, at once. */
@@ -24,13 +26,22 @@ export async function tcpProxy(targetPort: number): Promise<TcpProxy> {
   const sockets = new Set<Socket>()
   const toServers = new Set<Socket>()
   const listening = new Set<Socket>()
+  let rewriting: readonly (readonly [of: string, said: string])[] = []
   let isBlack = false
   let connections = 0
+
+  function rewritten(chunk: Buffer): Buffer {
+    if (rewriting.length === 0) return chunk
+    return Buffer.from(
+      rewriting.reduce((text, [of, said]) => text.replace(of, said), chunk.toString('latin1')),
+      'latin1',
+    )
+  }
 
   function carry(from: Socket, to: Socket): void {
     sockets.add(from)
     from.setNoDelay(true)
-    from.on('data', (chunk) => void to.write(chunk))
+    from.on('data', (chunk) => void to.write(toServers.has(from) ? rewritten(chunk) : chunk))
     from.on('error', () => from.destroy())
     from.on('close', () => {
       sockets.delete(from)
@@ -66,6 +77,9 @@ export async function tcpProxy(targetPort: number): Promise<TcpProxy> {
     },
     swallowAnswers() {
       for (const socket of toServers) socket.pause()
+    },
+    rewriteAnswers(...pairs) {
+      rewriting = pairs
     },
     heal() {
       isBlack = false

@@ -125,27 +125,35 @@ export async function sentinelSetup(): Promise<SentinelSetup> {
 
 /** Three masters, each with a replica. */
 export interface ClusterSetup {
+  /** Those that have been added too. */
   readonly nodes: readonly RedisServer[]
   readonly url: string
   /** The node that owns the key's slot now, as another node sees it. */
   masterOf(key: string): Promise<RedisServer>
   /** The nodes that act as masters now. */
   masters(): Promise<RedisServer[]>
+  /** One more master, without any slot, whom all others know. */
+  add(): Promise<RedisServer>
+  /** Takes an added master away again, which has no slot any more. */
+  remove(node: RedisServer): Promise<void>
   stop(): Promise<void>
 }
 
-export async function clusterSetup(): Promise<ClusterSetup> {
-  const nodes = await Promise.all(
-    Array.from({ length: 6 }, async () => {
-      const busPort = await freePort()
-      return redisServer({
-        args: [
-          ...words(`--cluster-enabled yes --cluster-port ${busPort}`),
-          ...words('--cluster-node-timeout 1000 --cluster-replica-validity-factor 0'),
-        ],
-      })
-    }),
-  )
+/** `announced`: the port by which the other servers reach this one of the bus. Default: that port itself. */
+export async function clusterSetup(
+  announced: (busPort: number) => Promise<number> = async (busPort) => busPort,
+): Promise<ClusterSetup> {
+  const start = async (): Promise<RedisServer> => {
+    const busPort = await freePort()
+    return redisServer({
+      args: [
+        ...words(`--cluster-enabled yes --cluster-port ${busPort}`),
+        ...words(`--cluster-announce-bus-port ${await announced(busPort)}`),
+        ...words('--cluster-node-timeout 1000 --cluster-replica-validity-factor 0'),
+      ],
+    })
+  }
+  const nodes = await Promise.all(Array.from({ length: 6 }, start))
   const addresses = nodes.map(({ port }) => `127.0.0.1:${port}`)
   await run('redis-cli', ['--cluster', 'create', ...addresses, '--cluster-replicas', '1', '--cluster-yes'])
   await until(async () => {
@@ -178,6 +186,26 @@ export async function clusterSetup(): Promise<ClusterSetup> {
     async masters() {
       const roles = await Promise.all(nodes.map((node) => node.cli('ROLE').catch(() => '')))
       return nodes.filter((_, index) => roles[index]!.startsWith('master'))
+    },
+    async add() {
+      const node = await start()
+      const [, busPort] = /:\d+@(\d+)/.exec(await node.cli('CLUSTER', 'NODES'))!
+      await nodes[0]!.cli('CLUSTER', 'MEET', '127.0.0.1', String(node.port), busPort!)
+      nodes.push(node)
+      const id = await node.cli('CLUSTER', 'MYID')
+      await until(async () => {
+        const views = await Promise.all(nodes.map((each) => each.cli('CLUSTER', 'NODES')))
+        const state = await node.cli('CLUSTER', 'INFO')
+        return views.every((view) => view.includes(id) && !view.includes('handshake')) && state.includes('state:ok')
+      })
+      return node
+    },
+    async remove(node) {
+      const id = await node.cli('CLUSTER', 'MYID')
+      nodes.splice(nodes.indexOf(node), 1)
+      // Before the others forget it: it would introduce itself again.
+      await node.stop()
+      for (const other of nodes) await other.cli('CLUSTER', 'FORGET', id)
     },
     async stop() {
       await Promise.all(nodes.map((node) => node.stop()))
