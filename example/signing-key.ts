@@ -4,7 +4,6 @@ import { dirname } from 'node:path'
 
 /** Where this site keeps its own keys. */
 export const KEY_FILE = '.sessions/signing-key'
-/** More are of no use: what the oldest one has signed is older than any session. */
 const MOST_KEYS = 10
 
 /**
@@ -17,9 +16,13 @@ export function keptSigningKeys(file: string): { keys: string[]; isNew: boolean 
   return { keys: read(file), isNew }
 }
 
-/** Makes a new secret in `file`, before those that are there. The result is all of them, newest first. */
+/**
+ * Makes a new secret in `file`, before those that are there. The result is all of them, newest first. When there are ten,
+ * the oldest one has its turn again: none is dropped, because there may be cookies that it has signed.
+ */
 export function addSigningKey(file: string): string[] {
-  const keys = [newKey(), ...read(file)].slice(0, MOST_KEYS)
+  const before = read(file)
+  const keys = before.length < MOST_KEYS ? [newKey(), ...before] : [...before.splice(-1), ...before]
   const draft = write(file, keys)
   renameSync(draft, file) // whole or not at all, also for a process that starts at this moment
   return keys

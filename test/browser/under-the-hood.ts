@@ -36,27 +36,26 @@ describe('/under-the-hood in Chromium', () => {
       await page.click('text="Pause"')
       await follow(shop, '[aria-label="Remove Assam"]')
       await shop.goto(`${site.url}/signed-out`)
-      const { length } = await lines(page)
+      assert.ok(!(await lines(page)).some((line) => line.includes('/cart/remove')))
       await page.click('text="Pause"')
       await page.waitForSelector('#journal code:text-is("POST /cart/remove")')
-      assert.ok((await lines(page)).length > length)
       assert.deepEqual(complaints, [])
     })
   })
 
-  it('races by keyboard, says what came of it once, and keeps the page and the focus', async () => {
-    await inBrowser({}, async (page) => {
+  it('races by keyboard on a phone, says once what came of it, and keeps the page and the focus', async () => {
+    await inBrowser({ viewport: { width: 360, height: 740 }, colorScheme: 'dark' }, async (page) => {
       await page.goto(hood)
       await page.focus('#race button')
       await page.keyboard.press('Enter')
       await page.waitForSelector('#race .good')
-      assert.match(
-        (await page.textContent('#said')) ?? '',
-        /koa-server-session lost nothing: 50 of 50.*koa-session lost 49/,
-      )
+      const said = (await page.textContent('[role=status]')) ?? ''
+      assert.match(said, /koa-server-session lost nothing: 50 of 50.*koa-session lost 49/)
       assert.equal(page.url(), hood)
       assert.equal(await page.evaluate('document.activeElement.textContent'), 'Let them race')
-      assert.equal(await page.getAttribute('#race form', 'aria-busy'), 'false')
+      await page.waitForSelector('#race form[aria-busy=false]')
+      assert.equal(await page.evaluate('document.documentElement.scrollWidth'), 360)
+      assert.equal(await page.evaluate('getComputedStyle(document.body).backgroundColor'), 'rgb(21, 26, 23)')
     })
   })
 
@@ -71,16 +70,6 @@ describe('/under-the-hood in Chromium', () => {
       // The stream of the other tab comes again with the new cookie. Without one, nothing would ever come.
       await follow(page, 'text="Leaf & Kettle"')
       await other.waitForSelector('#journal code:text-is("GET /")')
-    })
-  })
-
-  it('fits a phone, and is dark for those who like it dark', async () => {
-    await inBrowser({ viewport: { width: 360, height: 740 }, colorScheme: 'dark' }, async (page) => {
-      await page.goto(hood)
-      await page.click('#race button')
-      await page.waitForSelector('#race .good')
-      assert.equal(await page.evaluate('document.documentElement.scrollWidth'), 360)
-      assert.equal(await page.evaluate('getComputedStyle(document.body).backgroundColor'), 'rgb(21, 26, 23)')
     })
   })
 })

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
-import { KEY_FILE, keptSigningKeys } from '../../example/signing-key.ts'
+import { addSigningKey, KEY_FILE, keptSigningKeys } from '../../example/signing-key.ts'
 import { memoryStore } from '../../src/index.ts'
 import { cart, signIn, visits } from '../support/clients/example-pages.ts'
 import type { Reply } from '../support/clients/agent.ts'
@@ -233,6 +233,15 @@ describe('the buttons of /under-the-hood', () => {
 
     visitor.site = (await site(t, { keys: keptSigningKeys(keyFile).keys, store })).url
     assert.equal(visits(await visitor.visit('/')), '2')
+  })
+
+  it('drop no key that may have signed a cookie, however often the key is changed', () => {
+    const keyFile = join(temporaryDirectory(), KEY_FILE)
+    const { keys } = keptSigningKeys(keyFile)
+    const newest = Array.from({ length: 25 }, () => addSigningKey(keyFile)[0])
+    const kept = keptSigningKeys(keyFile).keys
+    assert.deepEqual([...new Set([...keys, ...newest])].toSorted(), kept.toSorted())
+    assert.notEqual(newest.at(-1), newest.at(-2))
   })
 
   it('are not there for what the site cannot do', async (t) => {
