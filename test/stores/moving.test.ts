@@ -199,11 +199,21 @@ describe('movingStore(from, to), while a process that moves a session stands sti
 
   it('finishes or forgets what a process has left that never comes back', () =>
     whileMoving(async ({ both, key, other, title }) => {
+      const end = later(3_600_000)
+      assert.equal(await other.touch(key, end), true, title)
       let known = (await other.load(key)) as Found
+      assert.equal(known.expiresAt, end, title)
       for (const text of ['3', '4']) known = savedOf(await other.save(key, text, later(), known))
       assert.deepEqual(await texts(both, key), [undefined, '4'], title)
       assert.equal(await other.delete(key, known), true, title)
       assert.deepEqual(await texts(both, key), [undefined, undefined], title)
+    }))
+
+  it('keeps nothing of a session that has ended, although the process never comes back', () =>
+    whileMoving(async ({ both, key, other, title }) => {
+      assert.equal(await other.delete(key, await other.load(key)), true, title)
+      assert.equal(await other.load(key), undefined, title)
+      assert.deepEqual([await keysIn(both.from), await keysIn(both.to)], [[], []], title)
     }))
 
   it('is a session elsewhere for a node that knows the old store only, and its visitor keeps the cookie', async (test) => {
