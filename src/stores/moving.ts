@@ -38,7 +38,7 @@ const made = new WeakSet<Store>()
  * with `writesTo: 'from'`.
  *
  * The cache works if both stores have `isCurrent`, or both have `watch`. Users can be listed, and keys, if both stores can
- * list them. `prune` prunes both, `ping` resolves if both can be reached, and `close` closes both.
+ * list them. `prune` prunes those that need it, `ping` resolves if both can be reached, and `close` closes both.
  *
  * Throws `ERR_SESSION_OPTION` if something is no store.
  */
@@ -61,9 +61,9 @@ export function movingStore(from: Store, to: Store, options: MovingStoreOptions 
     ...(from.watch && to.watch && { watch: (listener: Listener) => watchBoth(from, to, listener) }),
     ...(from.keys && to.keys && { keys: () => keysOfBoth(from, to) }),
     ...(from.subjects && to.subjects && { subjects: subjectsOfBoth(from.subjects, to.subjects) }),
-    async prune() {
-      return ((await from.prune?.()) ?? 0) + ((await to.prune?.()) ?? 0)
-    },
+    ...([from, to].some((store) => typeof store.prune === 'function') && {
+      prune: async () => ((await from.prune?.()) ?? 0) + ((await to.prune?.()) ?? 0),
+    }),
     async ping() {
       await Promise.all([from.ping?.(), to.ping?.()])
     },

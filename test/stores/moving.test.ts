@@ -502,6 +502,8 @@ describe('movingStore(from, to)', () => {
       )
     }
     assert.equal(movingStore(recordingStore({ power: 'watch' }), from).watch, undefined)
+    assert.ok(movingStore(plain, from).prune)
+    assert.equal(movingStore(plain, { ...plain }).prune, undefined)
   })
 
   it('prunes, asks and closes both stores, and waits as long as both may take', async () => {

@@ -8,7 +8,9 @@ import { promisify, inspect } from 'node:util'
 import { Redis } from 'ioredis'
 import { storeConformance } from '../../src/tools/conformance.ts'
 import { isSessionError } from '../../src/errors.ts'
-import type { Store } from '../../src/store.ts'
+import type { Saved, Store } from '../../src/store.ts'
+import { fileStore } from '../../src/stores/file.ts'
+import { movingStore } from '../../src/stores/moving.ts'
 import { redisStore, type RedisClient } from '../../src/stores/redis.ts'
 import { redisServer, type RedisServer } from '../support/servers/redis-server.ts'
 import { until } from '../support/servers/server-process.ts'
@@ -385,6 +387,48 @@ describe('redisStore', () => {
     assert.match(await run(away), /^ERR_SESSION_OPTION store redis: needs the package ioredis 6; npm i ioredis$/)
     assert.equal(await run(process.cwd()), 'made')
   })
+
+  for (const direction of ['from files', 'to files']) {
+    it(`takes part in a move ${direction}, while nodes of both kinds write and others end sessions`, async (test) => {
+      const query = `?prefix=${newKey().slice(0, 8)}:`
+      const directory = temporaryDirectory()
+      const ends: Store[] = []
+      test.after(() => Promise.all(ends.map((one) => one.close?.())))
+      const open = (): [from: Store, to: Store] => {
+        const there = redisStore(`${server.url}${query}`, { deadline: PATIENCE })
+        const pair = [fileStore({ directory, pruneInterval: 0 }), there] as [Store, Store]
+        ends.push(...pair)
+        return direction === 'from files' ? pair : [pair[1], pair[0]]
+      }
+      const [from, to] = open()
+      const nodes = (['to', 'from', 'to', 'from'] as const).map((writesTo) => movingStore(...open(), { writesTo }))
+      const [kept, ended] = [newKey(), newKey()]
+      for (const key of [kept, ended]) savedOf(await from.save(key, '[]', later(), undefined))
+
+      const add = async (node: Store, key: string, number: number): Promise<void> => {
+        let known = await node.load(key)
+        while (known) {
+          const text = JSON.stringify([...(JSON.parse(known.text) as number[]), number])
+          const { saved, conflict }: Saved = await node.save(key, text, later(), known)
+          if (saved) return
+          known = conflict
+        }
+      }
+      const writers = Array.from({ length: 20 }, (_, n) => nodes[n % nodes.length]!)
+      await Promise.all([
+        ...writers.flatMap((node, n) => [add(node, kept, n), add(node, ended, n)]),
+        ...nodes.map((node) => node.delete(ended)),
+      ])
+      const last = await nodes[0]!.load(kept)
+      assert.deepEqual(
+        (JSON.parse(last?.text ?? '') as number[]).toSorted((a, b) => a - b),
+        writers.map((_, n) => n),
+      )
+      for (const node of nodes) assert.equal(await node.load(ended), undefined)
+      savedOf(await nodes[0]!.save(kept, '[]', later(), last))
+      assert.deepEqual([await collect(nodes[0]!.keys!()), await collect(to.keys!())], [[kept], [kept]])
+    })
+  }
 
   it('opens no connection before its first use, and leaves none after close', async () => {
     const clients = async (): Promise<number> => (await server.cli('CLIENT', 'LIST')).split('\n').length
