@@ -231,7 +231,8 @@ function checkMovingFrom(sources: readonly OldSessions[] | undefined): readonly 
   if (!Array.isArray(sources) || !sources.every(isSource))
     throw checks.wrong(
       'movingFrom',
-      'must be a list of readers, such as [fromKoaSession({ keys })] of koa-server-session/moving',
+      'must be a list of readers, such as [fromKoaSession({ keys })] of koa-server-session/moving (to move between two ' +
+        'of our own stores, write store: movingStore(from, to))',
       sources,
     )
   return sources.length > 0 ? [...sources] : undefined

@@ -45,7 +45,8 @@ interface Marked extends Found {
  *
  * Each of several servers keeps a part of the sessions, found by rendezvous hashing. While a server is down, visitors
  * whose sessions it keeps get errors. No other server stands in: the first one would come back with these sessions as
- * they were before their logouts. Changing the list of servers ends a part of the sessions.
+ * they were before their logouts. Changing the list of servers ends a part of the sessions, unless
+ * `movingStore` moves them to a store with the new list and another prefix.
  *
  * Memcached is a cache: it forgets everything at a restart, and old sessions when its memory is full (`-M` makes it
  * refuse new ones instead). It tells nobody of changes. So this library keeps no copies in front of it, unless
