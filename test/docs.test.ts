@@ -133,6 +133,7 @@ describe('the documentation', () => {
       for (const { place, language, file, notRun, code } of blocks) {
         if (notRun) unchecked.push(`${place}: ${notRun}`)
         else if (['ts', 'console', 'sh'].includes(language)) continue
+        else if (language === 'nginx') continue // by test/companions/affinity.test.ts
         else if (language === 'js') {
           const isRun = runners.some((runner) => file && runner.includes(file))
           if (!isRun) hidden.push(`${place} is run by nothing on its page`)
