@@ -17,7 +17,7 @@ export { movingStore, type MovingStoreOptions } from './stores/moving.ts'
 export { mysqlStore, type MysqlPool, type MysqlStoreOptions } from './stores/mysql.ts'
 export { nullStore } from './stores/null.ts'
 export { postgresStore, type PostgresPool, type PostgresStoreOptions } from './stores/postgres.ts'
-export { redisShards, type RedisServers } from './stores/redis-shards.ts'
+export { redisShards, type RedisServers, type RedisShardsOptions } from './stores/redis-shards.ts'
 export {
   redisStore,
   type IoredisClient,

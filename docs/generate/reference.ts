@@ -27,6 +27,7 @@ const CHAPTERS: Readonly<Record<string, readonly string[]>> = {
     'redisStore',
     'redisShards',
     'RedisServers',
+    'RedisShardsOptions',
     'RedisStoreOptions',
     'RedisClient',
     'IoredisClient',

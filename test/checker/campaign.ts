@@ -116,7 +116,8 @@ function environmentFor(kind: StoreKind, surroundings: Surroundings): Promise<En
     case 'cluster':
       return clusterEnvironment(surroundings)
     case 'shards':
-      return shardsEnvironment(surroundings)
+    case 'resharding':
+      return shardsEnvironment(kind, surroundings)
     case 'postgres':
       return postgresEnvironment(surroundings)
     case 'sqlite':

@@ -13,7 +13,17 @@ import { raceOn, RACE_PLACES, type RacePlace } from './race-places.ts'
 import { RACE_MUTANTS, type RaceMutant } from './races.ts'
 import { describe } from './report.ts'
 
-const STORES: readonly StoreKind[] = ['file', 'redis', 'redis2', 'sentinel', 'cluster', 'shards', 'postgres', 'sqlite']
+const STORES: readonly StoreKind[] = [
+  'file',
+  'redis',
+  'redis2',
+  'sentinel',
+  'cluster',
+  'shards',
+  'resharding',
+  'postgres',
+  'sqlite',
+]
 
 const { values } = parseArgs({
   options: {

@@ -18,6 +18,9 @@ export interface StorePlace {
   /** The coherence bound, where there is one. */
   readonly bound: Milliseconds
   readonly deadline: Milliseconds
+  /** Of `redisShards`: the servers before, while the list changes, and where new sessions are made. */
+  readonly from?: string
+  readonly writesTo?: 'from' | 'to'
   /** On a Cluster: how each node is reached, by the address that it announces. */
   readonly natMap?: Readonly<Record<string, { readonly host: string; readonly port: number }>>
 }
@@ -59,12 +62,13 @@ const CARRIED = [...NAMES, 'origin', 'counter']
 const SHORT_IDLE: Milliseconds = 30_000
 const LONG: Milliseconds = 50_000
 
-export function openStore({ url, bound, deadline, natMap }: StorePlace): Store {
+export function openStore({ url, from, writesTo = 'to', bound, deadline, natMap }: StorePlace): Store {
   if (url.startsWith('file:')) return fileStore({ directory: url.slice('file:'.length), pruneInterval: 0 })
   // Their deadline stands in the URL, and their bound is always 0.
   if (/^(?:postgres|sqlite):/.test(url)) return storeFromUrl(url)
   const options = { coherence: { bound }, deadline }
-  if (url.startsWith('redis+shards:')) return redisShards(url, options)
+  if (url.startsWith('redis+shards:'))
+    return redisShards(url, from === undefined ? options : { ...options, from, writesTo })
   if (!natMap) return redisStore(url, options)
   const client = new Cluster(Object.values(natMap), { natMap, lazyConnect: true })
   return redisStore(client, { ...options, prefix: new URLSearchParams(url.split('?')[1]).get('prefix')! })

@@ -46,8 +46,9 @@ export function named(name: string, store: Store): Store {
 export function together(failures: readonly unknown[]): unknown {
   const [first] = failures
   if (failures.length === 1) return first
-  const reasons = failures.map((failure) => reasonOf(failure) ?? 'see `cause`')
-  return new SessionError('ERR_SESSION_STORE_UNAVAILABLE', reasons.join('; '), { cause: first })
+  // Once each: two servers between which sessions move are asked together, and each of them more than once.
+  const reasons = new Set(failures.map((failure) => reasonOf(failure) ?? 'see `cause`'))
+  return new SessionError('ERR_SESSION_STORE_UNAVAILABLE', [...reasons].join('; '), { cause: first })
 }
 
 function same<Answer>(answer: Answer): Answer {

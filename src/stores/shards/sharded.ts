@@ -1,6 +1,7 @@
 import { DEFAULT_DEADLINE } from '../../deadline.ts'
 import type { Listener, Store, SubjectIndex, Watch } from '../../store.ts'
 import type { Key, Milliseconds } from '../../units.ts'
+import { movingStore } from '../moving.ts'
 import { placement } from '../placement.ts'
 import { merged } from './merged.ts'
 import { named, together } from './named.ts'
@@ -21,13 +22,67 @@ export function sharded(stores: ReadonlyMap<string, Store>): Store {
   return routed([...servers.values()], placement(servers))
 }
 
+/**
+ * The same while the list of servers changes, and the application runs. `before`, `after`: the servers of the two lists; a
+ * name that is in both is one server.
+ *
+ * A session whose server is the same by both lists is asked for there, and takes no detour. Any other one has two servers,
+ * which are to it what the two stores of a `movingStore` are. `writesTo`: as there.
+ */
+export function resharded(
+  before: ReadonlyMap<string, Store>,
+  after: ReadonlyMap<string, Store>,
+  writesTo: 'from' | 'to',
+): Store {
+  const servers = new Map(Array.from([...before, ...after], ([name, store]) => [name, named(name, store)]))
+  const among = (list: ReadonlyMap<string, Store>): ((key: Key) => Store) =>
+    placement(new Map(Array.from(list.keys(), (name) => [name, servers.get(name) as Store])))
+  const [ownerBefore, ownerAfter] = [among(before), among(after)]
+  const routes: Store[] = []
+  const pairs = new Map<Store, Map<Store, Store>>()
+  for (const [name, from] of servers) {
+    if (!before.has(name)) continue
+    if (after.has(name)) routes.push(from)
+    const moves = new Map<Store, Store>()
+    pairs.set(from, moves)
+    for (const [other, to] of servers) {
+      // Between two servers that are in both lists nothing moves.
+      if (to === from || !after.has(other) || (before.has(other) && after.has(name))) continue
+      const isTheirs = (key: Key): boolean => ownerBefore(key) === from && ownerAfter(key) === to
+      const move = movingStore(share(from, isTheirs), share(to, isTheirs), { writesTo })
+      moves.set(to, move)
+      routes.push(move)
+    }
+  }
+  return routed(routes, (key) => {
+    const [from, to] = [ownerBefore(key), ownerAfter(key)]
+    return from === to ? from : (pairs.get(from)?.get(to) as Store)
+  })
+}
+
+/** The store with no other keys in its list than these, because each of the others is looked at elsewhere. */
+function share(store: Store, isTheirs: (key: Key) => boolean): Store {
+  return {
+    ...store,
+    async *keys() {
+      for await (const key of store.keys?.() ?? []) if (isTheirs(key)) yield key
+    },
+  }
+}
+
 /** Several stores as one. `routeOf`: the one of them that is asked about a key. */
 function routed(routes: readonly Store[], routeOf: (key: Key) => Store): Store {
   const [first] = routes as readonly [Store]
 
-  /** Without what has been left there by another list of servers, because nobody looks for it there. */
-  async function* ownKeys(route: Store): AsyncGenerator<Key> {
-    for await (const key of route.keys?.() ?? []) if (routeOf(key) === route) yield key
+  /**
+   * What each route lists of its own keys. The others are listed by their routes, or were left there by another list of
+   * servers, and nobody looks for them there.
+   */
+  function all(listOf: (route: Store) => AsyncIterable<Key> | undefined): AsyncGenerator<Key> {
+    const own = async function* (route: Store): AsyncGenerator<Key> {
+      for await (const key of listOf(route) ?? []) if (routeOf(key) === route) yield key
+    }
+    return merged(routes.map(own), together)
   }
 
   return {
@@ -43,17 +98,13 @@ function routed(routes: readonly Store[], routeOf: (key: Key) => Store): Store {
 
     ...(first.watch && { watch: (listener: Listener) => watchAll(routes, routeOf, listener) }),
 
-    keys: () => merged(routes.map(ownKeys), together),
+    keys: () => all((route) => route.keys?.()),
 
     ...(first.subjects && {
       subjects: {
         add: (subject, key, until) => routeOf(key).subjects?.add(subject, key, until),
         remove: (subject, key) => routeOf(key).subjects?.remove(subject, key),
-        keys: (subject) =>
-          merged(
-            routes.flatMap(({ subjects }) => subjects?.keys(subject) ?? []),
-            together,
-          ),
+        keys: (subject) => all((route) => route.subjects?.keys(subject)),
       } satisfies SubjectIndex,
     }),
 

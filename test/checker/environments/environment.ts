@@ -2,7 +2,16 @@ import type { Key, Milliseconds } from '../../../src/units.ts'
 import type { Random } from '../random.ts'
 import type { StorePlace } from '../worker.ts'
 
-export type StoreKind = 'file' | 'redis' | 'redis2' | 'sentinel' | 'cluster' | 'shards' | 'postgres' | 'sqlite'
+export type StoreKind =
+  | 'file'
+  | 'redis'
+  | 'redis2'
+  | 'sentinel'
+  | 'cluster'
+  | 'shards'
+  | 'resharding'
+  | 'postgres'
+  | 'sqlite'
 
 /** Something that goes wrong, and is right again when the promise settles. */
 export interface Fault {

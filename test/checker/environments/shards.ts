@@ -6,12 +6,21 @@ import { sleep, type Environment, type Fault, type Surroundings } from './enviro
 
 const DEADLINE = 1000
 const NAMES = ['one', 'two', 'three']
+/** While the list changes: the last server comes, and the first one goes. */
+const BEFORE = NAMES.slice(0, 2)
+const AFTER = NAMES.slice(1)
 
 /**
  * Three servers that know nothing of each other and sync every write to their disks, and a faulty cable from each worker
  * to each of them. A worker knows the servers by other addresses and in another order than the next one.
+ *
+ * `kind` resharding: the list of servers changes. Every second worker is still of the first of two deploys, and moves
+ * nothing.
  */
-export async function shardsEnvironment(surroundings: Surroundings): Promise<Environment> {
+export async function shardsEnvironment(
+  kind: 'shards' | 'resharding',
+  surroundings: Surroundings,
+): Promise<Environment> {
   const { bound, random, workers } = surroundings
   const servers = await Promise.all(
     NAMES.map(() => redisServer({ args: ['--appendonly', 'yes', '--appendfsync', 'always'] })),
@@ -19,12 +28,16 @@ export async function shardsEnvironment(surroundings: Surroundings): Promise<Env
   const cables = Array.from({ length: workers }, () => servers.map(({ port }) => new FaultyCable(port, random)))
   const ports = await Promise.all(cables.map((ofWorker) => Promise.all(ofWorker.map((cable) => cable.open()))))
 
-  /** The servers as a worker knows them: `first` is the one that it lists first. */
-  function place(portsOf: readonly number[], first = 0): StorePlace {
-    const order = NAMES.map((_, index) => (first + index) % NAMES.length)
-    const hosts = order.map((index) => `127.0.0.1:${portsOf[index]}`)
-    const names = order.map((index) => NAMES[index])
-    return { url: `redis+shards://${hosts.join()}?names=${names.join()}&prefix=checked:`, bound, deadline: DEADLINE }
+  /** The servers as a worker knows them. */
+  function place(portsOf: readonly number[], worker = 0): StorePlace {
+    const list = (names: readonly string[]): string => {
+      const order = names.map((_, index) => names[(worker + index) % names.length] as string)
+      const hosts = order.map((name) => `127.0.0.1:${portsOf[NAMES.indexOf(name)]}`)
+      return `redis+shards://${hosts.join()}?names=${order.join()}`
+    }
+    if (kind === 'shards') return { url: list(NAMES), bound, deadline: DEADLINE }
+    const writesTo = worker % 2 === 0 ? 'to' : 'from'
+    return { url: list(AFTER), from: list(BEFORE), writesTo, bound, deadline: DEADLINE }
   }
 
   const onServers = (name: string, weight: number, run: (server: RedisServer) => Promise<unknown>): Fault[] =>
@@ -74,7 +87,7 @@ export async function shardsEnvironment(surroundings: Surroundings): Promise<Env
     ...onCables('connection cut', 1, (cable) => cable.cutOne()),
   ]
   return {
-    kind: 'shards',
+    kind,
     bound,
     faults,
     doubts: [],

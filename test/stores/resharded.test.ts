@@ -1,0 +1,184 @@
+import assert from 'node:assert/strict'
+import { describe, it, test } from 'node:test'
+import type { Found, Store } from '../../src/store.ts'
+import { memoryStore } from '../../src/stores/memory.ts'
+import { placement } from '../../src/stores/placement.ts'
+import { resharded, sharded } from '../../src/stores/shards/sharded.ts'
+import { storeConformance } from '../../src/tools/conformance.ts'
+import type { Key } from '../../src/units.ts'
+import { sessionOf, siteWith } from '../support/sites/http.ts'
+import { collect, later, newKey, savedOf } from '../support/stores/records.ts'
+import { recordingStore, type RecordingStore } from '../support/stores/recording-store.ts'
+
+const BEFORE = ['one', 'two', 'three']
+/** One has gone, and one has come. */
+const AFTER = ['two', 'three', 'four']
+const ALL = [...new Set([...BEFORE, ...AFTER])]
+
+const ownerBefore = placement(new Map(BEFORE.map((name) => [name, name])))
+const ownerAfter = placement(new Map(AFTER.map((name) => [name, name])))
+
+/** A key that is on these servers by the two lists. */
+function keyFrom(from: string, to: string): Key {
+  for (;;) {
+    const key = newKey()
+    if (ownerBefore(key) === from && ownerAfter(key) === to) return key
+  }
+}
+
+/** Where a session may move: away from the one that goes, and to the one that comes. */
+const MOVES = [
+  ['one', 'two'],
+  ['one', 'four'],
+  ['two', 'four'],
+] as const
+
+type Servers<One extends Store = Store> = Readonly<Record<string, One>>
+
+function servers<One extends Store>(make: () => One): Servers<One> {
+  return Object.fromEntries(ALL.map((name) => [name, make()]))
+}
+
+const memory = (): Store => memoryStore({ pruneInterval: 0 })
+
+function listed(at: Servers, names: readonly string[]): Map<string, Store> {
+  return new Map(names.map((name) => [name, at[name]!]))
+}
+
+/** Nodes that know these servers: by the old list, in the first deploy, in the second, and by the new list. */
+function nodes(at: Servers): Record<'old' | 'first' | 'second' | 'new', Store> {
+  return {
+    old: sharded(listed(at, BEFORE)),
+    first: resharded(listed(at, BEFORE), listed(at, AFTER), 'from'),
+    second: resharded(listed(at, BEFORE), listed(at, AFTER), 'to'),
+    new: sharded(listed(at, AFTER)),
+  }
+}
+
+/** Whether a server has a session there, and not only what a move has left. */
+async function isOn(at: Servers, name: string, key: Key): Promise<boolean> {
+  const found = await at[name]!.load(key)
+  return found !== undefined && !found.text.startsWith('{"replaced"')
+}
+
+const beside = new WeakMap<Store, Servers>()
+for (const [name, own, peer] of [
+  ['servers whose list changes', 'second', 'second'],
+  ['servers whose list changes, beside a node that moves nothing yet', 'second', 'first'],
+] as const) {
+  storeConformance(test, {
+    name,
+    create() {
+      const at = servers(memory)
+      const store = nodes(at)[own]
+      beside.set(store, at)
+      return store
+    },
+    peer(store) {
+      const { close: _close, ...other } = nodes(beside.get(store)!)[peer]
+      return other
+    },
+  })
+}
+
+describe('Several stores as one, while their list changes', () => {
+  it('ask the one server of a session that stays, and take no detour', async () => {
+    const at = servers<RecordingStore>(() => recordingStore())
+    const { first, second } = nodes(at)
+    for (const store of [first, second]) {
+      const key = keyFrom('three', 'three')
+      let found = savedOf(await store.save(key, '1', later(), undefined))
+      found = savedOf(await store.save(key, '2', later(), found))
+      assert.equal((await store.load(key, found))?.text, '2')
+      assert.equal(await store.touch(key, later(900_000)), true)
+      assert.equal(await store.delete(key, found), true)
+      assert.deepEqual(at['three']!.calls.splice(0), ['save', 'save', 'load', 'touch', 'delete'])
+    }
+    for (const name of ALL) assert.deepEqual(at[name]!.calls, [], name)
+  })
+
+  for (const [from, to] of MOVES) {
+    it(`move a session from ${from} to ${to} when it is next saved, and find it wherever it is`, async () => {
+      const at = servers(memory)
+      const { old, first, second, new: last } = nodes(at)
+      const key = keyFrom(from, to)
+      savedOf(await old.save(key, '1', later(), undefined))
+      let known: Found | undefined = await first.load(key)
+      known = savedOf(await first.save(key, '2', later(), known))
+      assert.deepEqual([await isOn(at, from, key), await isOn(at, to, key)], [true, false])
+      const before = await second.load(key)
+      assert.equal(before?.text, '2')
+      const after = savedOf(await second.save(key, '3', later(), before))
+      assert.ok(after.version > before.version)
+      assert.deepEqual([await isOn(at, from, key), await isOn(at, to, key)], [false, true])
+      assert.equal((await first.save(key, '4', later(), known)).conflict?.text, '3')
+      for (const store of [first, second, last]) assert.equal((await store.load(key))?.text, '3')
+    })
+
+    it(`end a session that goes from ${from} to ${to} for all of them, before it has moved and after`, async () => {
+      for (const ender of ['first', 'second'] as const) {
+        for (const hasMoved of [false, true]) {
+          const at = servers(memory)
+          const all = nodes(at)
+          const key = keyFrom(from, to)
+          savedOf(await all.old.save(key, '1', later(), undefined))
+          const seen = { first: await all.first.load(key), second: await all.second.load(key) }
+          if (hasMoved) savedOf(await all.second.save(key, '2', later(), seen.second))
+          assert.equal(await all[ender].delete(key), true)
+          for (const name of ['first', 'second'] as const) {
+            assert.deepEqual(await all[name].save(key, '3', later(), seen[name]), { gone: true })
+            assert.equal(await all[name].load(key), undefined)
+          }
+          assert.deepEqual([await isOn(at, from, key), await isOn(at, to, key)], [false, false])
+        }
+      }
+    })
+  }
+
+  it('list all of a user’s sessions, and end them, wherever they are', async (test) => {
+    const at = servers(memory)
+    const { old, second } = nodes(at)
+    const handler = async (ctx: Parameters<Parameters<typeof siteWith>[2]>[0]): Promise<void> => {
+      if (ctx.path === '/in') sessionOf(ctx).identify('ada')
+      if (ctx.path === '/write') sessionOf(ctx)['written'] = true
+      ctx.body = { isNew: sessionOf(ctx).isNew }
+    }
+    const before = await siteWith(test, { store: old }, handler)
+    const browsers = Array.from({ length: 12 }, () => before.agent())
+    for (const browser of browsers) await browser.get('/in')
+    const now = await siteWith(test, { store: second }, handler)
+    for (const browser of browsers.slice(6)) await browser.at(now.port).get('/write')
+    for (let n = 0; n < 6; n++) await now.agent().get('/in')
+    assert.equal((await now.sessions.list('ada')).length, 18)
+    assert.equal(new Set(await collect(second.keys!())).size, 18)
+    assert.equal(await now.sessions.revokeAll('ada'), 18)
+    for (const browser of browsers) assert.deepEqual((await browser.at(now.port).get('/')).json(), { isNew: true })
+    assert.deepEqual(await collect(second.keys!()), [])
+  })
+
+  it('vouch for a session only if both of its servers do, and hear of it from both', async () => {
+    const at = servers(() => recordingStore({ power: 'watch' }))
+    const { second } = nodes(at)
+    const told: string[] = []
+    const watch = second.watch!({
+      saved: (key) => void told.push(key),
+      deleted: (key) => void told.push(`${key} deleted`),
+    })
+    const [moving, staying] = [keyFrom('two', 'four'), keyFrom('three', 'three')]
+    for (const name of ALL) for (const listener of at[name]!.listeners) listener.saved(moving, 1)
+    for (const name of ALL) for (const listener of at[name]!.listeners) listener.deleted(staying)
+    assert.deepEqual(told, [moving, moving, `${staying} deleted`])
+    const both = watch.linkOf(moving)
+    assert.equal(watch.linkOf(moving), both, 'always the same link, because the cache tells links apart')
+    for (const name of ['two', 'four']) {
+      at[name]!.link.isVouching = false
+      assert.deepEqual([both.vouches(), watch.linkOf(staying).vouches()], [false, true], name)
+      at[name]!.link.isVouching = true
+      const { generation } = both
+      at[name]!.link.generation++
+      assert.ok(both.generation > generation, name)
+    }
+    await watch.close()
+    for (const name of ALL) assert.equal(at[name]!.listeners.size, 0)
+  })
+})
