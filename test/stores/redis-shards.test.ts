@@ -195,6 +195,26 @@ describe('redisShards', () => {
     }
   })
 
+  it('lets sessions follow when a server comes and another one goes, over one connection to the one that stays', async () => {
+    const [from, to] = [['one', 'two'] as const, ['two', 'three'] as const]
+    const urlsOf = (names: readonly Name[]): RedisServers =>
+      Object.fromEntries(names.map((name) => [name, at[name].url]))
+    const options = { prefix: 'following:' }
+    const before = closing(redisShards(urlsOf(from), options))
+    const keys = Array.from({ length: 24 }, newKey)
+    for (const key of keys) savedOf(await before.save(key, '1', later(), undefined))
+    const connections = async (): Promise<number> =>
+      Number(/connected_clients:(\d+)/.exec(await at.two.cli('INFO', 'clients'))?.[1])
+    const others = await connections()
+    const now = closing(redisShards(urlsOf(to), { ...options, from: urlsOf(from) }))
+    for (const key of keys) savedOf(await now.save(key, '2', later(), await now.load(key)))
+    assert.equal(await connections(), others + 1)
+    const after = closing(redisShards(urlsOf(to), options))
+    for (const key of keys) assert.equal((await after.load(key))?.text, '2')
+    for (const key of keys) assert.equal(await now.delete(key), true)
+    for (const key of keys) assert.equal(await after.load(key), undefined)
+  })
+
   it('is what a URL of a store names, for the command too', async () => {
     const url = list('&prefix=listed:')
     const store = closing(storeFromUrl(url))
@@ -272,6 +292,21 @@ describe('redisShards checks its servers when it is made', () => {
           assert.match(error.message, sentence)
           return !inspect(error).split('\n')[0]!.includes('secret')
         },
+      )
+    })
+  }
+
+  for (const [what, options, sentence] of [
+    ['writesTo without from', { writesTo: 'from' }, /pass the old one as from/],
+    ['a writesTo that is neither', { from: ['redis://h'], writesTo: 'both' }, /writesTo must be one of from, to/],
+    ['a prefix in the URL before', { from: 'redis+shards://a?prefix=x' }, /prefix concerns all servers/],
+    ['no server before', { from: [] }, /needs a server at least/],
+    ['an option that is none', { form: ['redis://h'] }, /form is not an option/],
+  ] as const) {
+    it(`refuses ${what}`, () => {
+      assert.throws(
+        () => redisShards('redis+shards://a,b', options as object),
+        (error) => isSessionError(error, 'ERR_SESSION_OPTION') && sentence.test(error.message),
       )
     })
   }
