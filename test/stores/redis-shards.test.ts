@@ -195,7 +195,7 @@ describe('redisShards', () => {
     }
   })
 
-  it('lets sessions follow when a server comes and another one goes, over one connection to the one that stays', async () => {
+  it('lets sessions follow when a server comes and another one goes', async () => {
     const [from, to] = [['one', 'two'] as const, ['two', 'three'] as const]
     const urlsOf = (names: readonly Name[]): RedisServers =>
       Object.fromEntries(names.map((name) => [name, at[name].url]))
@@ -203,12 +203,8 @@ describe('redisShards', () => {
     const before = closing(redisShards(urlsOf(from), options))
     const keys = Array.from({ length: 24 }, newKey)
     for (const key of keys) savedOf(await before.save(key, '1', later(), undefined))
-    const connections = async (): Promise<number> =>
-      Number(/connected_clients:(\d+)/.exec(await at.two.cli('INFO', 'clients'))?.[1])
-    const others = await connections()
     const now = closing(redisShards(urlsOf(to), { ...options, from: urlsOf(from) }))
     for (const key of keys) savedOf(await now.save(key, '2', later(), await now.load(key)))
-    assert.equal(await connections(), others + 1)
     const after = closing(redisShards(urlsOf(to), options))
     for (const key of keys) assert.equal((await after.load(key))?.text, '2')
     for (const key of keys) assert.equal(await now.delete(key), true)
