@@ -10,7 +10,7 @@ import type { Key } from '../../src/units.ts'
 import { KEY } from '../support/sites/http.ts'
 import { later, newKey, savedOf } from '../support/stores/records.ts'
 import { recordingStore, type RecordingStore } from '../support/stores/recording-store.ts'
-import { visits, type Visit, type Visits } from '../support/visit.ts'
+import { nextInstant, visits, type Visit, type Visits } from '../support/visit.ts'
 
 const HOUR = 60 * 60_000
 
@@ -62,6 +62,7 @@ describe('a limit of parallel sessions', () => {
   it('counts sessions that were identified without one, from their beginning', async () => {
     const { signedIn, living } = site()
     await signedIn('first')
+    await nextInstant()
     const second = await signedIn('second')
     const third = await signedIn({ max: 2 })
     assert.deepEqual(await living(), keysOf(second, third))
@@ -207,6 +208,7 @@ describe('two sign-ins for the last place', () => {
     signing.catch(() => {})
     await looked.arrived
     const winner = await signedIn({ max: 1, over: 'refuse' }, elsewhere)
+    await nextInstant()
     const writer = await elsewhere.returning(key)
     writer.session['cart'] = 2
     await writer.end()

@@ -108,3 +108,9 @@ export function visits(options: VisitsOptions = {}): Visits {
   }
   return made
 }
+
+/** Resolves once the clock shows a later instant. Sign-ins of one instant are in the order of their keys. */
+export async function nextInstant(): Promise<void> {
+  const now = Date.now()
+  while (Date.now() <= now) await new Promise(setImmediate)
+}
