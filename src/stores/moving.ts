@@ -3,7 +3,7 @@ import { Checks } from '../checks.ts'
 import { DEFAULT_DEADLINE } from '../deadline.ts'
 import type { Found, Listener, Store } from '../store.ts'
 import type { Instant, Key } from '../units.ts'
-import type { Located } from './moving/located.ts'
+import { isLocated, type Located } from './moving/located.ts'
 import { keysOfBoth, subjectsOfBoth, watchBoth } from './moving/powers.ts'
 import { TwoStores } from './moving/protocol.ts'
 
@@ -48,14 +48,14 @@ export function movingStore(from: Store, to: Store, options: MovingStoreOptions 
   const store: Store = {
     deadline: (from.deadline ?? DEFAULT_DEADLINE) + (to.deadline ?? DEFAULT_DEADLINE),
     load: (key, known, largest) => both.load(key, known as Located | undefined, largest),
-    save: (key, text, expiresAt, expected) => both.save(key, text, expiresAt, expected as Located | undefined),
+    save: (key, text, expiresAt, expected) => both.save(key, text, expiresAt, expected),
     touch: (key, expiresAt) => both.touch(key, expiresAt),
-    delete: (key, expected) => both.delete(key, expected as Located | undefined),
+    delete: (key, expected) => both.delete(key, expected),
     ...(from.isCurrent &&
       to.isCurrent && {
         isCurrent(key: Key, found: Found, now?: Instant) {
-          const { place, inner } = found as Located
-          return (place === 'to' ? to : from).isCurrent?.(key, inner, now) === true
+          if (!isLocated(found)) return false
+          return (found.place === 'to' ? to : from).isCurrent?.(key, found.inner, now) === true
         },
       }),
     ...(from.watch && to.watch && { watch: (listener: Listener) => watchBoth(from, to, listener) }),

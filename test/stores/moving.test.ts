@@ -385,6 +385,19 @@ describe('movingStore(from, to)', () => {
     assert.equal(await store.load(key), undefined)
   })
 
+  it('takes a record that it has not returned for no version of its own', async () => {
+    const { from, to } = pair()
+    const store = moving({ from, to })
+    const [absent, there] = [newKey(), newKey()]
+    const foreign = savedOf(await from.save(newKey(), '1', later(), undefined))
+    const own = savedOf(await store.save(there, '1', later(), undefined))
+    assert.deepEqual(await store.save(absent, '2', later(), foreign), { gone: true })
+    assert.equal((await store.save(there, '2', later(), foreign)).conflict?.text, '1')
+    assert.equal(await store.delete(absent, foreign), false)
+    assert.deepEqual(await store.delete(there, foreign), own)
+    assert.equal((await store.load(there))?.text, '1')
+  })
+
   it('removes what cannot be read, in either store, if its own visitor asks for that', async () => {
     for (const place of ['from', 'to'] as const) {
       const both = pair()

@@ -29,3 +29,8 @@ export function located(place: StorePlace, inner: Found, known?: Located): Locat
     return { ...known, inner, expiresAt }
   return { text, version: versionAt(place, version), expiresAt, place, inner }
 }
+
+/** Whether a `movingStore` has returned this. A record of any other store is of no version that the two have. */
+export function isLocated(found: Found): found is Located {
+  return 'inner' in found
+}

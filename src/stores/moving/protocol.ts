@@ -1,7 +1,7 @@
 import { SessionError, isSessionError } from '../../errors.ts'
 import type { Deleted, Found, Saved, Store } from '../../store.ts'
 import type { Instant, Key, Milliseconds } from '../../units.ts'
-import { located, type Located, type StorePlace } from './located.ts'
+import { isLocated, located, type Located, type StorePlace } from './located.ts'
 import { formatStand, isStand, standOf, type Draft, type Stand } from './texts.ts'
 
 /*
@@ -84,8 +84,9 @@ export class TwoStores {
   }
 
   /** See `Store.save`. */
-  async save(key: Key, text: string, expiresAt: Instant, expected: Located | undefined): Promise<Saved> {
+  async save(key: Key, text: string, expiresAt: Instant, expected: Found | undefined): Promise<Saved> {
     if (!expected) return this.#create(key, { text, expiresAt })
+    if (!isLocated(expected)) return this.#insteadOf(key, 'to', undefined)
     if (expected.place === 'from') {
       const written = await this.#write(key, { text, expiresAt }, expected.inner)
       if (written.saved) return { saved: written.saved }
@@ -106,7 +107,8 @@ export class TwoStores {
   }
 
   /** See `Store.delete`. */
-  async delete(key: Key, expected?: Located): Promise<Deleted> {
+  async delete(key: Key, expected?: Found): Promise<Deleted> {
+    if (expected && !isLocated(expected)) return (await this.load(key)) ?? false
     let known: Located | undefined
     try {
       known = expected ?? (await this.load(key))
