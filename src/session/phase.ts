@@ -21,7 +21,8 @@ export type Phase = 'open' | 'replaced' | 'destroyed'
 export abstract class Phased {
   #phase: Phase = 'open'
   #hasMoved = false
-  #isMoving = false
+  /** Regenerations under way: there may be several, and each may fail by itself. */
+  #moves = 0
   #successor: this | undefined
   #endSignal: EndSignal | undefined
 
@@ -56,11 +57,11 @@ export abstract class Phased {
 
   /** While a regeneration is under way, what is written here would belong to neither session. */
   beginMove(): void {
-    this.#isMoving = true
+    this.#moves++
   }
 
   endMove(): void {
-    this.#isMoving = false
+    this.#moves--
   }
 
   /** This one was ended by its own request, and what is written from now on goes into `next`. */
@@ -82,7 +83,7 @@ export abstract class Phased {
         `session.${name} cannot be set: this session was ${how}. Take the current one from getSession() or ctx.session.`,
       )
     }
-    if (this.#isMoving) throw beingRegenerated(name)
+    if (this.#moves > 0) throw beingRegenerated(name)
   }
 
   /** The signal of the session's end, once somebody has asked for it. */

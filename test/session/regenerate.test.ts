@@ -218,6 +218,25 @@ function atMarker(store: RecordingStore): void {
   store.hold('save').release()
 }
 
+describe('two regenerates of one session in one request', () => {
+  it('let nothing be written that would be in neither session, also once one of them has failed', async () => {
+    const { stored, returning, store } = recorded()
+    const visit = await returning(await stored({ user: 'ann' }))
+    store.fail('save', new Error('refused'))
+    const held = store.hold('save')
+    const [one, other] = [visit.session.regenerate({ keep: true }), visit.session.regenerate({ keep: true })]
+    await assert.rejects(one, discreet('ERR_SESSION_STORE_UNAVAILABLE'))
+    await held.arrived
+    assert.throws(() => (visit.session['user'] = 'bob'), /regenerate/)
+    held.release()
+    await other
+    assert.deepEqual({ ...visit.session }, { user: 'ann' })
+    visit.session['user'] = 'bob'
+    await visit.end()
+    assert.deepEqual({ ...(await returning(visit.copy.key)).session }, { user: 'bob' })
+  })
+})
+
 describe('regenerate(), when the end of the old session fails', () => {
   it('tries it once more, so that a lost connection signs nobody out', async () => {
     for (const when of ['before', 'after'] as const) {
