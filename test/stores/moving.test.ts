@@ -550,8 +550,8 @@ describe('movingStore(from, to)', () => {
     await rejection(store.delete(moved))
     from.mend()
     to.failAll('load', 'save', 'touch', 'delete')
-    for (const answer of [store.load(old), store.save(old, '2', later(), found), store.touch(old, later())])
-      await rejection(answer)
+    const answers = [store.load(old), store.save(old, '2', later(), found), store.touch(old, later())]
+    await Promise.all(answers.map((answer) => rejection(answer)))
     to.mend()
     assert.deepEqual(await texts(both, old), ['1', undefined])
     assert.deepEqual(await texts(both, moved), [undefined, '2'])
