@@ -119,8 +119,8 @@ export function isSessionError(error: unknown, code?: SessionErrorCode): error i
 
 /**
  * The innermost reason of an error, as far as a log may show it, or an outer one that quotes it and says more; `undefined`
- * if there is none. A foreign message may quote a key or a value, so three kinds of words are taken: the message of a SessionError, what Node says of a network or a
- * file system if no path is in it, and the code of any other error.
+ * if there is none. A foreign message may quote a key or a value, so three kinds of words are taken: the message of a
+ * SessionError, what Node says of a network or a file system if no path is in it, and the code of any other error.
  */
 export function reasonOf(error: unknown): string | undefined {
   let reason: string | undefined

@@ -38,7 +38,7 @@ const made = new WeakSet<Store>()
  * with `writesTo: 'from'`.
  *
  * The cache works if both stores have `isCurrent`, or both have `watch`. Users can be listed, and keys, if both stores can
- * list them. `prune` prunes those that need it, `ping` resolves if both can be reached, and `close` closes both.
+ * list them. `prune` prunes those that need it, and `close` closes both. There is a `ping` if both have one.
  *
  * Throws `ERR_SESSION_OPTION` if something is no store.
  */
@@ -64,9 +64,13 @@ export function movingStore(from: Store, to: Store, options: MovingStoreOptions 
     ...([from, to].some((store) => typeof store.prune === 'function') && {
       prune: async () => ((await from.prune?.()) ?? 0) + ((await to.prune?.()) ?? 0),
     }),
-    async ping() {
-      await Promise.all([from.ping?.(), to.ping?.()])
-    },
+    // If one of them has none, there is none here, and whoever wants to know loads something, which asks both.
+    ...(from.ping &&
+      to.ping && {
+        async ping() {
+          await Promise.all([from.ping?.(), to.ping?.()])
+        },
+      }),
     async close() {
       await Promise.all([from.close?.(), to.close?.()])
     },

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { describe, it, test } from 'node:test'
-import { isSessionError, memoryStore, movingStore, type Found, type Store } from '../../src/index.ts'
+import { isSessionError, memoryStore, movingStore, session, type Found, type Store } from '../../src/index.ts'
 import { isStand } from '../../src/stores/moving/texts.ts'
 import { storeConformance } from '../../src/tools/conformance.ts'
 import type { Awaitable } from '../../src/units.ts'
-import { sessionOf, siteWith } from '../support/sites/http.ts'
+import { KEY, sessionOf, siteWith } from '../support/sites/http.ts'
 import { collect, later, newKey, rejection, savedOf } from '../support/stores/records.ts'
 import { recordingStore } from '../support/stores/recording-store.ts'
 import { keysOf } from '../support/stores/stores.ts'
@@ -508,6 +508,7 @@ describe('movingStore(from, to)', () => {
   it('claims nothing for the cache, for users and for keys that only one of the stores can do', () => {
     const { from } = pair()
     const { subjects: _subjects, keys: _keys, isCurrent: _isCurrent, prune: _prune, ...plain } = pair().to
+    const side = (): Store => ({ ...pair().from, ping: async () => {} })
     for (const store of [movingStore(from, plain), movingStore(plain, from)]) {
       assert.deepEqual(
         [store.isCurrent, store.watch, store.keys, store.subjects],
@@ -516,6 +517,9 @@ describe('movingStore(from, to)', () => {
     }
     assert.equal(movingStore(recordingStore({ power: 'watch' }), from).watch, undefined)
     assert.ok(movingStore(plain, from).prune)
+    // So that anyone who asks whether the store answers loads something, which asks both.
+    const { ping: _ping, ...silent } = side()
+    assert.deepEqual([movingStore(silent, side()).ping, movingStore(side(), silent).ping], [undefined, undefined])
     assert.equal(movingStore(plain, { ...plain }).prune, undefined)
   })
 
@@ -565,6 +569,15 @@ describe('movingStore(from, to)', () => {
     held.release()
     await rejection(saving)
     assert.equal((await store.load(old))?.text, '3')
+  })
+
+  it('fails the ping of a health check if the store without a ping is out of reach', async () => {
+    const [from, to] = [recordingStore(), pair().to]
+    const sessions = session({ keys: [KEY], store: movingStore(from, { ...to, ping: async () => {} }) })
+    await sessions.ping()
+    from.failAll('load')
+    await assert.rejects(sessions.ping(), { code: 'ERR_SESSION_STORE_UNAVAILABLE' })
+    await sessions.close()
   })
 
   it('refuses what is no store, one store twice, a move within a move, and options that it does not have', () => {

@@ -30,8 +30,9 @@ export const copy: Command = {
   details: `Stop the application first, because what it writes meanwhile is not copied. To move while it runs, use movingStore.
 FROM stays as it is. What is in TO already is not replaced, so the command may be stopped and started again. But
 if the application has run on FROM since, empty TO first: sessions that have ended are still there.
-- stands for $SESSION_STORE: a password in an argument can be seen by others. With --cookie, the users of the application with this cookie.name are listed at once; otherwise a session is in
-its user's list when it is next used. --json prints {"copied": 12, "present": 0, "different": 0, "left": 0}.`,
+- stands for $SESSION_STORE: a password in an argument can be seen by others. With --cookie, the users of the application
+with this cookie.name are listed at once; otherwise a session is in its user's list when it is next used.
+--json prints {"copied": 12, "present": 0, "different": 0, "left": 0}.`,
   async run(call) {
     const [from, to] = openBoth(call)
     const { values, terminal, signal } = call

@@ -1,6 +1,7 @@
 import { redisServer } from '../../support/servers/redis-server.ts'
 import { FaultyCable } from '../proxy.ts'
 import type { StorePlace } from '../worker.ts'
+import { cableFaults, onEach } from './cable-faults.ts'
 import { sleep, type Environment, type Fault, type Surroundings } from './environment.ts'
 
 const DEADLINE = 1000
@@ -19,16 +20,7 @@ export async function redisEnvironment(protocol: 2 | 3, surroundings: Surroundin
   })
 
   const onServer = (name: string, weight: number, run: Fault['run']): Fault => ({ name, weight, scene: 'server', run })
-  const onCables = (name: string, weight: number, run: (cable: FaultyCable) => Promise<void>): Fault[] =>
-    cables.map((cable, index) => ({
-      name,
-      weight: weight / workers,
-      scene: `cable ${index}`,
-      async run() {
-        await run(cable)
-        cable.heal()
-      },
-    }))
+  const struck = cables.map((cable, index) => ({ cable, scene: `cable ${index}`, share: 1 / workers }))
   const faults: Fault[] = [
     onServer('CLIENT KILL normal', 1, async () => void (await server.cli('CLIENT', 'KILL', 'TYPE', 'normal'))),
     onServer('CLIENT KILL pubsub', 1.5, async () => void (await server.cli('CLIENT', 'KILL', 'TYPE', 'pubsub'))),
@@ -48,24 +40,16 @@ export async function redisEnvironment(protocol: 2 | 3, surroundings: Surroundin
       await server.cli('FLUSHALL')
       flushed()
     }),
-    ...onCables('black hole', 2, async (cable) => {
-      cable.blackHole()
-      await sleep(random.between(100, bound * 5))
+    ...cableFaults(struck, random, {
+      weights: { hole: 2, oneConnection: 3, delay: 2, cut: 1 },
+      longestHole: bound * 5,
+      longDelay: 900,
     }),
-    ...onCables('black hole, one connection', 3, async (cable) => {
-      cable.blackHoleOne()
-      await sleep(random.between(100, bound * 5))
-    }),
-    ...onCables('delayed replies', 2, async (cable) => {
-      cable.delay(random.chance(0.6) ? 25 : 900)
-      await sleep(random.between(200, 1500))
-    }),
-    ...onCables('delayed data', protocol === 2 ? 1 : 0, async (cable) => {
+    ...onEach(struck, 'delayed data', protocol === 2 ? 1 : 0, async (cable) => {
       // Only the answers, while the messages come over another connection at once.
       cable.delayFirst(random.between(20, bound / 2))
       await sleep(random.between(200, 1500))
     }),
-    ...onCables('connection cut', 1, async (cable) => cable.cutOne()),
   ]
   return {
     kind: protocol === 3 ? 'redis' : 'redis2',

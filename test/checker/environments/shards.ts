@@ -2,6 +2,7 @@ import { redisServer, type RedisServer } from '../../support/servers/redis-serve
 import { until } from '../../support/servers/server-process.ts'
 import { FaultyCable } from '../proxy.ts'
 import type { StorePlace } from '../worker.ts'
+import { cableFaults } from './cable-faults.ts'
 import { sleep, type Environment, type Fault, type Surroundings } from './environment.ts'
 
 const DEADLINE = 1000
@@ -47,18 +48,10 @@ export async function shardsEnvironment(
       scene: `server ${index}`,
       run: async () => void (await run(server)),
     }))
-  const onCables = (name: string, weight: number, run: (cable: FaultyCable) => unknown): Fault[] =>
-    cables.flatMap((ofWorker, worker) =>
-      ofWorker.map((cable, index) => ({
-        name,
-        weight: weight / (workers * servers.length),
-        scene: `cable ${worker} ${index}`,
-        async run() {
-          await run(cable)
-          cable.heal()
-        },
-      })),
-    )
+  const share = 1 / (workers * servers.length)
+  const struck = cables.flatMap((ofWorker, worker) =>
+    ofWorker.map((cable, index) => ({ cable, scene: `cable ${worker} ${index}`, share })),
+  )
   const faults: Fault[] = [
     ...onServers('CLIENT KILL normal', 1, (server) => server.cli('CLIENT', 'KILL', 'TYPE', 'normal')),
     ...onServers('CLIENT KILL pubsub', 1.5, (server) => server.cli('CLIENT', 'KILL', 'TYPE', 'pubsub')),
@@ -72,19 +65,11 @@ export async function shardsEnvironment(
       await sleep(random.between(0, 1500))
       await server.restart()
     }),
-    ...onCables('black hole, one server', 3, async (cable) => {
-      cable.blackHole()
-      await sleep(random.between(100, bound * 5))
+    ...cableFaults(struck, random, {
+      weights: { hole: 3, oneConnection: 3, delay: 2, cut: 1 },
+      longestHole: bound * 5,
+      longDelay: 900,
     }),
-    ...onCables('black hole, one connection', 3, async (cable) => {
-      cable.blackHoleOne()
-      await sleep(random.between(100, bound * 5))
-    }),
-    ...onCables('delayed replies', 2, async (cable) => {
-      cable.delay(random.chance(0.6) ? 25 : 900)
-      await sleep(random.between(200, 1500))
-    }),
-    ...onCables('connection cut', 1, (cable) => cable.cutOne()),
   ]
   return {
     kind,

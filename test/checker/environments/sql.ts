@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { postgresServer } from '../../support/servers/postgres-server.ts'
 import { FaultyCable } from '../proxy.ts'
 import type { StorePlace } from '../worker.ts'
+import { cableFaults } from './cable-faults.ts'
 import { sleep, type Environment, type Fault, type Surroundings } from './environment.ts'
 
 const DEADLINE = 1000
@@ -33,16 +34,7 @@ export async function postgresEnvironment({ workers, random }: Surroundings): Pr
     return { url: `${url.href}?${OPTIONS}`, bound: 0, deadline: DEADLINE }
   }
   const onServer = (name: string, weight: number, run: Fault['run']): Fault => ({ name, weight, scene: 'server', run })
-  const onCables = (name: string, weight: number, run: (cable: FaultyCable) => Promise<void>): Fault[] =>
-    cables.map((cable, index) => ({
-      name,
-      weight: weight / workers,
-      scene: `cable ${index}`,
-      async run() {
-        await run(cable)
-        cable.heal()
-      },
-    }))
+  const struck = cables.map((cable, index) => ({ cable, scene: `cable ${index}`, share: 1 / workers }))
   const TERMINATE =
     "select pg_terminate_backend(pid) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()"
   const faults: Fault[] = [
@@ -57,19 +49,11 @@ export async function postgresEnvironment({ workers, random }: Surroundings): Pr
       await sleep(random.between(0, 300))
       await server.restart()
     }),
-    ...onCables('black hole', 2, async (cable) => {
-      cable.blackHole()
-      await sleep(random.between(100, DEADLINE * 1.5))
+    ...cableFaults(struck, random, {
+      weights: { hole: 2, oneConnection: 2, delay: 2, cut: 1.5 },
+      longestHole: DEADLINE * 1.5,
+      longDelay: 700,
     }),
-    ...onCables('black hole, one connection', 2, async (cable) => {
-      cable.blackHoleOne()
-      await sleep(random.between(100, DEADLINE * 1.5))
-    }),
-    ...onCables('delayed replies', 2, async (cable) => {
-      cable.delay(random.chance(0.6) ? 25 : 700)
-      await sleep(random.between(200, 1500))
-    }),
-    ...onCables('connection cut', 1.5, async (cable) => cable.cutOne()),
   ]
   return {
     kind: 'postgres',
