@@ -2,7 +2,7 @@ import { Place, isDeadline } from '../deadline.ts'
 import type { Diagnostics } from '../diagnostics.ts'
 import type { Found, Store } from '../store.ts'
 import { settle, type Awaitable, type Instant, type Key, type Milliseconds } from '../units.ts'
-import type { CachingStore } from './cached.ts'
+import type { CachingStore } from './cached/caching-store.ts'
 
 /** How many answers are under audit at once. Each of them has one question to the store under way at most. */
 const MOST_AT_ONCE = 8

@@ -1,7 +1,8 @@
 import { LRUCache } from 'lru-cache'
 import type { Diagnostics } from '../diagnostics.ts'
 import type { Found, Link, Saved, Store } from '../store.ts'
-import { isPromise, type Awaitable, type Instant, type Key, type Milliseconds, type Version } from '../units.ts'
+import { isPromise, settle, type Awaitable, type Instant, type Key, type Milliseconds, type Version } from '../units.ts'
+import type { CachingStore, Standing } from './cached/caching-store.ts'
 import { Questions, type Question } from './cached/questions.ts'
 import { Subscription } from './cached/subscription.ts'
 
@@ -51,25 +52,6 @@ const BYTES_PER_CHARACTER = 3
 const BYTES_PER_ENTRY = 600
 /** The answer of a load that is older than this may be outdated, so a later caller asks for itself. */
 const MAX_SHARED_FILL: Milliseconds = 1000
-
-/** What the cache has under a key, as those see it who look at the cache from outside. */
-export interface Standing {
-  /** The same for as long as nothing else was read or written: what was cached since is another entry. */
-  readonly entry: object
-  readonly found: Found
-  /** Whether a request would be served it. */
-  readonly isServed: boolean
-  /** How outdated it may be; `undefined` if that is not known. */
-  readonly bound: Milliseconds | undefined
-}
-
-/** What `cached` adds to a store. */
-export interface CachingStore extends Store {
-  /** What is cached under this key, if it may be served; `undefined` if the store has to be asked. */
-  hit(key: Key, now: Instant): Found | undefined
-  /** What is cached under this key, whether it may be served or not. To look changes and counts nothing. */
-  peek(key: Key, now: Instant): Standing | undefined
-}
 
 /**
  * A store in front of a store: an LRU cache in this process that answers only while the store vouches for what it holds.
@@ -185,14 +167,26 @@ export function cached(store: Store, options: CacheBounds, diagnostics: Diagnost
     return fill(key)
   }
 
+  /**
+   * From here on nobody in this process is shown what is older than this. Two answers may come by different ways, and the
+   * message of a change by a third one, so a newer answer can be here before an older one, and before the message.
+   */
+  function shown(key: Key, found: Found | undefined): void {
+    if (!found) {
+      questions.overtake(key)
+      return invalidate(key)
+    }
+    questions.hear(key, found.version)
+    const entry = entries.peek(key)
+    if (entry && entry.found.version < found.version) invalidate(key)
+  }
+
   /** A record that has not changed keeps what was already made of its text. */
   function filled(key: Key, found: Found | undefined, question: Question): Found | undefined {
-    if (!found) invalidate(key)
-    else {
-      const known = entries.peek(key)?.found
-      if (known?.version === found.version && known.text === found.text) found.parsed = known.parsed
-      keep(key, found, question)
-    }
+    const known = entries.peek(key)?.found
+    if (found && known?.version === found.version && known.text === found.text) found.parsed = known.parsed
+    if (found) keep(key, found, question)
+    shown(key, found)
     return found
   }
 
@@ -251,6 +245,18 @@ export function cached(store: Store, options: CacheBounds, diagnostics: Diagnost
     hit,
     peek,
     load,
+
+    behind: {
+      ...store,
+      load: (key, known, largest) =>
+        settle(
+          () => store.load(key, known, largest),
+          (found) => {
+            shown(key, found)
+            return found
+          },
+        ),
+    },
 
     save(key, text, expiresAt, expected) {
       const question = newQuestion(key, true)

@@ -3,7 +3,8 @@ import type { Diagnostics } from '../diagnostics.ts'
 import type { Store } from '../store.ts'
 import type { Milliseconds } from '../units.ts'
 import { audited } from './audited.ts'
-import { cached, type CacheBounds, type CacheOptions, type CachingStore } from './cached.ts'
+import { cached, type CacheBounds, type CacheOptions } from './cached.ts'
+import type { CachingStore } from './cached/caching-store.ts'
 import { encrypted, type EncryptedStore } from './encrypted.ts'
 import { EndWatcher } from './ends.ts'
 import { guarded, type GuardedStore } from './guarded.ts'
@@ -67,7 +68,7 @@ export function storeStack(store: Store, options: LayerOptions, diagnostics: Dia
   return {
     front: ends.over(cache ?? plain),
     hit: (key, now) => cache?.hit(key, now),
-    source: ends.over(plain),
+    source: ends.over(cache?.behind ?? plain),
     stored: safe,
     ends,
     vault,

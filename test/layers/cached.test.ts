@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { describe, it, type TestContext } from 'node:test'
 import { cached, type CacheOptions } from '../../src/layers/cached.ts'
+import type { CachingStore } from '../../src/layers/cached/caching-store.ts'
 import { Diagnostics, type SessionStats } from '../../src/diagnostics.ts'
 import type { Found, Store } from '../../src/store.ts'
 import { recordingStore, type RecordingOptions, type RecordingStore } from '../support/stores/recording-store.ts'
@@ -13,7 +14,7 @@ interface Cached {
   /** The store behind the cache. */
   store: RecordingStore
   /** The cache. */
-  cache: Store
+  cache: CachingStore
   stats: SessionStats
   /** What another process has written as the newest version, and said so or not. */
   writeElsewhere(options?: { silently?: boolean }): Found
@@ -201,6 +202,72 @@ describe('a load under way', () => {
     }
     held.release()
     await loading
+    assert.equal(await isHit(), true)
+  })
+})
+
+describe('what a request of this process has been shown, by a way on which the message of the change has not come', () => {
+  for (const change of ['a write', 'an end'] as const) {
+    /** Changes the record without a word of it; what it then is. */
+    function changed({ writeElsewhere, deleteElsewhere }: Cached): string | undefined {
+      if (change === 'a write') return writeElsewhere({ silently: true }).text
+      deleteElsewhere({ silently: true })
+      return undefined
+    }
+
+    it(`is not followed by anything older: ${change}, shown by an answer that another link was asked for`, async () => {
+      const site = cachedStore()
+      const { cache, store, isHit } = site
+      const held = store.hold('load')
+      const slow = cache.load(KEY)
+      await held.arrived
+      store.link.generation++
+      await cache.load(KEY)
+      assert.equal(await isHit(), true)
+      const newest = changed(site)
+      held.release()
+      assert.equal((await slow)?.text, newest)
+      assert.equal((await cache.load(KEY))?.text, newest)
+    })
+
+    it(`is not followed by anything older: ${change}, shown while an older answer is on its way`, async () => {
+      const site = cachedStore()
+      const { cache, store } = site
+      const slow = store.hold('load')
+      const first = cache.load(KEY)
+      await slow.arrived
+      store.link.generation++
+      const late = store.hold('load', 'after')
+      const second = cache.load(KEY)
+      await late.arrived
+      const newest = changed(site)
+      slow.release()
+      assert.equal((await first)?.text, newest)
+      late.release()
+      await second
+      assert.equal((await cache.load(KEY))?.text, newest)
+    })
+
+    it(`is not followed by anything older: ${change}, shown to somebody who asked past the cache`, async () => {
+      const site = cachedStore()
+      const { cache, isHit } = site
+      await cache.load(KEY)
+      assert.equal(await isHit(), true)
+      const newest = changed(site)
+      assert.equal((await cache.behind.load(KEY))?.text, newest)
+      assert.equal((await cache.load(KEY))?.text, newest)
+    })
+  }
+
+  it('leaves what is newer in the cache', async () => {
+    const { cache, store, writeElsewhere, isHit } = cachedStore()
+    const held = store.hold('load', 'after')
+    const asking = cache.behind.load(KEY)
+    await held.arrived
+    writeElsewhere()
+    await cache.load(KEY)
+    held.release()
+    assert.equal((await asking)?.text, 'text')
     assert.equal(await isHit(), true)
   })
 })

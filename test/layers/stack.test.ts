@@ -45,6 +45,7 @@ describe('storeStack(store, options, diagnostics)', () => {
     const session = await open()
     assert.equal(session['seat'], 'free', 'the cache of this node has not heard of it')
     assert.equal(await session.update((newest) => newest['seat']), 'taken')
+    assert.equal((await open())['seat'], 'taken', 'nor is anybody in this process shown the older state after that')
     await other.session.destroy()
     await assert.rejects(
       (await open()).update(() => {}),

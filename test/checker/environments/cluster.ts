@@ -1,8 +1,10 @@
+import { BusProxy } from '../../support/proxies/bus-proxy.ts'
 import { clusterSetup, type RedisServer } from '../../support/servers/redis-server.ts'
 import { until } from '../../support/servers/server-process.ts'
 import { slotMove } from '../../support/servers/slot-move.ts'
 import { FaultyCable } from '../proxy.ts'
 import { LONGEST_FAILOVER, REPLICATION_LAG, follows, isMaster, unreachable } from './replication.ts'
+import { cableFaults } from './cable-faults.ts'
 import { sleep, type Doubt, type Environment, type Fault, type Surroundings } from './environment.ts'
 
 const PREFIX = 'checked:'
@@ -22,9 +24,17 @@ interface Known {
  */
 export async function clusterEnvironment(surroundings: Surroundings): Promise<Environment> {
   const { bound, random, now, live, workers } = surroundings
-  const setup = await clusterSetup()
+  /** By the port that each server announces. */
+  const buses = new Map<number, BusProxy>()
+  const setup = await clusterSetup(async (busPort) => {
+    const bus = new BusProxy()
+    const announced = await bus.open(busPort)
+    buses.set(announced, bus)
+    return announced
+  })
   const doubts: Doubt[] = []
-  const direct = { url: `${setup.url}?prefix=${PREFIX}`, bound, deadline: 1000 }
+  // Nobody waits for the last look, which comes right after the last fault.
+  const direct = { url: `${setup.url}?prefix=${PREFIX}`, bound, deadline: 10_000 }
   const cables = Array.from({ length: workers }, () => setup.nodes.map(({ port }) => new FaultyCable(port, random)))
   const natMaps = await Promise.all(
     cables.map(async (ofWorker) => {
@@ -51,10 +61,12 @@ export async function clusterEnvironment(surroundings: Surroundings): Promise<En
   /** A master, its replica, and somebody to ask while both are away. */
   async function pair(): Promise<{ master: RedisServer; replica: RedisServer; witness: RedisServer } | undefined> {
     const known = await view(setup.nodes[0]!)
-    const master = random.oneOf(known.filter(isActing))!
-    const replica = known.find(({ masterId }) => masterId === master.id)
-    const witness = known.find((other) => isActing(other) && other !== master)!
-    return replica && { master: serverOf(master), replica: serverOf(replica), witness: serverOf(witness) }
+    const master = random.oneOf(known.filter(isActing))
+    const replica = known.find(({ masterId }) => masterId === master?.id)
+    const witness = known.find((other) => isActing(other) && other !== master)
+    // On a busy machine the servers may take each other for dead for a moment.
+    if (!master || !replica || !witness) return undefined
+    return { master: serverOf(master), replica: serverOf(replica), witness: serverOf(witness) }
   }
 
   /** Whether all agree on who is there, and every replica has what its master has: only then may one take over. */
@@ -78,30 +90,45 @@ export async function clusterEnvironment(surroundings: Surroundings): Promise<En
   const promoted = (replica: RedisServer): Promise<void> =>
     until(() => isMaster(replica).catch(unreachable), LONGEST_FAILOVER)
 
+  /** From now on the servers of either side hear nothing of those of the other one. */
+  async function part(here: readonly RedisServer[], there?: readonly RedisServer[]): Promise<void> {
+    const facts = new Map<RedisServer, { id: string; bus: BusProxy }>()
+    for (const node of setup.nodes) {
+      const self = (await node.cli('CLUSTER', 'NODES')).split('\n').find((line) => line.includes('myself'))!
+      const [, id, busPort] = /^(\w+) \S+@(\d+)/.exec(self)!
+      facts.set(node, { id: id!, bus: buses.get(Number(busPort))! })
+    }
+    const others = there ?? setup.nodes.filter((node) => !here.includes(node))
+    for (const [side, away] of [
+      [here, others],
+      [others, here],
+    ] as const) {
+      const ids = new Set(away.map((node) => facts.get(node)!.id))
+      for (const node of side) facts.get(node)!.bus.cutOff((id) => ids.has(id))
+    }
+  }
+
+  const mend = (): void => buses.forEach((bus) => bus.heal())
+
   const onServers = (name: string, weight: number, run: () => Promise<void>): Fault => ({
     name,
     weight,
     scene: 'servers',
     run,
   })
-  const onCables = (name: string, weight: number, run: (cable: FaultyCable) => unknown): Fault[] =>
-    cables.map((ofWorker, index) => ({
-      name,
-      weight: weight / workers,
-      scene: `cables ${index}`,
-      async run() {
-        const cable = random.oneOf(ofWorker)!
-        await run(cable)
-        cable.heal()
-      },
-    }))
+  const share = 1 / (workers * setup.nodes.length)
+  const struck = cables.flatMap((ofWorker, index) =>
+    ofWorker.map((cable) => ({ cable, scene: `cables ${index}`, share })),
+  )
   const failover = async (
     down: (master: RedisServer) => unknown,
     up: (master: RedisServer) => unknown,
+    before?: (master: RedisServer) => Promise<void>,
   ): Promise<void> => {
     const chosen = await pair()
     if (!chosen) return
     await well()
+    await before?.(chosen.master)
     const doubt = { from: now() - REPLICATION_LAG, to: Infinity }
     doubts.push(doubt)
     await down(chosen.master)
@@ -153,19 +180,11 @@ export async function clusterEnvironment(surroundings: Surroundings): Promise<En
       for (const master of await setup.masters()) await master.cli('FLUSHALL')
       flushed()
     }),
-    ...onCables('black hole, one master', 2, async (cable) => {
-      cable.blackHole()
-      await sleep(random.between(100, bound * 5))
+    ...cableFaults(struck, random, {
+      weights: { hole: 2, oneConnection: 3, delay: 1, cut: 1 },
+      longestHole: bound * 5,
+      longDelay: 600,
     }),
-    ...onCables('black hole, one connection', 3, async (cable) => {
-      cable.blackHoleOne()
-      await sleep(random.between(100, bound * 5))
-    }),
-    ...onCables('delayed replies', 1, async (cable) => {
-      cable.delay(random.chance(0.6) ? 25 : 600)
-      await sleep(random.between(200, 1500))
-    }),
-    ...onCables('connection cut', 1, (cable) => cable.cutOne()),
     onServers('CLUSTER FAILOVER', 1, async () => {
       const chosen = await pair()
       if (!chosen) return
@@ -185,6 +204,52 @@ export async function clusterEnvironment(surroundings: Surroundings): Promise<En
         (master) => master.thaw(),
       ),
     ),
+    onServers('master killed, failover, back with old data', 0.7, () =>
+      failover(
+        (master) => master.kill(),
+        (master) => master.restart(),
+        async (master) => {
+          await master.cli('SAVE')
+          await sleep(random.between(300, 1500))
+        },
+      ),
+    ),
+    onServers('master cut off from all others, failover', 0.7, () => failover((master) => part([master]), mend)),
+    onServers('master and replica cut off, and heard again', 0.7, async () => {
+      const chosen = await pair()
+      if (!chosen) return
+      await well()
+      // Nobody may take over: the minority has no votes, and the majority no replica. Its sessions cannot be reached.
+      await part([chosen.master, chosen.replica])
+      await sleep(random.between(200, 3000))
+      mend()
+      await well()
+    }),
+    onServers('master cut off from one other master', 1, async () => {
+      const chosen = await pair()
+      if (!chosen) return
+      await well()
+      await part([chosen.master], [chosen.witness])
+      await sleep(random.between(200, 3000))
+      mend()
+      await well()
+    }),
+    onServers('master added, given slots of sessions in use, and taken away', 0.7, async () => {
+      await well()
+      const added = await setup.add()
+      const moved: (readonly [key: string, source: RedisServer])[] = []
+      for (const session of live()) {
+        const key = PREFIX + session
+        const source = await setup.masterOf(key)
+        if (source === added) continue
+        moved.push([key, source])
+        await move(key, added)
+      }
+      await sleep(random.between(0, 1000))
+      for (const [key, source] of moved) await move(key, source)
+      await setup.remove(added)
+      await well()
+    }),
   ]
 
   /** Moves the slot, and leaves it in between for a while: the key on its new server, the slot not. */
@@ -209,14 +274,16 @@ export async function clusterEnvironment(surroundings: Surroundings): Promise<En
     faults,
     doubts,
     direct,
-    placeFor: async (worker) => ({ ...direct, natMap: natMaps[worker]! }),
+    placeFor: async (worker) => ({ ...direct, deadline: 1000, natMap: natMaps[worker]! }),
     async calm() {
       for (const cable of cables.flat()) cable.heal()
+      mend()
       await well()
     },
     async stop() {
       await Promise.all(cables.flat().map((cable) => cable.close()))
       await setup.stop()
+      await Promise.all([...buses.values()].map((bus) => bus.close()))
     },
   }
 }
