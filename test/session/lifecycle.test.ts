@@ -328,8 +328,13 @@ describe('update(change)', () => {
     await other.end()
     assert.equal((await here.returning(key)).session['seat'], 'free', 'the cache has not heard of it')
     assert.equal(await visit.session.update((session) => session['seat']), 'taken')
+    assert.equal(
+      (await here.returning(key)).session['seat'],
+      'taken',
+      'what the update saw is shown to all from then on',
+    )
     await other.session.destroy()
-    assert.ok(await here.returning(key), 'nor of that')
+    assert.ok(await here.returning(key), 'the cache has not heard of that either')
     await assert.rejects(
       visit.session.update(() => {}),
       discreet('ERR_SESSION_GONE'),

@@ -104,6 +104,24 @@ describe('redisStore in an outage', () => {
     await heals(store)
   })
 
+  it('gives the connection up once, however many operations wait for it', async (test) => {
+    const warnings: string[] = []
+    const note = ({ name }: Error): void => void warnings.push(name)
+    process.on('warning', note)
+    test.after(() => process.off('warning', note))
+    const store = open(server.url, DEADLINE)
+    await store.ping!()
+    await server.freeze()
+    try {
+      const loads = Array.from({ length: 20 }, () => store.load(newKey()))
+      await Promise.all(loads.map((load) => rejectionBy(DEADLINE, load)))
+    } finally {
+      server.thaw()
+    }
+    await heals(store)
+    assert.deepEqual(warnings, [])
+  })
+
   it('keeps its deadline for what queues behind a command that hangs', async () => {
     const store = open(server.url, DEADLINE)
     await store.ping!()

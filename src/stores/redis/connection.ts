@@ -104,7 +104,8 @@ export class Connection<Client extends Commands = Commands> extends EventEmitter
   /** Treats the server as out of reach from now on, and makes the connection anew. */
   giveUp(reason: Error): void {
     this.#failure = reason
-    if (this.#wire.cut()) this.#isGivenUp = true
+    // Once: many operations may find out in one turn, and what was cut needs a while to end.
+    this.#isGivenUp ||= this.#wire.cut()
   }
 
   /** Ends the connection and every attempt to get it back. */
