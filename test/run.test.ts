@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describe, it } from 'node:test'
 import { temporaryDirectory } from './support/temporary-directory.ts'
 import { outcomeOf } from './support/runner/outcome.ts'
+import { cutShort, ENDS, withFoldersTogether } from './support/runner/together.ts'
 
 describe('npm test', () => {
   it('fails with a sentence when no test file has the given name', () => {
@@ -33,6 +34,54 @@ describe('npm test', () => {
     for (const name of ['chromium', 'curl', 'memcached', 'openssl', 'redis-server'])
       assert.match(stderr, new RegExp(name))
   })
+})
+
+describe('a folder whose tests share a process when everything is run', () => {
+  const RED = "import { it } from 'node:test'\n\nit('is red', () => { throw new Error('as it happens') })"
+  const GREEN = "import { it } from 'node:test'\nit('is green', () => {})"
+
+  it('is one file for the test runner, and the files of all others stay what they are', () => {
+    const [folder, files] = folderOf({ 'a.test.js': GREEN, 'b.test.js': GREEN })
+    const other = join(temporaryDirectory(), 'other.test.js')
+    assert.deepEqual(withFoldersTogether([...files, other]), [join(folder, 'together.js'), other])
+  })
+
+  it('tells of each test with its file and line, also if another file cannot be loaded', () => {
+    const [folder, files, ends] = folderOf({
+      'a.test.js': "import './missing.js'",
+      'b.test.js': RED,
+      'c.test.js': GREEN,
+    })
+    const { stdout } = runFolder(folder, ends)
+    const { passed, failed, names } = outcomeOf(stdout)
+    assert.deepEqual([passed, failed], [1, 2])
+    assert.match(names.join('\n'), /: loads the 3 files of test\/some\n.*: is red$/)
+    assert.match(stdout, /^test at \S*b\.test\.js:3:1\n✖ is red/m)
+    assert.match(stdout, /Cannot find module .*missing\.js/)
+    assert.deepEqual(cutShort(files, ends), [])
+  })
+
+  it('is told apart by its files if its process ends before they do', () => {
+    const [folder, files, ends] = folderOf({ 'a.test.js': RED.replace('throw', 'process.exit(0); throw') })
+    const { stdout } = runFolder(folder, ends)
+    assert.doesNotMatch(stdout, /is red/)
+    assert.deepEqual(cutShort([...files, join(import.meta.dirname, 'cli.test.js')], ends), files)
+  })
+
+  function folderOf(tests: Record<string, string>): [folder: string, files: string[], ends: string] {
+    const folder = join(temporaryDirectory(), 'some')
+    mkdirSync(folder)
+    const runner = join(import.meta.dirname, 'support/runner/together.js')
+    writeFileSync(join(folder, 'package.json'), '{ "type": "module" }')
+    writeFileSync(join(folder, 'together.js'), `import { together } from '${runner}'\ntogether(import.meta.dirname)`)
+    for (const [file, code] of Object.entries(tests)) writeFileSync(join(folder, file), code)
+    return [folder, Object.keys(tests).map((file) => join(folder, file)), temporaryDirectory()]
+  }
+
+  function runFolder(folder: string, ends: string): { stdout: string } {
+    const args = ['--test', '--test-reporter=spec', join(folder, 'together.js')]
+    return spawnSync(process.execPath, args, { env: { ...outside, [ENDS]: ends }, encoding: 'utf8' })
+  }
 })
 
 describe('a test that was started without npm test', () => {

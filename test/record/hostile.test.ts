@@ -5,7 +5,7 @@ import { SessionError } from '../../src/errors.ts'
 import { Codec } from '../../src/record/codec.ts'
 import { Entry } from '../../src/record/entry.ts'
 import { parse } from '../../src/record/format.ts'
-import { callsIn } from '../support/calls.ts'
+import { countingCalls, type CallsOf } from '../support/calls.ts'
 import { HOSTILE } from '../support/records/hostile.ts'
 import { assertHides } from '../support/secrecy.ts'
 
@@ -19,8 +19,10 @@ const SECRET = 'the-value-nobody-may-read'
 const CALLS_AT_LEAST = 40_000
 const CALLS_PER_CHARACTER = 10
 
-function assertProportionate(text: string, work: () => void): number {
-  const calls = callsIn('/src/record/', work)
+const counting = (use: (callsOf: CallsOf) => void): void => countingCalls('/src/record/', use)
+
+function assertProportionate(callsOf: CallsOf, text: string, work: () => void): number {
+  const calls = callsOf(work)
   assert.ok(calls > 0, 'the calls are counted')
   assert.ok(
     calls < CALLS_AT_LEAST + CALLS_PER_CHARACTER * text.length,
@@ -46,8 +48,10 @@ function readAndCommit(text: string): SessionError | undefined {
 describe('a value that somebody else put into the store', () => {
   for (const [what, text] of Object.entries(HOSTILE)) {
     it(`takes no more work than in proportion to its length: ${what}`, (test) => {
-      const calls = assertProportionate(text, () => void readAndCommit(text))
-      test.diagnostic(`${calls} calls for ${text.length} characters`)
+      counting((callsOf) => {
+        const calls = assertProportionate(callsOf, text, () => void readAndCommit(text))
+        test.diagnostic(`${calls} calls for ${text.length} characters`)
+      })
     })
   }
 
@@ -80,15 +84,17 @@ describe('a value that somebody else put into the store', () => {
   }
 
   it('takes no more, and tells nothing of itself, whatever list of parts it is', () => {
-    fc.assert(
-      fc.property(parts, fc.boolean(), (list, isEscaped) => {
-        const text = JSON.stringify({ '~': isEscaped ? { escaped: list } : list })
-        assertProportionate(text, () => {
-          const error = readAndCommit(text)
-          if (error) assertHides(error, SECRET)
-        })
-      }),
-      { numRuns: 100 },
+    counting((callsOf) =>
+      fc.assert(
+        fc.property(parts, fc.boolean(), (list, isEscaped) => {
+          const text = JSON.stringify({ '~': isEscaped ? { escaped: list } : list })
+          assertProportionate(callsOf, text, () => {
+            const error = readAndCommit(text)
+            if (error) assertHides(error, SECRET)
+          })
+        }),
+        { numRuns: 100 },
+      ),
     )
   })
 })
@@ -100,7 +106,7 @@ describe('a whole record of such values', () => {
     const values = others.map(([name, text]) => `${JSON.stringify(name)}:${text}`)
     const head = '{"format":1,"createdAt":1,"idleTimeout":1000,"absoluteTimeout":1000,"data":'
     for (const data of [`{\n${values.join(',\n')}\n}}`, `{${values.join(', ')}}}`]) {
-      assertProportionate(head + data, () => {
+      const work = (): void => {
         for (const [name, entry] of parse(head + data).entries) {
           try {
             codec.encode(entry.read(codec, name), name)
@@ -108,7 +114,8 @@ describe('a whole record of such values', () => {
             assert.ok(error instanceof SessionError, `a bare error: ${String(error)}`)
           }
         }
-      })
+      }
+      counting((callsOf) => void assertProportionate(callsOf, head + data, work))
     }
   })
 })

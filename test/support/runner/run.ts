@@ -1,15 +1,18 @@
 /**
  * What `npm test` runs once everything is compiled: all test files, or those whose name contains one of the arguments
  * (`npm test -- cookie stores/`). Arguments that begin with `--` go to `node --test`, such as
- * `--test-name-pattern=logout`.
+ * `--test-name-pattern=logout`. In a run of all, the files of some folders share a process (see `together.ts`).
  */
 import { spawn } from 'node:child_process'
-import { readdirSync } from 'node:fs'
-import { constants } from 'node:os'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { constants, tmpdir } from 'node:os'
 import { join, relative, resolve } from 'node:path'
 import { ensureRequirements } from './requirements.ts'
+import { cutShort, ENDS, withFoldersTogether } from './together.ts'
 
 const TESTS = resolve(import.meta.dirname, '../..')
+
+let isStopped = false
 
 async function main(args: string[]): Promise<void> {
   const flags = args.filter((argument) => argument.startsWith('--'))
@@ -21,7 +24,21 @@ async function main(args: string[]): Promise<void> {
     )
   }
   await ensureRequirements(files)
-  runTests(flags, files)
+  process.exitCode = wanted.length > 0 ? await runTests(flags, files) : await runAll(flags, files)
+}
+
+async function runAll(flags: string[], files: string[]): Promise<number> {
+  const ends = mkdtempSync(join(tmpdir(), 'test-ends-'))
+  try {
+    const code = await runTests(flags, withFoldersTogether(files), { ...process.env, [ENDS]: ends })
+    const untold = isStopped ? [] : cutShort(files, ends)
+    if (untold.length === 0) return code
+    console.error('A process that several test files share ended before they did. Now each of them has its own.')
+    await runTests(flags, untold)
+    return code || 1
+  } finally {
+    rmSync(ends, { recursive: true })
+  }
 }
 
 /** Only files that are tests: given a folder, `node --test` would run the helpers too. */
@@ -33,7 +50,7 @@ function testFiles(wanted: string[]): string[] {
     .map((file) => relative(process.cwd(), join(TESTS, file)))
 }
 
-function runTests(flags: string[], files: string[]): void {
+function runTests(flags: string[], files: string[], env: NodeJS.ProcessEnv = process.env): Promise<number> {
   const child = spawn(
     process.execPath,
     [
@@ -46,14 +63,16 @@ function runTests(flags: string[], files: string[]): void {
       ...flags,
       ...files,
     ],
-    { stdio: 'inherit' },
+    { stdio: 'inherit', env },
   )
   // Ctrl-C reaches the child by itself; this process only has to outlive it, so that the summary is not cut off.
-  process.on('SIGINT', () => {})
-  process.on('SIGTERM', () => child.kill('SIGTERM'))
-  child.on('exit', (code, signal) => {
-    process.exitCode = code ?? 128 + (signal === null ? 0 : constants.signals[signal])
-  })
+  process.on('SIGINT', () => (isStopped = true))
+  process.on('SIGTERM', () => (isStopped = child.kill('SIGTERM')))
+  return new Promise((resolve, reject) =>
+    child
+      .once('error', reject)
+      .once('exit', (code, signal) => resolve(code ?? 128 + (signal === null ? 0 : constants.signals[signal]))),
+  )
 }
 
 try {

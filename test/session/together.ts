@@ -1,0 +1,3 @@
+import { together } from '../support/runner/together.ts'
+
+together(import.meta.dirname)
