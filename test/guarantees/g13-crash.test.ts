@@ -9,7 +9,7 @@ import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 const KEY = `3f${'a'.repeat(62)}`
 const WRITERS = ['a', 'b', 'c', 'd']
-const DURATION = 4000
+const KILLS = 10
 const KILL_EVERY = 60
 // What is stuck is so for ever; processes that only start slowly are not.
 const LONGEST_STILL = 60_000
@@ -83,8 +83,8 @@ describe('G13: kill -9 at any moment, file store', () => {
       }
 
       async function killConstantly(): Promise<void> {
-        const end = performance.now() + DURATION
-        while (performance.now() < end && !over) {
+        // Counted, not timed: a busy machine needs seconds to start the writers.
+        while (kills < KILLS && !over) {
           await sleep(KILL_EVERY)
           const [name] = saving
           if (name === undefined) continue
@@ -121,7 +121,7 @@ describe('G13: kill -9 at any moment, file store', () => {
       assert.equal(existsSync(join(directory, '3f', KEY)), false)
 
       const promised = Object.values(acknowledged).reduce((a, b) => a + b, 0)
-      assert.ok(promised > 0 && kills > 0 && reads > 0)
+      assert.ok(promised >= KILLS && reads > 0)
       console.log(
         `# ${kills} kills, ${lastVersion - 1} saves of ${size} characters, ${promised} of them acknowledged, ` +
           `${reads} reads, ${orphans} orphans removed, longest stillness ${longestStill.toFixed(0)} ms`,

@@ -11,7 +11,7 @@ import type { Store } from '../../src/store.ts'
 import { memcachedStore, type MemcachedClient, type MemcachedStoreOptions } from '../../src/stores/memcached.ts'
 import { placement } from '../../src/stores/placement.ts'
 import { memcachedServer, type MemcachedServer } from '../support/servers/memcached-server.ts'
-import { startServer } from '../support/servers/server-process.ts'
+import { startServer, until } from '../support/servers/server-process.ts'
 import { PATIENCE, later, newKey, rejection, savedOf } from '../support/stores/records.ts'
 import { discreet } from '../support/secrecy.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
@@ -474,8 +474,7 @@ describe('memcachedStore', () => {
       assert.equal(await connections(), before + 1)
       await store.close!()
       assert.match((await rejection(Promise.resolve(store.load(newKey())))).error.message, /closed/)
-      const deadline = Date.now() + 5000
-      while ((await connections()) > before) assert.ok(Date.now() < deadline, 'the connection is closed')
+      await until(async () => (await connections()) <= before)
     } finally {
       await own.stop()
     }
