@@ -43,6 +43,8 @@ export abstract class RequestHost implements SessionHost {
   protected copy: WorkingCopy | undefined
   /** The session that this request has ended, or is to end when the handlers are done. */
   protected ended: WorkingCopy | undefined
+  /** The sessions that `ctx.session = null` is to end when the handlers are done. */
+  protected toDestroy: Set<WorkingCopy> | undefined
   /** What handlers have begun by the session's members. */
   protected operations: Operations | undefined
   /** Whether the visitor's cookie is not the one that the session needs. */
@@ -185,6 +187,8 @@ export abstract class RequestHost implements SessionHost {
   async destroy(copy: WorkingCopy, { clear = [] }: DestroyOptions = {}): Promise<void> {
     // The visitor's own session may live on: to clear the cookie now would only look like a logout.
     if (this.failure) throw this.failure
+    // `ctx.session = null` has only announced the end: the store was not asked so far.
+    if (this.toDestroy?.delete(copy)) copy.reopen()
     await this.services.lifecycle.destroy(copy, this.stranger)
     this.ended = copy
     this.mustSend = false

@@ -31,8 +31,6 @@ export interface Circumstances {
 export class RequestSession extends RequestHost implements Holder, LongRequest {
   readonly property: string
   readonly outer: Holder | undefined
-  /** Sessions that `ctx.session = null` ended, until the end of the request. */
-  #toDestroy: WorkingCopy[] | undefined
   readonly isPassive: boolean
   dueAt: Instant = Infinity
   before: LongRequest | undefined
@@ -90,7 +88,7 @@ export class RequestSession extends RequestHost implements Holder, LongRequest {
     const copy = this.use()
     if (data === null || data === undefined) {
       if (!copy.isOpen) return
-      this.#toDestroy = [...(this.#toDestroy ?? []), copy]
+      this.toDestroy = new Set(this.toDestroy).add(copy)
       copy.end()
       this.ended = copy
       return
@@ -108,7 +106,7 @@ export class RequestSession extends RequestHost implements Holder, LongRequest {
    */
   finish(): Awaitable<void> {
     if (this.operations?.areLeft) return this.operations.settle().then(() => this.finish())
-    if (this.#toDestroy) return this.#end().then(() => this.finish())
+    if (this.toDestroy?.size) return this.#end().then(() => this.finish())
     const outcome = this.copy && !this.#isForNobody(this.copy) ? this.commit(this.copy) : 'unchanged'
     if (outcome === 'unchanged' && this.mustSend) return this.#confirm().then((confirmed) => this.#finished(confirmed))
     return settle(
@@ -139,12 +137,7 @@ export class RequestSession extends RequestHost implements Holder, LongRequest {
 
   /** Ends what `ctx.session = null` was to end. */
   async #end(): Promise<void> {
-    const toDestroy = this.#toDestroy ?? []
-    this.#toDestroy = undefined
-    for (const copy of toDestroy) {
-      copy.reopen()
-      await this.destroy(copy)
-    }
+    for (const copy of this.toDestroy ?? []) await this.destroy(copy)
   }
 
   #finished(outcome: CommitOutcome): void {

@@ -21,6 +21,7 @@ const USED_TOO_LATE =
 
 /** One list for all responses that have nothing to say. */
 const NONE: readonly never[] = []
+const NOTHING: ReadonlySet<string> = new Set()
 
 /** What one session says in the head of one response: its cookie, and to caches that the content may depend on it. */
 export class SessionResponse {
@@ -32,7 +33,7 @@ export class SessionResponse {
   /** Set-Cookie headers that go out with the cookie of this session, whatever becomes of it. */
   #farewells: readonly string[] = NONE
   /** What else the browser is to remove: see `DestroyOptions.clear`. */
-  #toClear: NonNullable<DestroyOptions['clear']> = NONE
+  #toClear: ReadonlySet<string> = NOTHING
   /** Whether anybody has asked for the session, with success or without. */
   #isUsed = false
   #isFinished = false
@@ -121,7 +122,8 @@ export class SessionResponse {
       this.#hasCarried = !this.#isCut
     }
     // Only now, because Koa removes the headers of a response that becomes an error.
-    if (this.#toClear.length > 0) res.setHeader('Clear-Site-Data', this.#toClear.map((kind) => `"${kind}"`).join(', '))
+    if (this.#toClear.size > 0)
+      res.setHeader('Clear-Site-Data', Array.from(this.#toClear, (kind) => `"${kind}"`).join(', '))
     if (this.#saysSo && !this.#hasFailed && !res.hasHeader('Cache-Control')) {
       // Some shared caches ignore Vary.
       res.setHeader('Cache-Control', 'private')
@@ -144,7 +146,8 @@ export class SessionResponse {
   /** Makes the browser forget the cookie, if it may have one, and what else of the site it has kept. */
   clear(kinds: NonNullable<DestroyOptions['clear']> = []): void {
     if (this.hasHeadLeft) return
-    this.#toClear = kinds
+    // What another end in this request has asked for stays.
+    if (kinds.length > 0) this.#toClear = new Set([...this.#toClear, ...kinds])
     const { cookie } = this.#services
     const isUnknown = this.#headers.length + this.#farewells.length === 0
     if (isUnknown && !cookie.isIn(this.#ctx.req.headers.cookie)) return

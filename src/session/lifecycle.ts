@@ -54,6 +54,7 @@ export class Lifecycle {
   readonly arrivals: Arrivals
   readonly #extensions: Extensions
   readonly #limits: Limits
+  readonly #ending = new WeakMap<WorkingCopy, Promise<void>>()
 
   constructor({ front, source, ends, hit }: Sources, options: LifecycleOptions, diagnostics: Diagnostics) {
     this.#store = front
@@ -276,9 +277,16 @@ export class Lifecycle {
 
   /**
    * Ends the session. A session that was never saved needs no store for that. `stranger`: see `regenerate`. If it lives on
-   * under another id that a browser holds, the copy has moved.
+   * under another id that a browser holds, the copy has moved. Anyone who asks while the session is ending learns what
+   * becomes of that.
    */
-  async destroy(copy: WorkingCopy, stranger?: Stranger): Promise<void> {
+  destroy(copy: WorkingCopy, stranger?: Stranger): Promise<void> {
+    const ending = this.#ending.get(copy) ?? this.#destroy(copy, stranger).finally(() => this.#ending.delete(copy))
+    this.#ending.set(copy, ending)
+    return ending
+  }
+
+  async #destroy(copy: WorkingCopy, stranger: Stranger | undefined): Promise<void> {
     if (copy.phase === 'replaced') throw ended()
     if (copy.phase === 'destroyed') return
     copy.end()

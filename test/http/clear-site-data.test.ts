@@ -48,6 +48,21 @@ describe('session.destroy({ clear })', () => {
     }
   })
 
+  it('does so although the handler destroys the session once more, without the option', async (test) => {
+    const { agent } = await siteWith(test, {}, async (ctx) => {
+      if (ctx.path === '/in') sessionOf(ctx)['userId'] = 'ada'
+      if (ctx.path === '/out') {
+        await sessionOf(ctx).destroy({ clear: ['cache'] })
+        await sessionOf(ctx).destroy({ clear: ['storage'] })
+        await sessionOf(ctx).destroy()
+      }
+      ctx.body = 'done'
+    })
+    const visitor = agent()
+    await visitor.get('/in')
+    assert.equal((await visitor.get('/out')).headers['clear-site-data'], '"cache", "storage"')
+  })
+
   it('refuses other options, and the session stays', async (test) => {
     const wrong: [unknown, RegExp][] = [
       [{ clear: ['cookies'] }, /clear must be a list of 'cache' and 'storage'/],

@@ -62,6 +62,29 @@ describe('ctx.session = …', () => {
     }
   })
 
+  it('null and then destroy() ends the session as soon as that resolves, and says so if the store fails', async (test) => {
+    const store = recordingStore()
+    const { browser } = await site(
+      test,
+      {
+        '/out': async (ctx, session) => {
+          ctx.session = null
+          store.fail('delete', new Error('down'))
+          await assert.rejects(session.destroy(), { code: 'ERR_SESSION_STORE_UNAVAILABLE' })
+          assert.equal(session['user'], 'alice')
+          ctx.session = null
+          await session.destroy()
+          ctx.body = await keysOf(store.elsewhere)
+        },
+      },
+      { store },
+    )
+    const { cookies, text } = await browser.get('/out')
+    assert.match(cookies[0] ?? '', /^sid=; Max-Age=0/)
+    assert.equal(text, '[]')
+    assert.equal(store.count('delete'), 2)
+  })
+
   it('an object replaces the data and keeps the id', async (test) => {
     const { browser } = await site(test, {
       '/set': (ctx, old) => {

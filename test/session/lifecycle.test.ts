@@ -609,6 +609,29 @@ describe('destroy()', () => {
     assert.equal(await store.elsewhere.load(visit.copy.key), undefined)
   })
 
+  it('that is asked for twice at once ends the session once, and both learn what becomes of it', async () => {
+    const { stored, returning, store: recording } = recorded()
+    const visit = await returning(await stored({ user: 'ann' }))
+    const held = recording.hold('delete')
+    const outcomes: string[] = []
+    const both = [1, 2].map(() => visit.session.destroy().then(() => outcomes.push('ended')))
+    await held.arrived
+    await recording.idle()
+    assert.deepEqual(outcomes, [])
+    held.release()
+    await Promise.all(both)
+    assert.equal(recording.count('delete'), 1)
+
+    const other = await returning(await stored({ user: 'ann' }))
+    recording.fail('delete', new Error('down'))
+    const settled = await Promise.allSettled([other.session.destroy(), other.session.destroy()])
+    assert.deepEqual(
+      settled.map(({ status }) => status),
+      ['rejected', 'rejected'],
+    )
+    assert.equal(other.session['user'], 'ann')
+  })
+
   it('that failed tells nobody that the session has ended', async () => {
     const { stored, returning, store: recording } = recorded()
     const visit = await returning(await stored({ user: 'ann' }))
