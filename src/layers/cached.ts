@@ -75,10 +75,7 @@ export function cached(store: Store, options: CacheBounds, diagnostics: Diagnost
     store,
     {
       saved,
-      deleted(key) {
-        questions.overtake(key)
-        invalidate(key)
-      },
+      deleted,
       isOwn: (key, version) =>
         questions.has(key) || (version !== undefined && entries.peek(key)?.found.version === version),
       deaf() {
@@ -99,6 +96,11 @@ export function cached(store: Store, options: CacheBounds, diagnostics: Diagnost
     // not served; whether another process wrote is known, and told, once the answer is there.
     if (isSaving) entry.heardOf = Math.max(entry.heardOf, version)
     else invalidate(key)
+  }
+
+  function deleted(key: Key): void {
+    questions.overtake(key)
+    invalidate(key)
   }
 
   function drop(key: Key): boolean {
@@ -172,13 +174,8 @@ export function cached(store: Store, options: CacheBounds, diagnostics: Diagnost
    * message of a change by a third one, so a newer answer can be here before an older one, and before the message.
    */
   function shown(key: Key, found: Found | undefined): void {
-    if (!found) {
-      questions.overtake(key)
-      return invalidate(key)
-    }
-    questions.hear(key, found.version)
-    const entry = entries.peek(key)
-    if (entry && entry.found.version < found.version) invalidate(key)
+    if (found) saved(key, found.version)
+    else deleted(key)
   }
 
   /** A record that has not changed keeps what was already made of its text. */
@@ -222,8 +219,7 @@ export function cached(store: Store, options: CacheBounds, diagnostics: Diagnost
   /** The outcome of a save becomes the entry, unless something newer is known. */
   function written(key: Key, result: Saved, question: Question): Saved {
     if (result.gone) {
-      questions.overtake(key)
-      invalidate(key)
+      deleted(key)
       return result
     }
     const found = result.saved ?? result.conflict
@@ -238,6 +234,12 @@ export function cached(store: Store, options: CacheBounds, diagnostics: Diagnost
     if (entry && (isByOthers || (result.conflict && entry.found.version < found.version)))
       diagnostics.report('invalidate')
     return result
+  }
+
+  /** Moves the end of the entry, unless a save that may have set a nearer one was heard of meanwhile. */
+  function touched(key: Key, expiresAt: Instant, { minVersion }: Question): void {
+    const entry = entries.peek(key)
+    if (entry && minVersion === 0 && entry.found.expiresAt < expiresAt) entry.found = { ...entry.found, expiresAt }
   }
 
   return {
@@ -272,20 +274,19 @@ export function cached(store: Store, options: CacheBounds, diagnostics: Diagnost
       )
     },
 
-    touch: (key, expiresAt) =>
-      questions.ask(
+    touch(key, expiresAt) {
+      const question = newQuestion(key)
+      return questions.ask(
         key,
-        newQuestion(key),
+        question,
         () => store.touch(key, expiresAt),
         (isAlive) => {
-          const entry = entries.peek(key)
-          if (!isAlive) {
-            questions.overtake(key)
-            invalidate(key)
-          } else if (entry && entry.found.expiresAt < expiresAt) entry.found = { ...entry.found, expiresAt }
+          if (isAlive) touched(key, expiresAt, question)
+          else deleted(key)
           return isAlive
         },
-      ),
+      )
+    },
 
     delete(key, expected) {
       const dropped = (): void => {
@@ -297,9 +298,9 @@ export function cached(store: Store, options: CacheBounds, diagnostics: Diagnost
         key,
         newQuestion(key),
         () => store.delete(key, expected),
-        (deleted) => {
+        (outcome) => {
           dropped()
-          return deleted
+          return outcome
         },
         dropped,
       )

@@ -64,7 +64,8 @@ export function storeStack(store: Store, options: LayerOptions, diagnostics: Dia
   const vault = options.encrypt ? encrypted(safe, diagnostics.stats.decrypted) : undefined
   const plain = vault ?? safe
   const cache = options.cache && cacheOver(plain, options.cache, diagnostics)
-  const ends = new EndWatcher(plain, diagnostics)
+  // Past the cache, which is told what was seen: once a signal says that a session has ended, no request is served it.
+  const ends = new EndWatcher(cache?.behind ?? plain, diagnostics)
   return {
     front: ends.over(cache ?? plain),
     hit: (key, now) => cache?.hit(key, now),

@@ -548,6 +548,22 @@ describe('a key that is in the cache', () => {
     assert.deepEqual(await cache.load(KEY), { ...before, expiresAt: end })
   })
 
+  it('has the nearer end that a save has set while a touch was under way', async (t) => {
+    mockDate(t)
+    const { cache, store, isHit } = cachedStore()
+    const found = await cache.load(KEY)
+    const touch = store.hold('touch', 'after')
+    const touching = cache.touch(KEY, Date.now() + 3 * HOUR)
+    await touch.arrived
+    const end = Date.now() + 1000
+    await cache.save(KEY, 'ends soon', end, found)
+    touch.release()
+    assert.equal(await touching, true)
+    assert.equal((await cache.load(KEY))?.expiresAt, end)
+    t.mock.timers.tick(1000)
+    assert.equal(await isHit(), false)
+  })
+
   it('is forgotten by a touch that finds nothing', async () => {
     const { cache, deleteElsewhere } = await filled()
     deleteElsewhere({ silently: true })

@@ -8,6 +8,7 @@ import { collectedAll, collectedUntil } from '../support/processes/garbage.ts'
 import type { Found } from '../../src/store.ts'
 import { recordingStore, type RecordingStore } from '../support/stores/recording-store.ts'
 import { discreet } from '../support/secrecy.ts'
+import type { CacheBounds } from '../../src/layers/cached.ts'
 import { visits, type Visits } from '../support/visit.ts'
 
 const SECOND = 1000
@@ -34,11 +35,11 @@ async function regenerateElsewhere(store: RecordingStore, key: Key): Promise<voi
 function site(
   test: TestContext,
   power?: 'watch',
-  timeouts: { idleTimeout?: Milliseconds; absoluteTimeout?: Milliseconds } = {},
+  options: { idleTimeout?: Milliseconds; absoluteTimeout?: Milliseconds; cache?: CacheBounds } = {},
 ): Site {
   test.mock.timers.enable({ apis: ['Date', 'setTimeout'], now: 1_000_000 })
   const store = recordingStore(power && { power })
-  const all = visits({ idleTimeout: 60 * MINUTE, absoluteTimeout: 600 * MINUTE, ...timeouts, store })
+  const all = visits({ idleTimeout: 60 * MINUTE, absoluteTimeout: 600 * MINUTE, ...options, store })
   test.after(() => all.signals.close())
   return {
     ...all,
@@ -127,6 +128,20 @@ describe('session.signal', () => {
       assert.equal(signal.aborted, true, how)
     }
     assert.deepEqual(store.calls, [])
+  })
+
+  it('that was aborted is believed by every later request, also if the cache has not heard of the end', async (test) => {
+    const cache = { max: 100, maxBytes: 1_000_000, maxAge: 60 * MINUTE, allowStale: false }
+    const { held, lifecycle, pass, store } = site(test, 'watch', { cache })
+    const { key, signal } = await held()
+    const { count } = store
+    const loads = count('load')
+    assert.equal(typeof (await lifecycle.load(key)), 'object')
+    assert.equal(count('load'), loads, 'the cache has it')
+    await store.elsewhere.delete(key)
+    await pass(SECOND)
+    assert.equal(signal.aborted, true)
+    assert.equal(await lifecycle.load(key), 'missing')
   })
 
   it('of a session that was never saved is watched from its first save on', async (test) => {
