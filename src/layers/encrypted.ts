@@ -32,12 +32,13 @@ export interface EncryptedStore extends Store {
 
 /** A record that this layer has decrypted. */
 interface Opened extends Found {
-  readonly isSealedByOldKey?: boolean
+  /** Of the key that encrypted it. */
+  readonly sealedBy?: Rank
 }
 
 /** Whether the record should be written again, because the key that encrypted it is no longer the newest. */
 export function isSealedByOldKey(found: Opened): boolean {
-  return found.isSealedByOldKey === true
+  return found.sealedBy?.isNewest === false
 }
 
 /**
@@ -51,13 +52,17 @@ export function encrypted(store: Store, decrypted: number[] = []): EncryptedStor
   let newest: SealingKey | undefined
   let keys = new Map<string, SealingKey>()
 
-  function seal(key: Key, text: string): string {
-    if (!newest) throw new Error('The keys are not known yet.')
+  function sealingKey(): SealingKey {
+    if (newest) return newest
+    throw new Error('The keys are not known yet.')
+  }
+
+  function seal(key: Key, text: string, by: SealingKey): string {
     const nonce = randomBytes(NONCE_BYTES)
-    const cipher = createCipheriv(CIPHER, newest.secret, nonce, { authTagLength: TAG_BYTES }).setAAD(Buffer.from(key))
+    const cipher = createCipheriv(CIPHER, by.secret, nonce, { authTagLength: TAG_BYTES }).setAAD(Buffer.from(key))
     const data = Buffer.concat([cipher.update(text, 'utf8'), cipher.final(), cipher.getAuthTag()])
     const sealed: Sealed = {
-      encrypted: newest.name,
+      encrypted: by.name,
       nonce: nonce.toString('base64url'),
       data: data.toString('base64url'),
     }
@@ -71,17 +76,25 @@ export function encrypted(store: Store, decrypted: number[] = []): EncryptedStor
     if (!sealed || !by) throw unreadable(sealed ? 'none of the keys encrypted it' : 'it is not encrypted')
     const text = textOf(key, sealed, by)
     decrypted[by.index] = (decrypted[by.index] ?? 0) + 1
-    return { ...rest, text, isSealedByOldKey: by.index > 0 }
+    return { ...rest, text, sealedBy: by.rank }
   }
 
   return {
     ...store,
     open,
     use(secrets) {
-      const named = secrets.map((secret, index) => ({ name: nameOf(secret), secret, index }))
-      newest = named[0]
-      // Of a key that is listed twice, the newer place counts.
-      keys = new Map(named.toReversed().map((sealing) => [sealing.name, sealing]))
+      const before = keys
+      for (const { rank } of before.values()) rank.isNewest = false
+      keys = new Map()
+      for (const [index, secret] of secrets.entries()) {
+        const name = nameOf(secret)
+        // Of a key that is listed twice, the newer place counts.
+        if (keys.has(name)) continue
+        const rank = before.get(name)?.rank ?? { isNewest: false }
+        rank.isNewest = index === 0
+        keys.set(name, { name, secret, index, rank })
+      }
+      ;[newest] = keys.values()
     },
     load: (key, known) =>
       settle(
@@ -91,14 +104,16 @@ export function encrypted(store: Store, decrypted: number[] = []): EncryptedStor
           return found && open(key, found)
         },
       ),
-    save: (key, text, expiresAt, expected) =>
-      settle(
-        () => store.save(key, seal(key, text), expiresAt, expected),
+    save(key, text, expiresAt, expected) {
+      const by = sealingKey()
+      return settle(
+        () => store.save(key, seal(key, text, by), expiresAt, expected),
         (result): Saved => {
-          if (result.saved) return { saved: { ...result.saved, text } }
+          if (result.saved) return { saved: Object.assign({ ...result.saved, text }, { sealedBy: by.rank }) }
           return result.conflict ? { conflict: open(key, result.conflict) } : result
         },
-      ),
+      )
+    },
     delete: (key, expected) =>
       settle(
         () => store.delete(key, expected),
@@ -112,6 +127,13 @@ interface SealingKey {
   readonly secret: KeyObject
   /** Where it stands in the list of keys: 0 is the newest. */
   readonly index: number
+  readonly rank: Rank
+}
+
+/** Where a key stands by now: the keys may change while a record that it has encrypted is held. */
+interface Rank {
+  /** Whether the key encrypts what is written now. */
+  isNewest: boolean
 }
 
 function textOf(key: Key, { nonce, data }: Sealed, { secret }: SealingKey): string {

@@ -6,6 +6,10 @@ import { Diagnostics } from '../../src/diagnostics.ts'
 import { isEncrypted } from '../../src/layers/encrypted.ts'
 import { isSessionError } from '../../src/errors.ts'
 import { storeStack } from '../../src/layers/stack.ts'
+import { Codec } from '../../src/record/codec.ts'
+import { format } from '../../src/record/format.ts'
+import { endOf, newRecord } from '../../src/record/record.ts'
+import { Lifecycle } from '../../src/session/lifecycle.ts'
 import { keyOf } from '../../src/session/token.ts'
 import { keyringOf } from '../../src/http/keyring.ts'
 import type { Store } from '../../src/store.ts'
@@ -65,6 +69,45 @@ describe('encrypted', () => {
     assert.equal(found?.text, TEXT)
     await rotated.save(KEY, TEXT, later, found)
     assert.equal((await vaultOver(store, NEW).load(KEY))?.text, TEXT)
+  })
+
+  it('is encrypted anew by a touch once the keys have changed, also if the store never sends its text again', async (t) => {
+    t.mock.timers.enable({ apis: ['Date'], now: 1_700_000_000_000 })
+    const behind = memoryStore({ pruneInterval: 0 })
+    // As a database answers that only says that nothing has changed.
+    const load: Store['load'] = async (key, known) => {
+      const found = await behind.load(key)
+      return known && found?.version === known.version ? known : found
+    }
+    const { isCurrent: _, ...methods } = behind
+    const store = { ...methods, load }
+    const diagnostics = new Diagnostics('sid')
+    const cache = { max: 100, maxBytes: 1_000_000, maxAge: 60_000, allowStale: false }
+    const stack = storeStack(store, { encrypt: true, cache }, diagnostics)
+    const codec = new Codec()
+    const timeouts = { idleTimeout: 600_000, absoluteTimeout: 6_000_000 }
+    const lifecycle = new Lifecycle(
+      stack,
+      { ...timeouts, persistent: false, maxRecordBytes: 65_536, codec },
+      diagnostics,
+    )
+    const use = (...secrets: string[]): void => stack.vault?.use(keyringOf(secrets).derive('encryption'))
+    const encryptedBy = async (): Promise<unknown> =>
+      (JSON.parse((await behind.load(KEY))?.text ?? '{}') as { encrypted?: unknown }).encrypted
+    use(OLD)
+    const record = newRecord(Date.now(), { ...timeouts, persistent: false })
+    await stack.front.save(KEY, format(record), endOf(record, Date.now()), undefined)
+    const before = await encryptedBy()
+    use(NEW, OLD)
+    for (let touches = 0; touches < 2; touches++) {
+      t.mock.timers.tick(100_000)
+      const found = await lifecycle.load(KEY)
+      assert.ok(typeof found === 'object')
+      lifecycle.touch(KEY, found)
+      await lifecycle.settled()
+    }
+    assert.notEqual(await encryptedBy(), before)
+    assert.equal(diagnostics.stats.saves, 2, 'once, and not again by each touch')
   })
 
   it('answers a conflict with the decrypted record', async () => {
