@@ -1,4 +1,5 @@
 import { SessionError } from './errors.ts'
+import { isPromise } from './units.ts'
 
 /** What to write instead of a name that does not exist, by that name. Whole sentences. */
 export type Cures = Readonly<Record<string, string>>
@@ -62,6 +63,20 @@ export class Checks {
   /** Throws unless it is a function. */
   callable(name: string, value: unknown): void {
     if (typeof value !== 'function') throw this.wrong(name, 'must be a function', value)
+  }
+
+  /**
+   * What is asked of the application about each request, if it is. Throws unless it is a function. The answer is checked when
+   * it comes: a promise would count as yes, whatever becomes of it.
+   */
+  question<Asked>(name: string, ask: ((about: Asked) => boolean) | undefined): ((about: Asked) => boolean) | undefined {
+    if (ask === undefined) return undefined
+    this.callable(name, ask)
+    return (about) => {
+      const answer: unknown = ask(about)
+      if (isPromise(answer)) throw this.refusal(`${name} must answer at once, and returned a promise.`)
+      return Boolean(answer)
+    }
   }
 }
 

@@ -12,7 +12,7 @@ import { Codec, type Serializer } from './record/codec.ts'
 import type { Store } from './store.ts'
 import { DEFAULT_STORE, storeFromUrl } from './stores/url.ts'
 import { TIMEOUT_RULE, doubtAbout, isTimeout, type Timeouts } from './record/timeouts.ts'
-import { isPromise, type Milliseconds } from './units.ts'
+import type { Milliseconds } from './units.ts'
 
 /** The options of `session()`. All are optional but the keys. They are checked once, when `session()` is called. */
 export interface SessionOptions {
@@ -149,8 +149,8 @@ export function checkOptions(options: SessionOptions): CheckedOptions {
     encrypt,
     codec: new Codec(checkSerializer(options.serializer)),
     property,
-    skip: checkQuestion('skip', options.skip),
-    passive: checkQuestion('passive', options.passive),
+    skip: checks.question('skip', options.skip),
+    passive: checks.question('passive', options.passive),
     onStoreError,
     movingFrom: checkMovingFrom(options.movingFrom),
     maxRecordBytes,
@@ -174,20 +174,6 @@ function checkKeys(options: SessionOptions): Keyring | undefined {
   if (options.keys !== undefined) return keyringOf(options.keys)
   // Without the option, app.keys sign. An option that is there and undefined was meant to hold secrets.
   throw checks.refusal('keys is undefined. Is the environment variable set? To sign with app.keys, leave keys out.')
-}
-
-/** What is asked of the application about each request. The answer is checked when it comes. */
-function checkQuestion(
-  name: 'skip' | 'passive',
-  ask: ((ctx: Koa.Context) => boolean) | undefined,
-): ((ctx: Koa.Context) => boolean) | undefined {
-  if (ask === undefined) return undefined
-  checks.callable(name, ask)
-  return (ctx) => {
-    const answer: unknown = ask(ctx)
-    if (isPromise(answer)) throw checks.refusal(`${name} must answer at once, and returned a promise.`)
-    return Boolean(answer)
-  }
 }
 
 function checkTimeouts(options: SessionOptions): Timeouts {

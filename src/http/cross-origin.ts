@@ -28,7 +28,7 @@ const checks = new Checks('crossOrigin')
  * last years, and passes. GET must change nothing, and a page whose `Referrer-Policy` is `no-referrer` names no origin
  * over plain http, so its forms are refused there.
  *
- * Throws `ERR_SESSION_OPTION` if an option is wrong.
+ * Throws `ERR_SESSION_OPTION` if an option is wrong. A request fails with the same code if `skip` returns a promise.
  */
 export function crossOrigin(
   options: CrossOriginOptions = {},
@@ -71,6 +71,5 @@ function checkOptions(options: CrossOriginOptions): { trusted: Set<string>; skip
     const rule = `must hold origins as browsers name them, such as ${own === 'null' ? "'https://admin.example.com'" : `'${own}'`}`
     throw checks.wrong('trusted', rule, origin)
   }
-  if (skip !== undefined) checks.callable('skip', skip)
-  return { trusted: new Set(trusted as readonly string[]), skip }
+  return { trusted: new Set(trusted as readonly string[]), skip: checks.question('skip', skip) }
 }

@@ -88,6 +88,11 @@ describe('crossOrigin()', () => {
     assert.equal(await asked(headers, 'POST', '/saml/other'), 403)
   })
 
+  it('lets nobody through if skip answers with a promise, which would be yes for everybody', async (test) => {
+    const asked = await shop(test, { skip: (async () => false) as never })
+    assert.equal(await asked({ 'sec-fetch-site': 'cross-site', origin: 'https://evil.test' }), 500)
+  })
+
   it('says what is wrong with its options', () => {
     const cases: [unknown, RegExp][] = [
       [{ trusted: 'https://admin.test' }, /trusted must be a list of origins/],
