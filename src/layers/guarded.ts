@@ -82,6 +82,25 @@ export function guarded(
     )
   }
 
+  /** What a list names, with the deadline for each step of it. */
+  async function* each<Item>(list: () => AsyncIterable<Item>): AsyncGenerator<Item> {
+    const steps = await ask(false, async () => list()[Symbol.asyncIterator]())
+    let step: IteratorResult<Item, unknown> | undefined
+    try {
+      for (;;) {
+        step = undefined
+        step = await ask(false, () => steps.next())
+        if (step.done === true) return
+        yield step.value
+      }
+    } finally {
+      const end = async (): Promise<unknown> => steps.return?.()
+      // A list that has failed, or has not answered in time, is not waited for.
+      if (step === undefined) end().catch(() => {})
+      else if (step.done !== true) await ask(false, end)
+    }
+  }
+
   const { subjects } = store
   return {
     ...optionalPowers(store),
@@ -89,13 +108,7 @@ export function guarded(
       subjects: {
         add: (subject, key, until) => ask(true, () => subjects.add(subject, key, until)),
         remove: (subject, key) => ask(true, () => subjects.remove(subject, key)),
-        async *keys(subject) {
-          try {
-            yield* subjects.keys(subject)
-          } catch (cause) {
-            throw failed(false, cause)
-          }
-        },
+        keys: (subject) => each(() => subjects.keys(subject)),
       } satisfies SubjectIndex,
     }),
     load: (key, known) =>

@@ -66,10 +66,10 @@ export async function visitKeys(
       // A store that answers at once would otherwise do the whole batch in one turn.
       await rest()
     }
+    await Promise.all(batch.values())
   } catch (error) {
     // Nothing that was begun is still under way when this rejects.
     await Promise.allSettled(batch.values())
     throw error
   }
-  await Promise.all(batch.values())
 }

@@ -8,7 +8,7 @@ import { guarded } from '../../src/layers/guarded.ts'
 import type { Store } from '../../src/store.ts'
 import { memoryStore } from '../../src/stores/memory.ts'
 import { recordingStore } from '../support/stores/recording-store.ts'
-import { rejectionBy } from '../support/stores/records.ts'
+import { collect, rejectionBy } from '../support/stores/records.ts'
 import { discreet } from '../support/secrecy.ts'
 
 const KEY = 'f'.repeat(64)
@@ -21,7 +21,7 @@ const CALLS: Record<(typeof METHODS)[number], (store: Store) => unknown> = {
   delete: (store) => store.delete(KEY),
 }
 
-function broken(method: string, work: () => unknown): Store {
+function broken(method: string, work: unknown): Store {
   return { ...memoryStore({ pruneInterval: 0 }), [method]: work }
 }
 
@@ -201,6 +201,43 @@ for (const method of METHODS) {
     })
   })
 }
+
+describe('a store that does not go on with the list of a subject’s sessions', () => {
+  it('is unavailable within the deadline, and is let go', async () => {
+    let hasEnded = false
+    const keys = (): AsyncIterable<string> => ({
+      [Symbol.asyncIterator]: () => ({
+        next: () => new Promise<never>(() => {}),
+        async return() {
+          hasEnded = true
+          return { done: true, value: undefined }
+        },
+      }),
+    })
+    const diagnostics = new Diagnostics('sid')
+    const store = guarded(broken('subjects', { add() {}, remove() {}, keys }), 20, diagnostics)
+    await assert.rejects(collect(store.subjects!.keys('a user')), discreet('ERR_SESSION_STORE_UNAVAILABLE', 'a user'))
+    assert.equal(diagnostics.stats.errors, 1)
+    assert.equal(hasEnded, true)
+  })
+
+  it('is told once anyone has seen enough', async () => {
+    let hasEnded = false
+    async function* keys(): AsyncGenerator<string> {
+      try {
+        yield* [KEY, KEY]
+      } finally {
+        hasEnded = true
+      }
+    }
+    const store = guarded(broken('subjects', { add() {}, remove() {}, keys }), 20, new Diagnostics('sid'))
+    for await (const key of store.subjects!.keys('a user')) {
+      assert.equal(key, KEY)
+      break
+    }
+    assert.equal(hasEnded, true)
+  })
+})
 
 describe('a store that works', () => {
   it('answers at once if it can, and by a promise if it cannot', async () => {

@@ -88,6 +88,18 @@ describe('the cache’s ear at its store', () => {
     assert.equal(isHeard(), true)
   })
 
+  it('listens no more once it was closed while it rested', async (test) => {
+    const { store, say, isHeard } = audibleStore()
+    const { subscription } = watch(test, store)
+    say(200)
+    test.mock.timers.tick(MINUTE)
+    say(1)
+    await subscription.close()
+    test.mock.timers.tick(5 * MINUTE)
+    assert.equal(subscription.linkOf(KEY).vouches(), false)
+    assert.equal(isHeard(), false)
+  })
+
   it('goes on where it pays, however many messages there are', (test) => {
     const { store, say } = audibleStore()
     const { stats } = watch(test, store)

@@ -86,6 +86,19 @@ describe('visitRecords', () => {
     assert.equal(finished, 2)
   })
 
+  it('finishes what is under way before it rejects with what a visit did', async () => {
+    const store = memoryStore({ pruneInterval: 0 })
+    const [one, two] = [newKey(), newKey()]
+    let finished = 0
+    const visiting = visitRecords(store, named([one, two]), async ({ key }) => {
+      if (key === one) throw new Error('refused')
+      await new Promise(setImmediate)
+      finished++
+    })
+    await assert.rejects(visiting, /^Error: refused$/)
+    assert.equal(finished, 1)
+  })
+
   it('gives others their turn, though the store answers at once', async () => {
     const store = memoryStore({ pruneInterval: 0 })
     for (let made = 0; made < 50; made++) await store.save(newKey(), TEXT, later(), undefined)

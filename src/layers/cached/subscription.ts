@@ -68,7 +68,13 @@ export class Subscription {
     return this.#watch?.linkOf(key) ?? this.#fallback
   }
 
-  async close(): Promise<void> {
+  /** Ends the listening for good. */
+  close(): Promise<void> {
+    this.#resumesAt = Infinity
+    return this.#stop()
+  }
+
+  async #stop(): Promise<void> {
     const watch = this.#watch
     this.#watch = undefined
     await watch?.close()
@@ -101,6 +107,6 @@ export class Subscription {
     // The store's link may go on vouching for others who listen to it.
     this.#ear.deaf()
     // The store reports a connection that does not end well.
-    this.close().catch(() => {})
+    this.#stop().catch(() => {})
   }
 }

@@ -89,7 +89,7 @@ function partsOf(value: string): string[] {
 function ask(call: (callback: (error?: never, data?: never) => void) => unknown): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const fail = (error: unknown): void => {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') resolve(undefined)
+      if ((error as NodeJS.ErrnoException | null | undefined)?.code === 'ENOENT') resolve(undefined)
       else reject(error instanceof Error ? error : new Error('the old store failed', { cause: error }))
     }
     const callback: Callback = (error, data) => (error ? fail(error) : resolve(data))

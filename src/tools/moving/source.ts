@@ -42,7 +42,9 @@ export function valuesIn(header: string, name: string): string[] {
 
 /** The Set-Cookie header that makes the browser forget the cookie of this name. */
 export function farewell(name: string, { path = '/', domain }: Place = {}): string {
-  return `${name}=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Path=${path}${domain ? `; Domain=${domain}` : ''}`
+  // RFC 6265bis, section 5.7: of such a name, browsers take no header without Secure, not even the one that ends the cookie.
+  const secure = /^__(?:Host|Secure)-/i.test(name) ? '; Secure' : ''
+  return `${name}=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Path=${path}${domain ? `; Domain=${domain}` : ''}${secure}`
 }
 
 /** The data without what the library kept of its own under these names. */

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { createHmac } from 'node:crypto'
 import { IncomingMessage } from 'node:http'
 import { Socket } from 'node:net'
 import { describe, it, type TestContext } from 'node:test'
@@ -118,6 +119,18 @@ describe('movingFrom', () => {
 
   const silence = new Promise<object>(() => {})
 
+  it('signs nobody out if the old store fails without a word', async (test) => {
+    const nothing: unknown = undefined
+    // oxlint-disable-next-line typescript/prefer-promise-reject-errors
+    const fails = (): Promise<never> => Promise.reject(nothing)
+    const reader = fromExpressSession({ secret: KEYS, store: { get: fails, destroy: fails } })
+    const { agent } = await site(test, { movingFrom: [reader] })
+    const [secret = ''] = KEYS
+    const signature = createHmac('sha256', secret).update('one').digest('base64').replace(/=+$/, '')
+    const cookie = `connect.sid=${encodeURIComponent(`s:one.${signature}`)}`
+    assert.equal((await agent().get('/', { cookie })).status, 503)
+  })
+
   it('waits for an old store that is silent no longer than for our own', async (test) => {
     const warnings = await collectWarnings(test)
     const { agent, signedIn } = await site(test, {}, { store: { get: () => silence, destroy() {} } })
@@ -207,6 +220,17 @@ describe('movingFrom', () => {
     const { agent } = await site(test, { movingFrom: [fromKoaSession({ keys: KEYS }), flask] })
     const cookie = `${cookieOf('none')}; session=the-id-of-a-session`
     assert.deepEqual((await agent().get('/', { cookie })).json(), { user: 'bob' })
+  })
+
+  it('removes an old cookie whose name has a prefix, for which browsers ask for Secure', async (test) => {
+    const key = '__Host-old'
+    const { agent, records } = await site(test, {}, { key })
+    records.set('one', { user: 'ada' })
+    const cookie = `${key}=one; ${key}.sig=${new Keygrip(KEYS).sign(`${key}=one`)}`
+    const { cookies } = await agent().get('/', { cookie })
+    const farewells = cookies.filter((header) => header.startsWith(key))
+    assert.equal(farewells.length, 2)
+    for (const header of farewells) assert.match(header, /^[^=]+=; Max-Age=0; .*; Path=\/; Secure$/)
   })
 
   it('removes the old cookie where it was', async (test) => {
