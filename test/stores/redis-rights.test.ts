@@ -233,6 +233,24 @@ describe('A user of Redis without a right', () => {
     })
   }
 
+  it('to publish, over RESP2, leaves nothing behind for each heartbeat that is refused', async (test) => {
+    await server.cli('ACL', 'DELUSER', 'mute')
+    await allow('mute', ...EVERYTHING, '-publish')
+    /** What is kept by the names of heartbeats. */
+    const kept = new Set<Map<unknown, unknown>>()
+    let heartbeats = 0
+    const set = Object.getOwnPropertyDescriptor(Map.prototype, 'set')?.value as typeof Map.prototype.set
+    test.mock.method(Map.prototype, 'set', function (this: Map<unknown, unknown>, name: unknown, value: unknown) {
+      if (typeof name === 'string' && /^[0-9a-f]{24}$/.test(name)) {
+        kept.add(this)
+        heartbeats++
+      }
+      return set.call(this, name, value)
+    })
+    open('mute', '?protocol=2').watch!({ saved() {}, deleted() {} })
+    await until(() => heartbeats >= 5 && [...kept].every(({ size }) => size === 0))
+  })
+
   it('to publish publishes again, a minute after it may', async (test) => {
     await server.cli('ACL', 'DELUSER', 'mute')
     await allow('mute', ...EVERYTHING, '-publish')

@@ -60,10 +60,15 @@ export class SingleLink extends RedisLink<string> {
     // Over a second connection the answer is a message, which others may forge. A name that nobody can guess, and that
     // means something once only, makes it the answer to this very heartbeat.
     const name = randomBytes(12).toString('hex')
-    if (this.#second) this.#sent.set(name, sent)
     const channel = this.#second ? this.#ownChannel : ''
     const args = [randomBytes(12).toString('hex'), EPOCH_KEPT, channel, name]
-    return runScript(data.client, BEAT, [epochKey], args) as Promise<string>
+    const answer = runScript(data.client, BEAT, [epochKey], args) as Promise<string>
+    if (!this.#second) return answer
+    this.#sent.set(name, sent)
+    return answer.catch((error: unknown) => {
+      this.#sent.delete(name) // no message comes of it, and a server may refuse heartbeats for ever
+      throw error
+    })
   }
 
   protected answered(epoch: string, sent: Moment): void {

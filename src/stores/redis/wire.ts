@@ -43,7 +43,7 @@ export interface WireListener {
  *
  * What a wire must hold, because sessions depend on it: a command is sent once at most, to the database that was asked
  * for; what waits for an answer when the connection is lost rejects; nothing is subscribed again by itself; and none of
- * it keeps the process alive.
+ * it keeps the process alive, but for a Cluster's client.
  */
 export interface Wire<Client extends Commands = Commands> {
   readonly client: Client
