@@ -121,7 +121,6 @@ describe('movingFrom', () => {
 
   it('signs nobody out if the old store fails without a word', async (test) => {
     const nothing: unknown = undefined
-    // oxlint-disable-next-line typescript/prefer-promise-reject-errors
     const fails = (): Promise<never> => Promise.reject(nothing)
     const reader = fromExpressSession({ secret: KEYS, store: { get: fails, destroy: fails } })
     const { agent } = await site(test, { movingFrom: [reader] })
