@@ -49,21 +49,21 @@ describe(
   { concurrency: false },
   () => {
     it('with files, while processes are stopped and killed', async (test) => {
-      const { figures } = await findsNothing(test, { store: 'file', seconds: 2 })
+      const { figures } = await findsNothing(test, { store: 'file', seconds: 1 })
       assert.equal(figures.stalest, 0)
     })
 
     it('with SQLite, while processes are stopped and killed', async (test) => {
-      const { figures } = await findsNothing(test, { store: 'sqlite', seconds: 2 })
+      const { figures } = await findsNothing(test, { store: 'sqlite', seconds: 1 })
       assert.equal(figures.stalest, 0)
     })
 
     it('with Redis, while connections, processes and the server are cut, stopped, delayed and killed', async (test) => {
-      await findsNothing(test, { store: 'redis', seconds: 4 })
+      await findsNothing(test, { store: 'redis', seconds: 3 })
     })
 
     it('with Redis over RESP2, where messages and answers come over two connections', async (test) => {
-      await findsNothing(test, { store: 'redis2', seconds: 3 })
+      await findsNothing(test, { store: 'redis2', seconds: 2 })
     })
   },
 )

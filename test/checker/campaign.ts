@@ -15,7 +15,7 @@ import { OF_ALL } from './life.ts'
 import type { MutantName } from './mutants.ts'
 import { Random } from './random.ts'
 import { verify, type Verdict } from './verify.ts'
-import { openStore, type FromWorker, type ToWorker, type WorkerSettings } from './worker.ts'
+import { openStore, type FromWorker, type Replacement, type ToWorker, type WorkerSettings } from './worker.ts'
 
 export interface CampaignOptions {
   readonly store: StoreKind
@@ -61,6 +61,12 @@ const AHEAD: Milliseconds = 10_000
 const LOOKS_EVERY: Milliseconds = 500
 const PATIENCE: Milliseconds = 120_000
 const LONGEST_END: Milliseconds = 60_000
+/**
+ * How much the workers have to get done for each fault, and how many faults may come before that. By the clock alone, a
+ * slow machine would have fault after fault and nothing done in between, so there would be nothing to judge.
+ */
+const DONE_FOR_A_FAULT = 50
+const FAULTS_IN_ADVANCE = 3
 
 /** Lets workers loose on a store, lets things go wrong meanwhile, and judges what they saw. */
 export async function campaign(options: CampaignOptions): Promise<Report> {
@@ -151,6 +157,7 @@ async function chaos(
       if (isOver()) break
       look = crowd.now() + LOOKS_EVERY
     }
+    if (made.length >= FAULTS_IN_ADVANCE + crowd.done / DONE_FOR_A_FAULT) continue
     const fault = faults.length > 0 ? random.weighted(faults) : undefined
     if (!fault || scenes.has(fault.scene)) continue
     const entry = { name: fault.name, from: crowd.now(), to: Infinity }
@@ -209,6 +216,7 @@ class Crowd {
   #retired: Key[] = []
   #isStopping = false
   #flushes = 0
+  #done = 0
 
   constructor(options: CampaignOptions, history: string) {
     this.size = options.workers ?? 4
@@ -219,6 +227,11 @@ class Crowd {
 
   now(): Milliseconds {
     return now(this.#origin)
+  }
+
+  /** How many operations the workers have reported as acknowledged. */
+  get done(): number {
+    return this.#done
   }
 
   get live(): readonly Key[] {
@@ -303,7 +316,10 @@ class Crowd {
       serialization: 'advanced',
     })
     this.#places[place] = { child, incarnation }
-    child.on('message', (message: FromWorker) => this.#replace(message))
+    child.on('message', (message: FromWorker) => {
+      if ('done' in message) this.#done += message.done
+      else this.#replace(message)
+    })
     child.on('error', () => {}) // a message that no longer reached it
     this.#tell(child)
   }
@@ -316,7 +332,7 @@ class Crowd {
     await new Promise((resolve) => shell.once('exit', resolve))
   }
 
-  #replace({ slot, replaced, session }: FromWorker): void {
+  #replace({ slot, replaced, session }: Replacement): void {
     // Of two that replace the same session, the later one joins the retired ones, where it is used as well.
     const out = this.#slots[slot] === replaced ? replaced : session
     if (this.#slots[slot] === replaced) this.#slots[slot] = session

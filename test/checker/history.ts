@@ -81,10 +81,16 @@ export class HistoryWriter {
   readonly #file: number
   readonly #known = new Map<Key, string>()
   #number = 0
+  #done = 0
 
   constructor(directory: string, processName: string, origin: bigint) {
     this.#origin = origin
     this.#file = openSync(join(directory, `${processName}.history`), 'a')
+  }
+
+  /** How many operations were acknowledged so far. */
+  get done(): number {
+    return this.#done
   }
 
   begin(operation: Begun): number {
@@ -94,6 +100,7 @@ export class HistoryWriter {
 
   end(number: number, { content, ...ended }: Ended, session?: Key): void {
     const at = now(this.#origin)
+    if (ended.outcome === 'done') this.#done++
     // What this process has just reported of this very version it does not spell out again.
     const text = content && JSON.stringify([ended.version, content])
     const isNews = text !== undefined && (session === undefined || this.#known.get(session) !== text)

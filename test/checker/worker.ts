@@ -44,11 +44,14 @@ export type ToWorker =
   | { readonly stop: true }
 
 /** A session to be used by all instead of another one. */
-export interface FromWorker {
+export interface Replacement {
   readonly slot: number
   readonly replaced: Key | undefined
   readonly session: Key
 }
+
+/** `done`: how many operations were acknowledged since the last such message. */
+export type FromWorker = Replacement | { readonly done: number }
 
 const NAMES = ['a', 'b', 'c', 'd', 'nested1', 'nested2']
 const VISITORS = 3
@@ -176,7 +179,12 @@ async function main({ name, seed, origin, directory, lanes, place, mutant, ahead
     }
   }
 
-  const reporting = setInterval(() => node.report(), 250)
+  let told = 0
+  const reporting = setInterval(() => {
+    node.report()
+    process.send?.({ done: history.done - told } satisfies FromWorker)
+    told = history.done
+  }, 250)
   process.on('message', (message: ToWorker) => {
     if ('stop' in message) isStopping = true
     else {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
-import { atTerminal, command, pipeline, program } from '../support/processes/command.ts'
+import { atTerminal, callsAtTerminal, command, pipeline, program } from '../support/processes/command.ts'
 import { fileStore } from '../../src/index.ts'
 import { newKey } from '../support/stores/records.ts'
 import { redisServer } from '../support/servers/redis-server.ts'
@@ -23,8 +23,13 @@ describe('at a terminal', () => {
   it('a label cannot steer it', async (test) => {
     const { store, visit } = await watchedSite(test, `file:${temporaryDirectory()}`)
     const { id } = await visit('ada\u202E', 'red \u001B[31m\u009B2J')
-    for (const args of [['list'], ['show', id], ['list', '--json'], ['show', id, '--json']]) {
-      const { screen } = await atTerminal([...args, '-s', store], { env: { NO_COLOR: '1' } }).ended()
+    const calls = [['list'], ['show', id], ['list', '--json'], ['show', id, '--json']]
+    const ended = await callsAtTerminal(
+      calls.map((args) => [...args, '-s', store]),
+      { env: { NO_COLOR: '1' } },
+    )
+    assert.equal(ended.length, calls.length)
+    for (const { screen } of ended) {
       assert.match(screen, /red /)
       // oxlint-disable-next-line no-control-regex
       assert.doesNotMatch(screen, /[\u001B\u009B\u202E]/)
@@ -42,11 +47,10 @@ describe('at a terminal', () => {
       'c\nsize': new RegExp('d\u001B.8m'),
       e: { 'f\u009B2J': 'g\u202Eh' },
     })
-    for (const args of [
-      ['show', id],
-      ['show', id, '--json'],
-    ]) {
-      const { screen } = await atTerminal([...args, '-s', `file:${directory}`]).ended()
+    const calls = [[], ['--json']].map((flags) => ['show', id, ...flags, '-s', `file:${directory}`])
+    const ended = await callsAtTerminal(calls)
+    assert.equal(ended.length, 2)
+    for (const { screen } of ended) {
       assert.match(screen, /c\\(?:n|u\{a\})size/)
       // oxlint-disable-next-line no-control-regex
       assert.doesNotMatch(screen.replace(/\u001B\[(?:1|2|22)m|\r\n/g, ''), /[\p{Cc}\p{Cf}]/u)
@@ -58,17 +62,19 @@ describe('at a terminal', () => {
     const redis = await rudeServer(test, () => `-ERR ${rude}`)
     const memcached = await rudeServer(test, () => `SERVER_ERROR ${rude}`)
     const id = newKey()
-    for (const url of [`redis://127.0.0.1:${redis}`, `memcached://127.0.0.1:${memcached}`]) {
-      for (const args of [
+    const calls = [`redis://127.0.0.1:${redis}`, `memcached://127.0.0.1:${memcached}`].flatMap((url) =>
+      [
         ['show', id],
         ['show', id, '--json'],
         ['revoke', id],
-      ]) {
-        const { code, screen } = await atTerminal([...args, '-s', url]).ended()
-        assert.equal(code, 1)
-        assert.match(screen, /rude \\u\{1b\}\[2J/)
-        assert.doesNotMatch(screen.replaceAll('\r\n', ''), /[\p{Cc}\p{Cf}]/u)
-      }
+      ].map((args) => [...args, '-s', url]),
+    )
+    const ended = await callsAtTerminal(calls)
+    assert.equal(ended.length, calls.length)
+    for (const { code, screen } of ended) {
+      assert.equal(code, 1)
+      assert.match(screen, /rude \\u\{1b\}\[2J/)
+      assert.doesNotMatch(screen.replaceAll('\r\n', ''), /[\p{Cc}\p{Cf}]/u)
     }
   })
 

@@ -6,6 +6,7 @@ import { main } from '../../../src/cli/main.ts'
 import { Terminal } from '../../../src/cli/terminal.ts'
 
 const CLI = fileURLToPath(new URL('../../../src/cli/index.js', import.meta.url))
+const CALLS = fileURLToPath(new URL('../programs/calls-at-terminal.js', import.meta.url))
 
 /** How a call of `koa-server-session` ended. */
 export interface Ended {
@@ -84,7 +85,24 @@ export interface AtTerminal {
 
 /** Calls it in a terminal of its own (by util-linux's `script`, which makes one). */
 export function atTerminal(args: readonly string[], circumstances: Circumstances = {}): AtTerminal {
-  const words = [process.execPath, CLI, ...args].map((word) => `'${word.replaceAll("'", "'\\''")}'`)
+  return programAtTerminal([CLI, ...args], circumstances)
+}
+
+/** Several calls, one after the other in one process at one terminal, where nobody types. */
+export async function callsAtTerminal(
+  calls: readonly (readonly string[])[],
+  circumstances: Circumstances = {},
+): Promise<{ code: number; screen: string }[]> {
+  const { screen } = await programAtTerminal([CALLS, JSON.stringify(calls)], circumstances).ended()
+  // oxlint-disable-next-line no-control-regex
+  return [...screen.matchAll(/([^]*?)\u001F(\d+)\u001F/g)].map(([, its = '', code]) => ({
+    code: Number(code),
+    screen: its,
+  }))
+}
+
+function programAtTerminal(args: readonly string[], circumstances: Circumstances): AtTerminal {
+  const words = [process.execPath, ...args].map((word) => `'${word.replaceAll("'", "'\\''")}'`)
   // With exec, so that the keys for an interrupt reach the command alone.
   const child = spawn('script', ['-qec', `exec ${words.join(' ')}`, '/dev/null'], {
     ...surroundings(circumstances, { TERM: 'xterm-256color' }),
