@@ -29,7 +29,10 @@ export interface Write {
    * record and it changes nothing, none is made.
    */
   readonly isExact?: boolean
-  /** Whether the write is no use of the session, and so leaves its idle timeout as it is. Then `mustRead` is set. */
+  /**
+   * Whether the write is no use of the session, and so leaves its idle timeout as it is. Then `mustRead` is set, unless
+   * nobody can have extended the session so far.
+   */
   readonly isPassive?: boolean
   /** Of a passive write that carries a session on under a new key: when the session was used last. */
   readonly lastSeen?: Instant | undefined

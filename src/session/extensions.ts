@@ -11,6 +11,8 @@ export class Extensions {
   readonly #store: Store
   readonly #notes: SubjectNotes
   readonly #underWay = new Map<Key, Promise<void>>()
+  /** The writes under way that keep the end which they have read. */
+  readonly #keeping = new Map<Key, Promise<unknown>>()
 
   /** `notes`: whose session each is. */
   constructor(store: Store, notes: SubjectNotes) {
@@ -31,13 +33,32 @@ export class Extensions {
     const extending = settle(
       () =>
         settle(
-          () => this.#store.load(key),
+          () => this.#newest(key),
           (newest) => this.#extend(key, newest, extended),
         ),
       done,
       done, // the guard has counted and reported the failure
     )
     if (isPromise(extending)) this.#underWay.set(key, extending)
+  }
+
+  #newest(key: Key): Awaitable<Found | undefined> {
+    const keeping = this.#keeping.get(key)
+    return keeping ? keeping.then(() => this.#newest(key)) : this.#store.load(key)
+  }
+
+  /**
+   * Runs a write that keeps the end of the session as it reads it. It would take back an extension that comes between its
+   * two steps, so the extensions of this process and these writes wait for each other. One by another process at that very
+   * moment is lost until the next use.
+   */
+  async keepingEnd<Outcome>(key: Key, write: () => Promise<Outcome>): Promise<Outcome> {
+    while (this.#underWay.has(key)) await this.#underWay.get(key)
+    const writing = write()
+    const all = Promise.allSettled([writing, this.#keeping.get(key)])
+    this.#keeping.set(key, all)
+    void all.then(() => this.#keeping.get(key) === all && this.#keeping.delete(key))
+    return writing
   }
 
   #extend(key: Key, newest: Found | undefined, extended?: (expiresAt: Instant) => void): Awaitable<unknown> {

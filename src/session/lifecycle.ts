@@ -175,7 +175,9 @@ export class Lifecycle {
     const isPassive = host.isPassive === true
     // The end that a passive write keeps must be the newest one: others may have extended the session meanwhile.
     const mustRead = copy.mustRead || (isPassive && found !== undefined)
-    return this.#commits.commit(key, { found, mustRead, initial, apply, isExact, isPassive, lastSeen }).then(
+    const commit = (): Promise<Committed> =>
+      this.#commits.commit(key, { found, mustRead, initial, apply, isExact, isPassive, lastSeen })
+    return (isPassive && found ? this.#extensions.keepingEnd(key, commit) : commit()).then(
       (committed) => {
         if (typeof committed === 'string') {
           copy.end({ hasMoved: committed === 'replaced' })

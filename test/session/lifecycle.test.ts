@@ -729,6 +729,34 @@ describe('the idle timeout', () => {
     assert.equal((await returning(key)).session.expiresAt, Date.now() + 30 * MINUTE)
   })
 
+  it('is extended by a use, whatever a request that is none writes meanwhile', async (t) => {
+    mockDate(t)
+    const { stored, returning, store, lifecycle } = recorded()
+    for (const first of ['the write', 'the use']) {
+      const key = await stored({ user: 'ann' })
+      const { copy } = await returning(key)
+      const { found } = copy
+      assert.ok(found)
+      const passive = lifecycle.open({ ...copy.host, isPassive: true }, key, found)
+      passive.write('polled', first)
+      t.mock.timers.tick(MINUTE / 2)
+      const [save, touch] = [store.hold('save'), store.hold('touch')]
+      const beginnings = [() => void lifecycle.commit(passive), () => lifecycle.touch(key, found)]
+      for (const begin of first === 'the write' ? beginnings : beginnings.toReversed()) {
+        begin()
+        await store.idle()
+      }
+      touch.release()
+      await store.idle()
+      save.release()
+      await lifecycle.settled()
+      await store.idle()
+      const kept = await store.elsewhere.load(key)
+      assert.equal(kept?.expiresAt, Date.now() + MINUTE, first)
+      assert.match(kept.text, /polled/)
+    }
+  })
+
   it('may be one of its own, once the session is remembered', async (t) => {
     mockDate(t)
     const { stored, returning } = recorded()
