@@ -99,6 +99,10 @@ export class Child {
     })
   }
 
+  get pid(): number {
+    return this.#process.pid as number
+  }
+
   async ready(): Promise<this> {
     const first = once(this.#process, 'message') as Promise<[{ port: number }]>
     const ended = once(this.#process, 'exit').then(() => {
@@ -156,6 +160,10 @@ export class Server {
     return `${this.variant.name} ${this.port}`
   }
 
+  get pid(): number {
+    return this.#child.pid
+  }
+
   usage(): Promise<Usage> {
     return this.#child.ask({ ask: 'usage' })
   }
@@ -198,18 +206,23 @@ export interface ServerOptions extends Places {
   readonly directory?: string
   /** Whether it may run on any processor. */
   readonly isFree?: boolean
+  /** The command under which Node runs, such as `valgrind` and its options. */
+  readonly under?: readonly string[]
+  /** For Node itself. */
+  readonly flags?: readonly string[]
 }
 
 export async function startServer(
   variant: Variant,
-  { node, isFree = false, directory, ...options }: ServerOptions,
+  { node, isFree = false, directory, under = [], flags = [], ...options }: ServerOptions,
 ): Promise<Server> {
   if (variant.database && options[variant.database] === undefined)
     throw new Error(`${variant.database} could not be started`)
   const own = directory === undefined ? mkdtempSync(join(tmpdir(), 'session-bench-')) : undefined
   const settings = JSON.stringify({ variant: variant.name, directory: directory ?? own, ...options })
-  const program = ['--expose-gc', join(BENCH, 'servers', variant.file), settings]
-  const child = new Child(isFree ? undefined : SERVER_CPU, node, program)
+  const program = ['--expose-gc', ...flags, join(BENCH, 'servers', variant.file), settings]
+  const [command, ...args] = [...under, node, ...program] as [string, ...string[]]
+  const child = new Child(isFree ? undefined : SERVER_CPU, command, args)
   try {
     return new Server(variant, await child.ready(), own)
   } catch (error) {

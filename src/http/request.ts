@@ -48,21 +48,22 @@ export class RequestSession extends RequestHost implements Holder, LongRequest {
     const header = this.ctx.req.headers.cookie
     if (header === undefined) return undefined
     const now = Date.now()
+    const { isPrefixed } = this
     return settle(
-      () => lookUp(this.services, header, this.isPrefixed, now),
-      (visit) => this.#cameWith(visit, now),
+      () => lookUp(this.services, header, isPrefixed, now),
+      (visit) => this.#cameWith(visit, isPrefixed, now),
       (error) => void (this.failure = error),
     )
   }
 
-  #cameWith(visit: Visit | Stranger | undefined, now: Instant): Awaitable<void> {
+  #cameWith(visit: Visit | Stranger | undefined, isPrefixed: boolean, now: Instant): Awaitable<void> {
     if (!visit || !('found' in visit)) return void (this.stranger = visit)
     this.visit = visit
     const { cookie, found, farewells } = visit
     if (farewells) this.response.sendWith(farewells)
     this.keepAlive(now)
     if (cookie.keyIndex === 0) {
-      const isFromBefore = cookie.name !== this.services.cookie.nameFor(this.isPrefixed)
+      const isFromBefore = cookie.name !== this.services.cookie.nameFor(isPrefixed)
       this.mustSend = isFromBefore || isRenewalDue(recordOf(found), found.expiresAt, now)
       return undefined
     }
@@ -108,11 +109,9 @@ export class RequestSession extends RequestHost implements Holder, LongRequest {
     if (this.operations?.areLeft) return this.operations.settle().then(() => this.finish())
     if (this.toDestroy?.size) return this.#end().then(() => this.finish())
     const outcome = this.copy && !this.#isForNobody(this.copy) ? this.commit(this.copy) : 'unchanged'
+    if (isPromise(outcome)) return outcome.then((settled) => this.#finished(settled))
     if (outcome === 'unchanged' && this.mustSend) return this.#confirm().then((confirmed) => this.#finished(confirmed))
-    return settle(
-      () => outcome,
-      (settled) => this.#finished(settled),
-    )
+    return this.#finished(outcome)
   }
 
   /** Whether this is a new session, and the visitor has gone before there was a response to carry its cookie. */

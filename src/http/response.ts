@@ -124,7 +124,7 @@ export class SessionResponse {
     // Only now, because Koa removes the headers of a response that becomes an error.
     if (this.#toClear.size > 0)
       res.setHeader('Clear-Site-Data', Array.from(this.#toClear, (kind) => `"${kind}"`).join(', '))
-    if (this.#saysSo && !this.#hasFailed && !res.hasHeader('Cache-Control')) {
+    if (this.#saysSo && !this.#hasFailed && !res.hasHeader('cache-control')) {
       // Some shared caches ignore Vary.
       res.setHeader('Cache-Control', 'private')
     }
@@ -222,7 +222,8 @@ export class SessionResponse {
 
 /** Says that the response depends on the cookie, so that no cache hands one visitor's response to another. */
 export function varyByCookie(res: Koa.Context['res']): void {
-  const vary = res.getHeader('Vary')
+  // In small letters, as Node keeps the names: it makes and looks up a new text of any other.
+  const vary = res.getHeader('vary')
   if (vary === undefined) res.setHeader('Vary', 'Cookie')
   else if (!/(?:^|,)\s*(?:\*|cookie)\s*(?:,|$)/i.test(String(vary))) res.setHeader('Vary', `${String(vary)}, Cookie`)
 }
