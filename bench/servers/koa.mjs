@@ -42,7 +42,7 @@ const variants = {
         session: CONSTANT,
         completeHead() {
           varyByCookie(ctx.res)
-          if (!ctx.res.hasHeader('Cache-Control')) ctx.res.setHeader('Cache-Control', 'private')
+          if (!ctx.res.hasHeader('cache-control')) ctx.res.setHeader('cache-control', 'private')
         },
       })
       return runInContext(ctx, next)

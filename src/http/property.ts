@@ -49,6 +49,8 @@ const CLOSED =
 export class SessionProperty {
   readonly #identity: Identity
   readonly #diagnostics: Diagnostics
+  /** What is known of the application of the last request, which most often is the only one. */
+  #last: { readonly app: object; readonly exposed: Exposed } | undefined
   /** Whether any request has had a session. */
   #isEntered = false
   /** Requests outside of the cookie's path, as long as none has been inside. */
@@ -89,7 +91,14 @@ export class SessionProperty {
     return this.leaveOut(ctx, next)
   }
 
-  #exposedOn(app: Koa & { [EXPOSED]?: Exposed }): Exposed {
+  #exposedOn(app: Koa): Exposed {
+    if (this.#last?.app === app) return this.#last.exposed
+    const exposed = this.#expose(app)
+    this.#last = { app, exposed }
+    return exposed
+  }
+
+  #expose(app: Koa & { [EXPOSED]?: Exposed }): Exposed {
     const exposed = (app[EXPOSED] ??= { properties: new Map(), middlewares: new Map() })
     const { owner, property } = this.#identity
     if (exposed.middlewares.has(owner)) return exposed

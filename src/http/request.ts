@@ -150,7 +150,7 @@ export class RequestSession extends RequestHost implements Holder, LongRequest {
     if (!found || this.isPassive) return
     this.dueAt = Math.min(this.dueAt, extensionDueAt(recordOf(found), found.expiresAt))
     this.services.underWay.add(this)
-    this.lookAfter(now)
+    if (now >= this.dueAt || this.response.isOver) this.lookAfter(now)
   }
 
   lookAfter(now: Instant): void {

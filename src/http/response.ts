@@ -19,6 +19,11 @@ const USED_TOO_LATE =
   'A session was first used after the head of its response had left without "Vary: Cookie", so a shared cache may hand ' +
   'the response to other visitors. Read the session before the response begins, or set ctx.vary("Cookie") yourself.'
 
+/*
+ * The names of the headers that nearly every response gets are in small letters, as Node keeps them and as HTTP/2 sends
+ * them. Of any other spelling, Node makes a new text at each call, and looks for it in the table of all names.
+ */
+
 /** One list for all responses that have nothing to say. */
 const NONE: readonly never[] = []
 const NOTHING: ReadonlySet<string> = new Set()
@@ -126,7 +131,7 @@ export class SessionResponse {
       res.setHeader('Clear-Site-Data', Array.from(this.#toClear, (kind) => `"${kind}"`).join(', '))
     if (this.#saysSo && !this.#hasFailed && !res.hasHeader('cache-control')) {
       // Some shared caches ignore Vary.
-      res.setHeader('Cache-Control', 'private')
+      res.setHeader('cache-control', 'private')
     }
   }
 
@@ -222,10 +227,9 @@ export class SessionResponse {
 
 /** Says that the response depends on the cookie, so that no cache hands one visitor's response to another. */
 export function varyByCookie(res: Koa.Context['res']): void {
-  // In small letters, as Node keeps the names: it makes and looks up a new text of any other.
   const vary = res.getHeader('vary')
-  if (vary === undefined) res.setHeader('Vary', 'Cookie')
-  else if (!/(?:^|,)\s*(?:\*|cookie)\s*(?:,|$)/i.test(String(vary))) res.setHeader('Vary', `${String(vary)}, Cookie`)
+  if (vary === undefined) res.setHeader('vary', 'Cookie')
+  else if (!/(?:^|,)\s*(?:\*|cookie)\s*(?:,|$)/i.test(String(vary))) res.setHeader('vary', `${String(vary)}, Cookie`)
 }
 
 /** Whether this body is read after the head has left, by code that may use the session. */
