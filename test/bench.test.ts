@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
+import { countTables, isSteady } from '../bench/count-report.ts'
 import type { Sample } from '../bench/measure.ts'
 import { filesOf, withBlock } from '../bench/pages.ts'
 import { Budget, jobsOf, nextLaunch, type Job } from '../bench/plan.ts'
@@ -219,3 +220,25 @@ describe('the pages of the benchmark', () => {
     assert.throws(() => withBlock('# A README\n', 'figures'), /has lost the comments/)
   })
 })
+
+describe('the instructions of a request', () => {
+  const counts = [
+    { scenario: 'warm-read', variant: 'koa-als', slices: [300_000, 100_100, 100_000, 100_200] },
+    { scenario: 'warm-read', variant: 'ours-memory', slices: [130_000, 120_000, 121_000, 122_000, 140_000] },
+    { scenario: 'warm-read', variant: 'koa-session-map', slices: [150_000, 160_000, 170_000] },
+  ] as const
+
+  it('are those of the slices in which nothing was compiled or collected', () => {
+    const [, , ours] = rowsOf(countTables({ node: 'v24.0.0', counts }))
+    assert.equal(ours, '| koa-server-session, memory | 121 000 | 20 900 | 1.209 |  |  |')
+  })
+
+  it('are steady if these are within 2 % of each other, and the row of others says that they are not', () => {
+    assert.deepEqual(counts.map(isSteady), [true, true, false])
+    assert.match(rowsOf(countTables({ node: 'v24.0.0', counts })).at(-1) ?? '', /not steady/)
+  })
+})
+
+function rowsOf(lines: readonly string[]): string[] {
+  return lines.filter((line) => line.startsWith('| '))
+}
