@@ -38,7 +38,10 @@ const { values: given } = parseArgs({
 const SLICE_REQUESTS = 400
 const SLICE_MILLISECONDS = 500
 
-/** One thread does everything, and the same at each run; and what is hot is compiled after hundreds of calls. */
+/**
+ * One thread does everything, and the same at each run. What is hot is compiled after hundreds of calls, and not thousands.
+ * And V8 does nothing because some time has passed, as under valgrind it passes slowly.
+ */
 const STEADY_FLAGS = [
   '--single-threaded',
   '--predictable-gc-schedule',
@@ -47,6 +50,9 @@ const STEADY_FLAGS = [
   '--invocation-count-for-maglev=200',
   '--invocation-count-for-turbofan=600',
   '--minimum-invocations-after-ic-update=100',
+  '--no-memory-reducer',
+  '--no-flush-bytecode',
+  '--initial-heap-size=400',
 ]
 
 const run = promisify(execFile)
