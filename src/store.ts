@@ -164,8 +164,11 @@ export interface Watch {
 export interface Link {
   /** Grows whenever a message may have been missed. What was read under another generation cannot be trusted. */
   readonly generation: number
-  /** Whether everything that was written longer ago than the coherence bound has certainly been heard of. */
-  vouches(): boolean
+  /**
+   * Whether everything that was written longer ago than the coherence bound has certainly been heard of. `now`: what
+   * `Date.now()` says, given by a caller who has just asked for it.
+   */
+  vouches(now?: Instant): boolean
   /**
    * Optional. The coherence bound. Default: it is not known, and the option `cache.audit` leaves out what this link
    * vouches for.

@@ -4,6 +4,26 @@ export type Milliseconds = number
 /** A point in time, as Unix milliseconds. */
 export type Instant = number
 
+/** One moment in this process, by both of its clocks. */
+export interface Moment {
+  /** As `performance.now()` counts: nobody sets it, and it stands still while the machine is suspended. */
+  readonly monotonic: Milliseconds
+  /** As `Date.now()` counts: it goes on while the machine is suspended, and may be set forward and back. */
+  readonly wall: Instant
+}
+
+export function thisMoment(): Moment {
+  return { monotonic: performance.now(), wall: Date.now() }
+}
+
+/**
+ * How long ago this was, by the clock that says longer. For what must not count any more after a length of time: a clock
+ * that was set may end it early, and no clock ends it late. `wall`: what the wall clock shows, if that was read already.
+ */
+export function timeSince(moment: Moment, wall: Instant = Date.now()): Milliseconds {
+  return Math.max(performance.now() - moment.monotonic, wall - moment.wall)
+}
+
 /** The name of a record in a store: 64 hexadecimal digits, the SHA-256 of a session's token. Safe as a file name. */
 export type Key = string
 

@@ -1,7 +1,17 @@
 import { LRUCache } from 'lru-cache'
 import type { Diagnostics } from '../diagnostics.ts'
 import type { Found, Link, Saved, Store } from '../store.ts'
-import { isPromise, settle, type Awaitable, type Instant, type Key, type Milliseconds, type Version } from '../units.ts'
+import {
+  isPromise,
+  settle,
+  timeSince,
+  type Awaitable,
+  type Instant,
+  type Key,
+  type Milliseconds,
+  type Moment,
+  type Version,
+} from '../units.ts'
 import type { CachingStore, Standing } from './cached/caching-store.ts'
 import { Questions, type Question } from './cached/questions.ts'
 import { Subscription } from './cached/subscription.ts'
@@ -30,12 +40,11 @@ export interface CacheOptions {
 /** The options of the cache itself: whoever audits it stands outside of it. */
 export type CacheBounds = Required<Omit<CacheOptions, 'audit'>>
 
-/** One record as it was last seen, and the link that vouched for it then. */
-interface Cached {
+/** One record, the moment at which it was read, and the link that vouched for it then. */
+interface Cached extends Moment {
   found: Found
   /** The newest version that was heard of: a record that is older is served to nobody. */
   heardOf: Version
-  readonly readAt: Instant
   readonly link: Link
   readonly generation: number
 }
@@ -43,7 +52,8 @@ interface Cached {
 /** A load that several callers may wait for. */
 interface Fill {
   readonly question: Question
-  readonly startedAt: Instant
+  /** As `performance.now()` counts. */
+  readonly startedAt: Milliseconds
   readonly answer: Promise<Found | undefined>
 }
 
@@ -127,20 +137,28 @@ export function cached(store: Store, options: CacheBounds, diagnostics: Diagnost
   /** Keeps the answer if the question allows it; `false` if not. */
   function keep(key: Key, found: Found, { minVersion, link, generation }: Question): boolean {
     if (found.version < minVersion || link.generation !== generation) return false
-    entries.set(key, { found, heardOf: found.version, readAt: Date.now(), link, generation })
+    entries.set(key, {
+      found,
+      heardOf: found.version,
+      monotonic: performance.now(),
+      wall: Date.now(),
+      link,
+      generation,
+    })
     measure()
     return true
   }
 
   /** Whether the entry may be served now. `outdated`: not now, and never again. */
   function validity(key: Key, entry: Cached, now: Instant): 'valid' | 'withheld' | 'outdated' {
-    const { found, link, generation, readAt } = entry
+    const { found, link, generation, wall } = entry
     if (link.generation !== generation) return 'outdated'
-    if (!link.vouches()) return 'withheld'
+    if (!link.vouches(now)) return 'withheld'
     if (found.version < entry.heardOf) return 'withheld'
-    // What has expired here may have been touched elsewhere. And a clock that was set back must not make an entry
-    // immortal.
-    if (found.expiresAt <= now || now - readAt > maxAge || now < readAt) return 'withheld'
+    // What has expired here may have been touched elsewhere.
+    if (found.expiresAt <= now) return 'withheld'
+    // What nobody tells is found after `maxAge`, whatever the wall clock says. A store that is asked each time finds it.
+    if ((store.isCurrent ? now - wall : timeSince(entry, now)) > maxAge) return 'withheld'
     return !store.isCurrent || store.isCurrent(key, found, now) ? 'valid' : 'outdated'
   }
 
@@ -191,7 +209,7 @@ export function cached(store: Store, options: CacheBounds, diagnostics: Diagnost
     const shared = fills.get(key)
     if (shared && isShareable(shared)) return shared.answer
     const question = newQuestion(key)
-    const startedAt = Date.now()
+    const startedAt = performance.now()
     const known = entries.peek(key)?.found
     const answer = questions.ask(
       key,
@@ -213,7 +231,7 @@ export function cached(store: Store, options: CacheBounds, diagnostics: Diagnost
   function isShareable({ question, startedAt }: Fill): boolean {
     const { minVersion, link, generation } = question
     if (store.isCurrent || !link.vouches() || link.generation !== generation) return false
-    return minVersion === 0 && Date.now() - startedAt < MAX_SHARED_FILL
+    return minVersion === 0 && performance.now() - startedAt < MAX_SHARED_FILL
   }
 
   /** The outcome of a save becomes the entry, unless something newer is known. */

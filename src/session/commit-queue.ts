@@ -134,7 +134,7 @@ export class CommitQueue {
       isNewest = true
     }
     let members = group
-    const startedAt = Date.now()
+    let lostSince: Milliseconds | undefined
     for (;;) {
       if (base && isMarker(base)) return refuse(members, endedBecauseIn(base) === undefined ? 'replaced' : 'gone')
       const before = base ? recordOf(base) : members.find(({ write }) => write.initial)?.write.initial
@@ -165,7 +165,8 @@ export class CommitQueue {
       if (result.gone) return refuse(members, 'gone')
       this.#diagnostics.stats.conflicts++
       this.#diagnostics.report('conflict')
-      if (Date.now() - startedAt > MAX_CONFLICT_TIME) {
+      lostSince ??= performance.now()
+      if (performance.now() - lostSince > MAX_CONFLICT_TIME) {
         throw new SessionError(
           'ERR_SESSION_BUSY',
           'Too many writers of one session at once; the change was not stored. Try again.',

@@ -73,7 +73,7 @@ export async function moveToNewToken(
 
   /** Takes the place of the old session. */
   async function replace(): Promise<WorkingCopy | 'gone' | 'replaced'> {
-    const startedAt = Date.now()
+    const startedAt = performance.now()
     while (copy.found) {
       const isPromise = !next.found && !carriesData()
       if (!isPromise && !(await storeNext())) return 'gone'
@@ -90,7 +90,7 @@ export async function moveToNewToken(
         if (outcome === 'taken' || (outcome === 'held' && keep !== true)) return next
         return outcome === 'held' ? 'replaced' : 'gone'
       }
-      if (Date.now() - startedAt > MAX_CONFLICT_TIME) throw tooBusy()
+      if (performance.now() - startedAt > MAX_CONFLICT_TIME) throw tooBusy()
       copy.catchUp(recordOf(there), keep, there)
       next = carryOn(next)
     }

@@ -108,13 +108,13 @@ export class Successors {
     successor: Key,
     prepare: (unheld: Unheld | Promised) => Promise<boolean>,
   ): Promise<'taken' | 'held' | 'missing'> {
-    const startedAt = Date.now()
+    const startedAt = performance.now()
     for (;;) {
       const fate = await this.#follow(marker)
       if (typeof fate === 'string') return fate
       if (!(await prepare(fate))) return 'missing'
       if ((await this.leave(fate.key, fate.found, { successor, wasHeld: false })) === true) return 'taken'
-      if (Date.now() - startedAt > MAX_CONFLICT_TIME) throw tooBusy()
+      if (performance.now() - startedAt > MAX_CONFLICT_TIME) throw tooBusy()
     }
   }
 

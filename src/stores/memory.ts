@@ -50,7 +50,7 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
       if (record.expiresAt <= Date.now() && records.delete(key)) removed++
       if (++looked % RECORDS_PER_TURN === 0) await nextTurn()
     }
-    const forgotten = Date.now() - GRACE
+    const forgotten = performance.now() - GRACE
     for (const [subject, keys] of subjects) {
       for (const [key, addedAt] of keys) {
         if (addedAt <= forgotten && !records.has(key)) keys.delete(key)
@@ -61,8 +61,8 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
     return removed
   }
 
-  /** Of each subject the keys, and when each was noted last. */
-  const subjects = new Map<SubjectName, Map<Key, Instant>>()
+  /** Of each subject the keys, and when each was noted last, as `performance.now()` counts. */
+  const subjects = new Map<SubjectName, Map<Key, Milliseconds>>()
 
   const stopPruning = pruneRegularly(pruneInterval, prune, () => {})
 
@@ -103,8 +103,8 @@ export function memoryStore(options: MemoryStoreOptions = {}): Store {
     subjects: {
       add(subject, key) {
         const keys = subjects.get(subject)
-        if (keys) keys.set(key, Date.now())
-        else subjects.set(subject, new Map([[key, Date.now()]]))
+        if (keys) keys.set(key, performance.now())
+        else subjects.set(subject, new Map([[key, performance.now()]]))
       },
       remove(subject, key) {
         const keys = subjects.get(subject)

@@ -5,6 +5,7 @@ import { cached, type CacheOptions } from '../../src/layers/cached.ts'
 import type { CachingStore } from '../../src/layers/cached/caching-store.ts'
 import { Diagnostics, type SessionStats } from '../../src/diagnostics.ts'
 import type { Found, Store } from '../../src/store.ts'
+import { clocksOf } from '../support/clocks.ts'
 import { recordingStore, type RecordingOptions, type RecordingStore } from '../support/stores/recording-store.ts'
 
 const KEY = 'a'.repeat(64)
@@ -23,7 +24,8 @@ interface Cached {
   isHit(key?: string): Promise<boolean>
 }
 
-interface Options extends RecordingOptions, CacheOptions {
+interface Options extends Omit<RecordingOptions, 'power'>, CacheOptions {
+  power?: RecordingOptions['power'] | 'none'
   allowStale?: boolean
   /** Nothing is in the store yet. */
   isEmpty?: boolean
@@ -36,7 +38,7 @@ function cachedStore({
   isEmpty = false,
   ...bounds
 }: Options = {}): Cached {
-  const store = recordingStore({ power, isSynchronous })
+  const store = recordingStore({ ...(power !== 'none' && { power }), isSynchronous })
   const diagnostics = new Diagnostics('sid')
   const cache = cached(store, { max: 100, maxBytes: 1_000_000, maxAge: 60_000, allowStale, ...bounds }, diagnostics)
   if (!isEmpty) void store.elsewhere.save(KEY, 'text', Date.now() + HOUR, undefined)
@@ -302,9 +304,18 @@ describe('a load that comes while another of its key is under way', () => {
     assert.equal(await second({}, ({ store }) => store.link.generation++, t), 2)
   })
 
-  it('asks for itself if the first has been under way for a second', async (t) => {
-    mockDate(t)
-    assert.equal(await second({}, (_, test) => test.mock.timers.tick(1000), t), 2)
+  it('asks for itself if the first has been under way for a second, whatever the wall clock says', async (t) => {
+    const clocks = clocksOf(t)
+    for (const by of [0, -HOUR, HOUR]) {
+      for (const [length, loads] of [[999, 1] as const, [1000, 2] as const]) {
+        const passes = (): void => {
+          clocks.set(by)
+          clocks.pass(length)
+        }
+        assert.equal(await second({}, passes, t), loads)
+        clocks.set(-by)
+      }
+    }
   })
 
   it('asks for itself while the link does not vouch, or there is none', async (t) => {
@@ -519,11 +530,36 @@ describe('a key that is in the cache', () => {
     assert.equal(await isHit(), true)
   })
 
-  it('is read again when the clock was set back, so that it does not live for ever', async (t) => {
-    mockDate(t)
-    const { isHit } = await filled()
-    t.mock.timers.setTime(Date.now() - HOUR)
+  for (const by of [-500, -HOUR, 500]) {
+    it(`is served for no longer than maxAge though the clock is set by ${by} ms meanwhile`, async (t) => {
+      const clocks = clocksOf(t)
+      for (const allowStale of [false, true]) {
+        const { isHit, deleteElsewhere } = await filled({
+          maxAge: 1000,
+          allowStale,
+          power: allowStale ? 'none' : 'watch',
+        })
+        clocks.pass(600)
+        clocks.set(by)
+        deleteElsewhere({ silently: true })
+        clocks.pass(401)
+        assert.equal(await isHit(), false)
+      }
+    })
+  }
+
+  it('is served no more after the machine was suspended for maxAge, during which the monotonic clock stands still', async (t) => {
+    const clocks = clocksOf(t)
+    const { isHit } = await filled({ maxAge: 1000 })
+    clocks.set(1001)
     assert.equal(await isHit(), false)
+  })
+
+  it('is served on though the clock is set back, because its age is known', async (t) => {
+    const clocks = clocksOf(t)
+    const { isHit } = await filled({ maxAge: 1000 })
+    clocks.set(-HOUR)
+    assert.equal(await isHit(), true)
   })
 
   it('is not believed to be expired: another process may have extended it', async (t) => {

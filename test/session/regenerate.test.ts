@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it, type TestContext } from 'node:test'
 import type { Store } from '../../src/store.ts'
+import { clocksOf } from '../support/clocks.ts'
 import { keysOf } from '../support/stores/stores.ts'
 import { recordingStore, type RecordingStore } from '../support/stores/recording-store.ts'
 import { discreet } from '../support/secrecy.ts'
@@ -186,7 +187,7 @@ describe('regenerate({ keep }), while others write the old session', () => {
   })
 
   it('gives up when they do not end, keeps its id, and leaves no second record', async (t: TestContext) => {
-    t.mock.timers.enable({ apis: ['Date'], now: 1_700_000_000_000 })
+    const clocks = clocksOf(t)
     const { store } = recorded()
     const old = { key: '' }
     const busy: Store = {
@@ -194,7 +195,7 @@ describe('regenerate({ keep }), while others write the old session', () => {
       async save(key, text, expiresAt, expected) {
         const found = await store.elsewhere.load(key)
         if (key === old.key && text.startsWith('{"replaced"') && found) {
-          t.mock.timers.tick(500)
+          clocks.pass(500)
           await store.elsewhere.save(key, found.text, found.expiresAt, found)
         }
         return store.save(key, text, expiresAt, expected)

@@ -5,6 +5,7 @@ import { inspect } from 'node:util'
 import { isSessionError } from '../../src/errors.ts'
 import type { Found, Store } from '../../src/store.ts'
 import { fromExpressStore, type ExpressSessionStore, type OneProcessStore } from '../../src/stores/express.ts'
+import { clocksOf } from '../support/clocks.ts'
 import { DATA, expressSession, type ExpressStore } from '../support/sites/old-sites.ts'
 import { EXPRESS_PLACES, type ExpressPlace } from '../support/stores/express-stores.ts'
 import { currentSession, sessionOf, siteWith } from '../support/sites/http.ts'
@@ -180,6 +181,15 @@ describe('fromExpressStore', () => {
       inner.sessions.set(key, raw)
       assert.equal(await store.delete(key), false)
       assert.equal(inner.sessions.has(key), false)
+    })
+
+    it('knows that it is gone though the clock was set forward for a while', async (test) => {
+      const clocks = clocksOf(test)
+      clocks.set(3_600_000)
+      await store.delete(newKey())
+      clocks.set(-3_600_000)
+      inner.sessions.set(key, raw)
+      await staysDead()
     })
 
     it('forgets only with a new create', async () => {

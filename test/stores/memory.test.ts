@@ -4,6 +4,8 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { storeConformance } from '../../src/tools/conformance.ts'
 import { isSessionError } from '../../src/errors.ts'
 import { memoryStore } from '../../src/stores/memory.ts'
+import { clocksOf } from '../support/clocks.ts'
+import { collect } from '../support/stores/records.ts'
 
 const KEY = 'a'.repeat(64)
 
@@ -48,6 +50,20 @@ describe('memoryStore', () => {
     }
     assert.equal(await store.prune!(), 0, 'nothing is left to remove')
     await store.close!()
+  })
+
+  it('keeps the note of a session that is about to be stored, though the clock is set forward by hours', async (test) => {
+    const clocks = clocksOf(test)
+    const store = memoryStore({ pruneInterval: 0 })
+    const subject = 'c'.repeat(64)
+    const listed = (): Promise<string[]> => collect(store.subjects!.keys(subject))
+    await store.subjects!.add(subject, KEY, Date.now() + 60_000)
+    clocks.set(7_200_000)
+    await store.prune!()
+    assert.deepEqual(await listed(), [KEY])
+    clocks.pass(7_200_000)
+    await store.prune!()
+    assert.deepEqual(await listed(), [])
   })
 
   it('lets requests through while it prunes many records', async () => {

@@ -4,6 +4,7 @@ import { isSessionError, memoryStore, movingStore, session, type Found, type Sto
 import { isStand } from '../../src/stores/moving/texts.ts'
 import { storeConformance } from '../../src/tools/conformance.ts'
 import type { Awaitable } from '../../src/units.ts'
+import { clocksOf } from '../support/clocks.ts'
 import { KEY, sessionOf, siteWith } from '../support/sites/http.ts'
 import { collect, later, newKey, rejection, savedOf } from '../support/stores/records.ts'
 import { recordingStore } from '../support/stores/recording-store.ts'
@@ -291,18 +292,20 @@ describe('movingStore(from, to), while a process that makes a session stands sti
     })
   }
 
-  it('says that it does not know what came of it if it was held up for more than a minute', async (test) => {
-    test.mock.timers.enable({ apis: ['Date'], now: Date.now() })
+  it('says that it does not know what came of it if it was held up for more than a minute, though its clock is set back', async (test) => {
+    const clocks = clocksOf(test)
     const both = pair()
     const key = newKey()
     const { step, arrived, release } = stopAt({ at: 0, when: 'after' })
     const making = stepped(both, step).save(key, 'own', later(), undefined)
     await arrived
-    test.mock.timers.tick(61_000)
+    clocks.pass(61_000)
     savedOf(await moving(both).save(key, 'theirs', later(), undefined))
+    clocks.set(-30_000)
     release()
     const { error } = await rejection(making)
     assert.ok(isSessionError(error, 'ERR_SESSION_STORE_UNAVAILABLE'))
+    clocks.set(30_000)
     assert.deepEqual(await texts(both, key), [undefined, 'theirs'])
   })
 })
@@ -412,7 +415,7 @@ describe('movingStore(from, to)', () => {
   })
 
   it('keeps a session in its user’s list while it moves, whatever the stores clear away meanwhile', async (test) => {
-    test.mock.timers.enable({ apis: ['Date'], now: Date.now() })
+    const clocks = clocksOf(test)
     const HOUR = 3_600_000
     const both = pair()
     const [subject, key] = [newKey(), newKey()]
@@ -425,7 +428,7 @@ describe('movingStore(from, to)', () => {
       if (hours === 4) savedOf(await store.save(key, '2', end, await store.load(key)))
       await store.prune?.()
       assert.deepEqual(await listed(), [key], `after ${hours} hours`)
-      test.mock.timers.tick(2 * HOUR)
+      clocks.pass(2 * HOUR)
     }
   })
 

@@ -1,6 +1,6 @@
 import type { SessionStats } from '../../diagnostics.ts'
 import type { Link, Listener, Store, Watch } from '../../store.ts'
-import type { Instant, Key, Milliseconds, Version } from '../../units.ts'
+import type { Key, Milliseconds, Version } from '../../units.ts'
 
 /** How long hits and messages are counted before they are compared. */
 const WINDOW: Milliseconds = 60_000
@@ -38,8 +38,9 @@ export class Subscription {
   #watch: Watch | undefined
   #messages = 0
   #hitsBefore = 0
-  #windowBegan: Instant = Date.now()
-  #resumesAt: Instant = 0
+  // As `performance.now()` counts: the wall clock may be set.
+  #windowBegan: Milliseconds = 0
+  #resumesAt: Milliseconds = 0
 
   /** `allowStale`: whether a hit may be as old as `maxAge` if the store cannot vouch for it. */
   constructor(store: Store, ear: Ear, allowStale: boolean, stats: SessionStats) {
@@ -64,7 +65,7 @@ export class Subscription {
 
   /** The link that currently decides whether this key's entry is valid. */
   linkOf(key: Key): Link {
-    if (this.#stats.cachePaused && Date.now() >= this.#resumesAt) this.#start()
+    if (this.#stats.cachePaused && performance.now() >= this.#resumesAt) this.#start()
     return this.#watch?.linkOf(key) ?? this.#fallback
   }
 
@@ -83,10 +84,10 @@ export class Subscription {
   #start(): void {
     this.#watch = this.#store.watch?.(this.#listener)
     this.#stats.cachePaused = false
-    this.#begin(Date.now())
+    this.#begin(performance.now())
   }
 
-  #begin(now: Instant): void {
+  #begin(now: Milliseconds): void {
     this.#windowBegan = now
     this.#messages = 0
     this.#hitsBefore = this.#stats.hits
@@ -94,14 +95,14 @@ export class Subscription {
 
   #heard(): void {
     this.#messages++
-    const now = Date.now()
+    const now = performance.now()
     if (now - this.#windowBegan < WINDOW) return
     const pays = this.#messages < FEW_MESSAGES || this.#stats.hits - this.#hitsBefore >= this.#messages / 2
     if (pays) this.#begin(now)
     else this.#pause(now)
   }
 
-  #pause(now: Instant): void {
+  #pause(now: Milliseconds): void {
     this.#stats.cachePaused = true
     this.#resumesAt = now + RETRY_AFTER
     // The store's link may go on vouching for others who listen to it.

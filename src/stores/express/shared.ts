@@ -1,4 +1,4 @@
-import type { Instant, Key, Milliseconds } from '../../units.ts'
+import type { Key, Milliseconds } from '../../units.ts'
 
 /** For how long a destroyed key is remembered: longer than any save takes that was under way at that moment. */
 const REMEMBERED: Milliseconds = 10 * 60_000
@@ -9,7 +9,8 @@ const REMEMBERED: Milliseconds = 10 * 60_000
  */
 export class Shared {
   readonly #turns = new Map<Key, Promise<void>>()
-  readonly #destroyed = new Map<Key, Instant>()
+  /** Until when each is remembered, as `performance.now()` counts: a clock that was set must bring nothing back. */
+  readonly #destroyed = new Map<Key, Milliseconds>()
 
   /** Runs the step once all earlier steps for this key have settled. */
   async inTurn<Answer>(key: Key, step: () => Promise<Answer>): Promise<Answer> {
@@ -29,7 +30,7 @@ export class Shared {
 
   /** From now on the key counts as destroyed, whatever the store says. */
   bury(key: Key): void {
-    const now = Date.now()
+    const now = performance.now()
     this.#destroyed.delete(key)
     this.#destroyed.set(key, now + REMEMBERED)
     // A Map keeps its entries in the order in which they were set, so the oldest come first.
@@ -40,7 +41,7 @@ export class Shared {
   }
 
   isBuried(key: Key): boolean {
-    return (this.#destroyed.get(key) ?? 0) > Date.now()
+    return (this.#destroyed.get(key) ?? 0) > performance.now()
   }
 
   /** Only a create may call this: the key has a new session. */

@@ -1,6 +1,6 @@
 import { isSessionError } from '../../errors.ts'
 import type { Link, Listener, Store, SubjectIndex, Watch } from '../../store.ts'
-import type { Key } from '../../units.ts'
+import type { Instant, Key } from '../../units.ts'
 import { versionAt } from './located.ts'
 import { isStand } from './texts.ts'
 
@@ -109,7 +109,7 @@ class BothLinks implements Link {
     return this.#one.generation + this.#other.generation
   }
 
-  vouches(): boolean {
-    return this.#one.vouches() && this.#other.vouches()
+  vouches(now?: Instant): boolean {
+    return this.#one.vouches(now) && this.#other.vouches(now)
   }
 }

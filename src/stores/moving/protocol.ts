@@ -1,6 +1,6 @@
 import { SessionError, isSessionError } from '../../errors.ts'
 import type { Deleted, Found, Saved, Store } from '../../store.ts'
-import type { Instant, Key, Milliseconds } from '../../units.ts'
+import { thisMoment, timeSince, type Instant, type Key, type Milliseconds, type Moment } from '../../units.ts'
 import { isLocated, located, type Located, type StorePlace } from './located.ts'
 import { formatStand, isStand, standOf, type Draft, type Stand } from './texts.ts'
 
@@ -206,16 +206,16 @@ export class TwoStores {
   async #create(key: Key, draft: Draft): Promise<Saved> {
     const claimText = formatStand({ moving: 'claim', ...draft })
     for (;;) {
-      const until = Date.now() + CLAIM_LIFE
-      const end = Math.min(until, draft.expiresAt)
+      const began = thisMoment()
+      const end = Math.min(began.wall + CLAIM_LIFE, draft.expiresAt)
       const { saved: claim, conflict: here } = await this.#from.save(key, claimText, end, undefined)
-      if (claim) return this.#createFrom(key, draft, claim, until)
+      if (claim) return this.#createFrom(key, draft, claim, began)
       const found = here && (await this.#resolve(key, here))
       if (found) return { conflict: found }
     }
   }
 
-  async #createFrom(key: Key, draft: Draft, claim: Found, until: Instant): Promise<Saved> {
+  async #createFrom(key: Key, draft: Draft, claim: Found, began: Moment): Promise<Saved> {
     const written = await this.#write(key, draft, claim)
     if (written.saved) {
       if (written.note) await this.#tidy(this.#from, key, written.note)
@@ -223,7 +223,7 @@ export class TwoStores {
     }
     if (written.there && (await this.#from.delete(key, claim)) === true)
       return { conflict: located('to', written.there) }
-    if (Date.now() >= until)
+    if (timeSince(began) >= CLAIM_LIFE)
       throw new SessionError(
         'ERR_SESSION_STORE_UNAVAILABLE',
         'a process was held up for a minute while it made a session',

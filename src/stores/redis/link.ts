@@ -1,5 +1,5 @@
 import type { Link, Listener } from '../../store.ts'
-import type { Instant, Milliseconds } from '../../units.ts'
+import { thisMoment, timeSince, type Instant, type Milliseconds, type Moment } from '../../units.ts'
 import { isAnswer } from './answers.ts'
 import type { Connection } from './connection.ts'
 import type { Commands } from './wire.ts'
@@ -12,12 +12,6 @@ const MESSAGE = /^(?:s(\d{1,16})|d) ([0-9a-f]{64})$/
 
 /** Shared by all links, so that one that is made after another never repeats what an entry of that one holds. */
 let lastGeneration = 0
-
-/** One instant, by both clocks: the monotonic one stands still in a suspended machine. */
-export interface Moment {
-  readonly monotonic: Milliseconds
-  readonly wall: Instant
-}
 
 const NEVER: Moment = { monotonic: -Infinity, wall: -Infinity }
 
@@ -66,10 +60,8 @@ export abstract class RedisLink<Answer, Client extends Commands = Commands> impl
     return this.#settings.bound
   }
 
-  vouches(): boolean {
-    const { bound } = this.#settings
-    const { monotonic, wall } = this.#lease
-    return performance.now() - monotonic <= bound && Date.now() - wall <= bound
+  vouches(now?: Instant): boolean {
+    return timeSince(this.#lease, now) <= this.#settings.bound
   }
 
   start(): void {
@@ -203,7 +195,7 @@ export abstract class RedisLink<Answer, Client extends Commands = Commands> impl
   }
 
   #beat(round: number): void {
-    const sent = { monotonic: performance.now(), wall: Date.now() }
+    const sent = thisMoment()
     this.#unanswered++
     this.ask(sent).then(
       (answer) => {

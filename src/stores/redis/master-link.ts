@@ -2,9 +2,10 @@ import { randomBytes } from 'node:crypto'
 import type { Redis } from 'ioredis'
 import { announcedIn, epochKeyOf, type Announced } from './announced.ts'
 import { answerOf, isForbidden } from './answers.ts'
-import { RedisLink, speaksResp3, type LinkSettings, type Moment } from './link.ts'
+import { RedisLink, speaksResp3, type LinkSettings } from './link.ts'
 import { BEAT_HERE, EPOCH_KEPT, runScript } from './scripts.ts'
 import type { Strangers } from './strangers.ts'
+import type { Moment } from '../../units.ts'
 
 /** Why a link cannot do its work, which somebody has to mend. */
 export type Hindrance = 'forbidden' | 'resp2'

@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { warn } from '../../diagnostics.ts'
 import type { Connection } from './connection.ts'
-import { RedisLink, speaksResp3, type LinkSettings, type Moment } from './link.ts'
+import { RedisLink, speaksResp3, type LinkSettings } from './link.ts'
 import { BEAT, EPOCH_KEPT, runScript } from './scripts.ts'
 import type { Strangers } from './strangers.ts'
+import type { Moment } from '../../units.ts'
 
 /** What the link to one server needs to know. */
 export interface SingleLinkSettings extends LinkSettings {

@@ -62,7 +62,7 @@ export async function collect(keys: AsyncIterable<Key>): Promise<Key[]> {
 }
 
 export async function until(condition: () => boolean, what: string): Promise<void> {
-  for (const deadline = Date.now() + PATIENCE; !condition(); await sleep(5)) assert.ok(Date.now() < deadline, what)
+  for (const end = performance.now() + PATIENCE; !condition(); await sleep(5)) assert.ok(performance.now() < end, what)
 }
 
 export function sleep(length: Milliseconds): Promise<void> {
