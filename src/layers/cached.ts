@@ -1,18 +1,9 @@
 import { LRUCache } from 'lru-cache'
 import type { Diagnostics } from '../diagnostics.ts'
-import type { Found, Link, Saved, Store } from '../store.ts'
-import {
-  isPromise,
-  settle,
-  timeSince,
-  type Awaitable,
-  type Instant,
-  type Key,
-  type Milliseconds,
-  type Moment,
-  type Version,
-} from '../units.ts'
+import type { Found, Saved, Store } from '../store.ts'
+import { isPromise, settle, type Awaitable, type Instant, type Key, type Milliseconds, type Version } from '../units.ts'
 import type { CachingStore, Standing } from './cached/caching-store.ts'
+import { validityOf, type Cached } from './cached/entry.ts'
 import { Questions, type Question } from './cached/questions.ts'
 import { Subscription } from './cached/subscription.ts'
 
@@ -39,15 +30,6 @@ export interface CacheOptions {
 
 /** The options of the cache itself: whoever audits it stands outside of it. */
 export type CacheBounds = Required<Omit<CacheOptions, 'audit'>>
-
-/** One record, the moment at which it was read, and the link that vouched for it then. */
-interface Cached extends Moment {
-  found: Found
-  /** The newest version that was heard of: a record that is older is served to nobody. */
-  heardOf: Version
-  readonly link: Link
-  readonly generation: number
-}
 
 /** A load that several callers may wait for. */
 interface Fill {
@@ -149,23 +131,10 @@ export function cached(store: Store, options: CacheBounds, diagnostics: Diagnost
     return true
   }
 
-  /** Whether the entry may be served now. `outdated`: not now, and never again. */
-  function validity(key: Key, entry: Cached, now: Instant): 'valid' | 'withheld' | 'outdated' {
-    const { found, link, generation, wall } = entry
-    if (link.generation !== generation) return 'outdated'
-    if (!link.vouches(now)) return 'withheld'
-    if (found.version < entry.heardOf) return 'withheld'
-    // What has expired here may have been touched elsewhere.
-    if (found.expiresAt <= now) return 'withheld'
-    // What nobody tells is found after `maxAge`, whatever the wall clock says. A store that is asked each time finds it.
-    if ((store.isCurrent ? now - wall : timeSince(entry, now)) > maxAge) return 'withheld'
-    return !store.isCurrent || store.isCurrent(key, found, now) ? 'valid' : 'outdated'
-  }
-
   function hit(key: Key, now: Instant): Found | undefined {
     const entry = entries.get(key)
     if (!entry) return undefined
-    const is = validity(key, entry, now)
+    const is = validityOf(key, entry, store, maxAge, now)
     if (is === 'valid') {
       stats.hits++
       return entry.found
@@ -177,7 +146,12 @@ export function cached(store: Store, options: CacheBounds, diagnostics: Diagnost
   function peek(key: Key, now: Instant): Standing | undefined {
     const entry = entries.peek(key)
     if (!entry) return undefined
-    return { entry, found: entry.found, isServed: validity(key, entry, now) === 'valid', bound: entry.link.bound }
+    return {
+      entry,
+      found: entry.found,
+      isServed: validityOf(key, entry, store, maxAge, now) === 'valid',
+      bound: entry.link.bound,
+    }
   }
 
   function load(key: Key): Awaitable<Found | undefined> {
