@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
+import { isSessionError } from '../../src/errors.ts'
 import type { Store, SubjectIndex } from '../../src/store.ts'
 import { schemaOf } from '../../src/stores/sql/schema.ts'
+import { isSqlStore } from '../../src/stores/sql/store.ts'
 import { statementsFor } from '../../src/stores/sql/statements.ts'
 import { command } from '../support/processes/command.ts'
 import { SQL_PLACES, type SqlPlace } from '../support/servers/sql-places.ts'
@@ -90,12 +92,42 @@ for (const [name, start] of Object.entries(SQL_PLACES)) {
       assert.match(older.error.message, /version 0, .* run: koa-server-session migrate/)
     })
 
-    it('of another program are refused, and left as they are', async () => {
+    for (const part of ['', '_subjects', '_schema']) {
+      it(`of another program are refused whatever is asked, and left as they are: *${part}`, async () => {
+        const table = newTable()
+        await place.sql(`create table ${table}${part} (sid varchar(99) primary key, sess varchar(99))`)
+        const store = open(table)
+        const key = newKey()
+        const asked: Record<string, () => unknown> = {
+          load: () => store.load(key),
+          create: () => store.save(key, '{}', later(), undefined),
+          save: () => store.save(key, '{}', later(), { text: '{}', version: 1, expiresAt: later() }),
+          touch: () => store.touch(key, later()),
+          delete: () => store.delete(key),
+          keys: () => collect(store.keys!()),
+          note: () => store.subjects!.add(key, key, later()),
+          unnote: () => store.subjects!.remove(key, key),
+          noted: () => collect(store.subjects!.keys(key)),
+          prune: () => store.prune!(),
+          ping: () => store.ping!(),
+        }
+        for (const [name, ask] of Object.entries(asked)) {
+          const { error } = await rejection((async () => ask())())
+          assert.ok(isSessionError(error, 'ERR_SESSION_STORE_UNAVAILABLE'), name)
+          assert.match(error.message, /is not one of ours.*option table/, name)
+        }
+        assert.equal(await count(`${table}${part}`), 0)
+      })
+    }
+
+    it('are completed if a process died before it had made them all', async () => {
       const table = newTable()
-      await place.sql(`create table ${table} (sid varchar(99) primary key, sess varchar(99))`)
-      const { error } = await rejection((async () => open(table).save(newKey(), '{}', later(), undefined))())
-      assert.match(error.message, /is not one of ours.*option table/)
-      assert.equal(await count(table), 0)
+      const store = open(table)
+      assert.ok(isSqlStore(store))
+      await place.sql(store.schema[0] as string)
+      const key = newKey()
+      assert.equal(await store.load(key), undefined)
+      savedOf(await store.save(key, '{}', later(), undefined))
     })
 
     it('give a key that is made again no version of its first life', async () => {

@@ -22,7 +22,10 @@ export interface Database {
   data(text: string): Value
   /** Reads a record that lives at `now`. Default: by the statement `load`. */
   find?(key: Key, known: Found | undefined, now: Instant): Awaitable<Found | undefined>
-  /** What is known of the tables: a row with the columns of `Seen`; none if they are not there. */
+  /**
+   * What is known of the tables: a row with the columns of `Seen`; none if they are not there. Fails if tables of their
+   * names are there that are none of ours.
+   */
   look(): Awaitable<readonly Row[]>
   /** Makes the tables, unless another process has made them meanwhile. */
   make(): Awaitable<void>

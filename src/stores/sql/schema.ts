@@ -50,8 +50,8 @@ export function schemaOf(dialect: Dialect, table: string): readonly string[] {
   ]
 }
 
-/** What fails if a table of that name was there before, and holds something else. */
-export function probesOf(dialect: Dialect, table: string): readonly string[] {
+/** What fails if a table of that name is there that holds something else: of the records, and of the notes. */
+export function probesOf(dialect: Dialect, table: string): readonly [ofRecords: string, ofNotes: string] {
   const { records, notes } = tableNames(dialect, table)
   return [
     `select id, version, ends_at, data from ${records} limit 0`,

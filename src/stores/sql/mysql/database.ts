@@ -13,6 +13,7 @@ const KEYS_AT_ONCE = 64
 /** MySQL or MariaDB, behind a server's connections. */
 export function mysqlDatabase(server: Server, table: string): Database {
   const { records, schema } = tableNames('mysql', table)
+  const probes = probesOf('mysql', table)
   const finds = new Map(LENGTHS.map((length) => [length, findText(records, length)]))
 
   async function ask(questions: readonly Question[]): Promise<ReadonlyMap<Key, Row>> {
@@ -45,6 +46,8 @@ export function mysqlDatabase(server: Server, table: string): Database {
         throw failed(
           'MySQL: autocommit is off on the connections of this pool, so nothing would be stored; set it to 1',
         )
+      // A table of the records' name is no table of ours, then, or a process is just about to make the others.
+      if (!rows[0]) for (const probe of probes) await server.rowsIfThere(probe)
       return rows
     },
 
@@ -56,7 +59,7 @@ export function mysqlDatabase(server: Server, table: string): Database {
         try {
           const texts = [...schemaOf('mysql', table)]
           const version = texts.pop() as string
-          for (const text of [...texts, ...probesOf('mysql', table)]) await run(text, [])
+          for (const text of [...texts, ...probes]) await run(text, [])
           return await run(version, [])
         } finally {
           await run('select release_lock(sha1(?)) as is_released', [lock])

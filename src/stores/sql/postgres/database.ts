@@ -12,11 +12,13 @@ const KEYS_AT_ONCE = 1000
 
 /** PostgreSQL, behind a server's connections. */
 export function postgresDatabase(server: Server, table: string): Database {
-  const { records, schema } = tableNames('postgres', table)
+  const names = tableNames('postgres', table)
+  const { records, notes, schema } = names
   const texts = [...schemaOf('postgres', table)]
   const version = texts.pop() as string
-  const probes = probesOf('postgres', table).map((text) => text.replace('select', 'perform'))
-  const makeAll = [...texts, ...probes, version].join(';\n')
+  const probes = probesOf('postgres', table)
+  const performed = probes.map((text) => text.replace('select', 'perform'))
+  const makeAll = [...texts, ...performed, version].join(';\n')
 
   // A row for each key, also for one that is absent: that a standby says so must be seen.
   const find = `select k.id, r.version, r.ends_at, case when r.version = k.known then null else r.data end as data,
@@ -43,9 +45,17 @@ from unnest($1::text[], $2::bigint[]) as k (id, known) left join ${records} r on
     find: (key, known) => gathering.find(key, known),
 
     async look() {
-      // By its name first, because a question for a table that is not there would be an error in the server's log.
-      const [there] = await server.rows('select to_regclass($1) is not null as there', [schema])
-      if (there?.['there'] !== true) return []
+      // By their names first, because a question for a table that is not there would be an error in the server's log.
+      const [there] = await server.rows(
+        'select to_regclass($1) is not null as schema, to_regclass($2) is not null as records, to_regclass($3) is not null as notes',
+        [schema, records, notes],
+      )
+      if (there?.['schema'] !== true) {
+        const [ofRecords, ofNotes] = probes
+        if (there?.['records'] === true) await server.rows(ofRecords, [])
+        if (there?.['notes'] === true) await server.rows(ofNotes, [])
+        return []
+      }
       const rows = await server.rows(
         `select version, current_setting('server_encoding') as encoding from ${schema}`,
         [],

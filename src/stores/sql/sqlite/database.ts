@@ -91,10 +91,13 @@ export class SqliteDatabase implements Database {
     if (!this.#open && this.#source.identity?.() === NO_FILE) return []
     const prepared = this.#prepared()
     const { schema } = tableNames('sqlite', this.#table)
-    const there = prepared.rows(`select 1 from sqlite_master where type = 'table' and name = ?`, [
-      `${this.#table}_schema`,
-    ])
-    return there.length > 0 ? prepared.rows(`select version from ${schema}`, []) : []
+    const isThere = (name: string): boolean =>
+      prepared.rows('select 1 from sqlite_master where name = ? collate nocase', [this.#table + name]).length > 0
+    if (isThere('_schema')) return prepared.rows(`select version from ${schema}`, [])
+    const [ofRecords, ofNotes] = probesOf('sqlite', this.#table)
+    if (isThere('')) prepared.rows(ofRecords, [])
+    if (isThere('_subjects')) prepared.rows(ofNotes, [])
+    return []
   }
 
   /** The handle, if the file is still the one that it was opened on. */
