@@ -23,7 +23,7 @@ describe('npm test', () => {
   })
 
   it('asks for no server that only other tests start', () => {
-    const { status, stdout, stderr } = run(['http/cookie'], { ...outside, PATH: '' })
+    const { status, stdout, stderr } = run(['http/cookie-path'], { ...outside, PATH: '' })
     assert.equal(stderr, '')
     assert.match(stdout, /^ℹ fail 0$/m)
     assert.equal(status, 0)
