@@ -1,30 +1,11 @@
 import assert from 'node:assert/strict'
 import { describe, it, test } from 'node:test'
 import type { Found, Store } from '../../src/store.ts'
-import { memoryStore } from '../../src/stores/memory.ts'
-import { placement } from '../../src/stores/placement.ts'
-import { resharded, sharded } from '../../src/stores/shards/sharded.ts'
 import { storeConformance } from '../../src/tools/conformance.ts'
-import type { Key } from '../../src/units.ts'
 import { sessionOf, siteWith } from '../support/sites/http.ts'
-import { collect, later, newKey, savedOf } from '../support/stores/records.ts'
+import { collect, later, savedOf } from '../support/stores/records.ts'
 import { recordingStore, type RecordingStore } from '../support/stores/recording-store.ts'
-
-const BEFORE = ['one', 'two', 'three']
-/** One has gone, and one has come. */
-const AFTER = ['two', 'three', 'four']
-const ALL = [...new Set([...BEFORE, ...AFTER])]
-
-const ownerBefore = placement(new Map(BEFORE.map((name) => [name, name])))
-const ownerAfter = placement(new Map(AFTER.map((name) => [name, name])))
-
-/** A key that is on these servers by the two lists. */
-function keyFrom(from: string, to: string): Key {
-  for (;;) {
-    const key = newKey()
-    if (ownerBefore(key) === from && ownerAfter(key) === to) return key
-  }
-}
+import { isOn, keyFrom, memory, nodes, SERVERS, servers, type Servers } from '../support/stores/resharding.ts'
 
 /** Where a session may move: away from the one that goes, and to the one that comes. */
 const MOVES = [
@@ -32,34 +13,6 @@ const MOVES = [
   ['one', 'four'],
   ['two', 'four'],
 ] as const
-
-type Servers<One extends Store = Store> = Readonly<Record<string, One>>
-
-function servers<One extends Store>(make: () => One): Servers<One> {
-  return Object.fromEntries(ALL.map((name) => [name, make()]))
-}
-
-const memory = (): Store => memoryStore({ pruneInterval: 0 })
-
-function listed(at: Servers, names: readonly string[]): Map<string, Store> {
-  return new Map(names.map((name) => [name, at[name]!]))
-}
-
-/** Nodes that know these servers: by the old list, in the first deploy, in the second, and by the new list. */
-function nodes(at: Servers): Record<'old' | 'first' | 'second' | 'new', Store> {
-  return {
-    old: sharded(listed(at, BEFORE)),
-    first: resharded(listed(at, BEFORE), listed(at, AFTER), 'from'),
-    second: resharded(listed(at, BEFORE), listed(at, AFTER), 'to'),
-    new: sharded(listed(at, AFTER)),
-  }
-}
-
-/** Whether a server has a session there, and not only what a move has left. */
-async function isOn(at: Servers, name: string, key: Key): Promise<boolean> {
-  const found = await at[name]!.load(key)
-  return found !== undefined && !found.text.startsWith('{"replaced"')
-}
 
 const beside = new WeakMap<Store, Servers>()
 for (const [name, own, peer] of [
@@ -94,7 +47,7 @@ describe('Several stores as one, while their list changes', () => {
       assert.equal(await store.delete(key, found), true)
       assert.deepEqual(at['three']!.calls.splice(0), ['save', 'save', 'load', 'touch', 'delete'])
     }
-    for (const name of ALL) assert.deepEqual(at[name]!.calls, [], name)
+    for (const name of SERVERS) assert.deepEqual(at[name]!.calls, [], name)
   })
 
   for (const [from, to] of MOVES) {
@@ -165,8 +118,8 @@ describe('Several stores as one, while their list changes', () => {
       deleted: (key) => void told.push(`${key} deleted`),
     })
     const [moving, staying] = [keyFrom('two', 'four'), keyFrom('three', 'three')]
-    for (const name of ALL) for (const listener of at[name]!.listeners) listener.saved(moving, 1)
-    for (const name of ALL) for (const listener of at[name]!.listeners) listener.deleted(staying)
+    for (const name of SERVERS) for (const listener of at[name]!.listeners) listener.saved(moving, 1)
+    for (const name of SERVERS) for (const listener of at[name]!.listeners) listener.deleted(staying)
     assert.deepEqual(told, [moving, moving, `${staying} deleted`])
     const both = watch.linkOf(moving)
     assert.equal(watch.linkOf(moving), both, 'always the same link, because the cache tells links apart')
@@ -179,6 +132,6 @@ describe('Several stores as one, while their list changes', () => {
       assert.ok(both.generation > generation, name)
     }
     await watch.close()
-    for (const name of ALL) assert.equal(at[name]!.listeners.size, 0)
+    for (const name of SERVERS) assert.equal(at[name]!.listeners.size, 0)
   })
 })
