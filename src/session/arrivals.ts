@@ -43,7 +43,7 @@ export interface NotArrived {
 }
 
 /** How long a request that makes a session is waited for, before another one takes its place. */
-const PATIENCE: Milliseconds = 1000
+const WAIT_FOR_MAKER: Milliseconds = 1000
 const PAUSE: Milliseconds = 20
 /** How long a request goes on before it gives up. */
 const MAX_TIME: Milliseconds = 5000
@@ -89,7 +89,7 @@ export class Arrivals {
       const claim = found && claimOf(found)
       if (claim?.stage === 'done') return this.#arrived(claim, old, maker)
       if (found && claim?.stage === 'made') await this.#finish(at, found, claim, old)
-      else if (claim && elapsed < PATIENCE) await after(PAUSE)
+      else if (claim && elapsed < WAIT_FOR_MAKER) await after(PAUSE)
       else if ((await this.#begin(at, found, claim, old, maker)) === 'missing') return { absence: 'missing' }
     }
   }

@@ -31,8 +31,8 @@ export interface Promised {
 /** What a marker leads to. `held`: a session that its visitor has, and that the replaced id can do nothing to. */
 type Fate = Unheld | Promised | 'held' | 'missing'
 
-/** A store that let us wait for so long before it failed is not asked again. */
-const PATIENCE: Milliseconds = 1000
+/** A store that let us wait for longer before it failed is not asked again. */
+const ASK_AGAIN_WITHIN: Milliseconds = 1000
 /** More sign-ins than this with one replaced id within a minute are nobody's double click. */
 const MAX_STEPS = 20
 
@@ -72,7 +72,7 @@ export class Successors {
     const save = async (): Promise<Saved> => this.#store.save(key, text, expiresAt, expected)
     const startedAt = performance.now()
     const { saved, conflict } = await save().catch((error: unknown) => {
-      if (performance.now() - startedAt > PATIENCE) throw error
+      if (performance.now() - startedAt > ASK_AGAIN_WITHIN) throw error
       return save()
     })
     if (saved) return true
