@@ -109,6 +109,50 @@ describe('Several stores as one, while their list changes', () => {
     assert.deepEqual(await collect(second.keys!()), [])
   })
 
+  it('list each server once for its own sessions, and once for those that have come', async () => {
+    const at = servers<RecordingStore>(() => recordingStore())
+    const { second } = nodes(at)
+    const subject = keyFrom('three', 'three')
+    const keys = [keyFrom('one', 'two'), keyFrom('one', 'four'), keyFrom('two', 'four'), keyFrom('three', 'three')]
+    for (const key of keys) {
+      savedOf(await second.save(key, '1', later(), undefined))
+      await second.subjects!.add(subject, key, later())
+    }
+    assert.deepEqual((await collect(second.subjects!.keys(subject))).toSorted(), keys.toSorted())
+    const lists = SERVERS.map((name) => [name, at[name]!.count('list')])
+    assert.deepEqual(Object.fromEntries(lists), { one: 1, two: 2, three: 2, four: 1 })
+  })
+
+  it('list where sessions go only after where they come from, so that none is missed that moves meanwhile', async () => {
+    const at = servers<RecordingStore>(() => recordingStore())
+    const { old, second } = nodes(at)
+    const [subject, key] = [keyFrom('three', 'three'), keyFrom('two', 'four')]
+    savedOf(await old.save(key, '1', later(), undefined))
+    await second.subjects!.add(subject, key, later())
+    const held = at['two']!.hold('list')
+    const listing = collect(second.subjects!.keys(subject))
+    await held.arrived
+    await at['one']!.idle()
+    assert.equal(at['four']!.count('list'), 0)
+    held.release()
+    assert.deepEqual(await listing, [key])
+  })
+
+  it('list what has moved away from a server that is down, and then say that it is down', async () => {
+    const at = servers<RecordingStore>(() => recordingStore())
+    const { old, second } = nodes(at)
+    const [subject, key] = [keyFrom('three', 'three'), keyFrom('one', 'four')]
+    savedOf(await old.save(key, '1', later(), undefined))
+    savedOf(await second.save(key, '2', later(), await second.load(key)))
+    await second.subjects!.add(subject, key, later())
+    at['one']!.failAll('list')
+    const listed: string[] = []
+    await assert.rejects(async () => {
+      for await (const one of second.subjects!.keys(subject)) listed.push(one)
+    }, /server "one"/)
+    assert.deepEqual(listed, [key])
+  })
+
   it('vouch for a session only if both of its servers do, and hear of it from both', async () => {
     const at = servers(() => recordingStore({ power: 'watch' }))
     const { second } = nodes(at)

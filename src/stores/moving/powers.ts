@@ -28,11 +28,15 @@ export function keysOfBoth(from: Store, to: Store): AsyncIterable<Key> {
   return each([recordsOf(from), to.keys?.() ?? none()])
 }
 
-/** The keys under which there is a record, and not only what a move has left. */
-async function* recordsOf(store: Store): AsyncGenerator<Key> {
+/**
+ * The keys under which there is a record, and not only what a move has left. `isMoving`: whether a move may have left
+ * something under this key. Default: under any.
+ */
+export async function* recordsOf(store: Store, isMoving: (key: Key) => boolean = () => true): AsyncGenerator<Key> {
   let batch: Key[] = []
   for await (const key of store.keys?.() ?? none()) {
-    batch.push(key)
+    if (isMoving(key)) batch.push(key)
+    else yield key
     if (batch.length < AT_ONCE) continue
     yield* await recordsAmong(store, batch)
     batch = []

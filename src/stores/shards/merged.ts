@@ -1,11 +1,11 @@
 /**
  * What all of the sources name, in no order. All of them are asked at once. A source that fails does not hold up the
- * others: they are named to their ends, and only then is thrown what `together` makes of the failures. So anyone who ends
- * what is named here ends all that can be reached, and learns that it was not everything.
+ * others: they are named to their ends, and only then is `failed` told of the failures. So anyone who ends what is named
+ * here ends all that can be reached, and learns that it was not everything.
  */
 export async function* merged<Item>(
   sources: readonly AsyncIterable<Item>[],
-  together: (failures: readonly unknown[]) => unknown,
+  failed: (failures: readonly unknown[]) => void,
 ): AsyncGenerator<Item> {
   const begun = sources.map((source) => {
     const iterator = source[Symbol.asyncIterator]()
@@ -25,5 +25,5 @@ export async function* merged<Item>(
   } finally {
     await Promise.all(begun.map(async ({ iterator }) => iterator.return?.()))
   }
-  if (failures.length > 0) throw together(failures)
+  if (failures.length > 0) failed(failures)
 }

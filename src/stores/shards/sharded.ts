@@ -2,6 +2,7 @@ import { DEFAULT_DEADLINE } from '../../deadline.ts'
 import type { Listener, Store, SubjectIndex, Watch } from '../../store.ts'
 import type { Key, Milliseconds } from '../../units.ts'
 import { movingStore } from '../moving.ts'
+import { recordsOf } from '../moving/powers.ts'
 import { placement } from '../placement.ts'
 import { merged } from './merged.ts'
 import { named, together } from './named.ts'
@@ -19,7 +20,9 @@ const LATER: Milliseconds = 100
  */
 export function sharded(stores: ReadonlyMap<string, Store>): Store {
   const servers = new Map(Array.from(stores, ([name, store]) => [name, named(name, store)]))
-  return routed([...servers.values()], placement(servers))
+  const owner = placement(servers)
+  const lists = Array.from(servers.values(), (server) => ({ server, has: (key: Key) => owner(key) === server }))
+  return routed([...servers.values()], owner, [lists])
 }
 
 /**
@@ -48,41 +51,64 @@ export function resharded(
     for (const [other, to] of servers) {
       // Between two servers that are in both lists nothing moves.
       if (to === from || !after.has(other) || (before.has(other) && after.has(name))) continue
-      const isTheirs = (key: Key): boolean => ownerBefore(key) === from && ownerAfter(key) === to
-      const move = movingStore(share(from, isTheirs), share(to, isTheirs), { writesTo })
+      const move = movingStore(from, to, { writesTo })
       moves.set(to, move)
       routes.push(move)
     }
   }
-  return routed(routes, (key) => {
+  const isMoving = (key: Key): boolean => ownerBefore(key) !== ownerAfter(key)
+  const lists: List[] = []
+  const listsOfMoved: List[] = []
+  for (const [name, server] of servers) {
+    const has = (key: Key): boolean => ownerBefore(key) === server
+    const keys = (): AsyncIterable<Key> => recordsOf(server, (key) => has(key) && isMoving(key))
+    if (before.has(name)) lists.push({ server: { ...server, keys }, has })
+    // Nothing moves to a server of both lists if none has gone.
+    if (Array.from(pairs.values()).some((moves) => moves.has(server)))
+      listsOfMoved.push({ server, has: (key) => isMoving(key) && ownerAfter(key) === server })
+  }
+  const routeOf = (key: Key): Store => {
     const [from, to] = [ownerBefore(key), ownerAfter(key)]
     return from === to ? from : (pairs.get(from)?.get(to) as Store)
-  })
-}
-
-/** The store with no other keys in its list than these, because each of the others is looked at elsewhere. */
-function share(store: Store, isTheirs: (key: Key) => boolean): Store {
-  return {
-    ...store,
-    async *keys() {
-      for await (const key of store.keys?.() ?? []) if (isTheirs(key)) yield key
-    },
   }
+  // One after the other, because sessions that move meanwhile go from the first to the second.
+  return routed(routes, routeOf, [lists, listsOfMoved], isMoving)
 }
 
-/** Several stores as one. `routeOf`: the one of them that is asked about a key. */
-function routed(routes: readonly Store[], routeOf: (key: Key) => Store): Store {
+/** The list of a server, and which of the keys there are looked for there. */
+interface List {
+  readonly server: Store
+  readonly has: (key: Key) => boolean
+}
+
+/**
+ * Several stores as one. `routeOf`: the one of them that is asked about a key. `rounds`: the servers' lists of keys, round
+ * by round. `isInBoth`: whether a key may be in two rounds.
+ */
+function routed(
+  routes: readonly Store[],
+  routeOf: (key: Key) => Store,
+  rounds: readonly (readonly List[])[],
+  isInBoth: (key: Key) => boolean = () => false,
+): Store {
   const [first] = routes as readonly [Store]
 
   /**
-   * What each route lists of its own keys. The others are listed by their routes, or were left there by another list of
+   * What each server lists of its own keys. The others are listed by their servers, or were left there by another list of
    * servers, and nobody looks for them there.
    */
-  function all(listOf: (route: Store) => AsyncIterable<Key> | undefined): AsyncGenerator<Key> {
-    const own = async function* (route: Store): AsyncGenerator<Key> {
-      for await (const key of listOf(route) ?? []) if (routeOf(key) === route) yield key
+  async function* all(listOf: (server: Store) => AsyncIterable<Key> | undefined): AsyncGenerator<Key> {
+    const seen = new Set<Key>()
+    const failures: unknown[] = []
+    const own = async function* ({ server, has }: List): AsyncGenerator<Key> {
+      for await (const key of listOf(server) ?? []) {
+        if (!has(key) || seen.has(key)) continue
+        if (isInBoth(key)) seen.add(key)
+        yield key
+      }
     }
-    return merged(routes.map(own), together)
+    for (const round of rounds) yield* merged(round.map(own), (some) => void failures.push(...some))
+    if (failures.length > 0) throw together(failures)
   }
 
   return {
@@ -98,13 +124,13 @@ function routed(routes: readonly Store[], routeOf: (key: Key) => Store): Store {
 
     ...(first.watch && { watch: (listener: Listener) => watchAll(routes, routeOf, listener) }),
 
-    keys: () => all((route) => route.keys?.()),
+    keys: () => all((server) => server.keys?.()),
 
     ...(first.subjects && {
       subjects: {
         add: (subject, key, until) => routeOf(key).subjects?.add(subject, key, until),
         remove: (subject, key) => routeOf(key).subjects?.remove(subject, key),
-        keys: (subject) => all((route) => route.subjects?.keys(subject)),
+        keys: (subject) => all((server) => server.subjects?.keys(subject)),
       } satisfies SubjectIndex,
     }),
 
