@@ -108,7 +108,14 @@ async function countOf(scenario: Scenario, variant: Variant, load: Load, redisPo
     `--callgrind-out-file=${join(directory, 'count')}`,
   ]
   const node = nodeBinary(given.node, say)
-  const server = await startServer(variant, { node, under, flags: STEADY_FLAGS, redisPort, cache: scenario.cache })
+  const server = await startServer(variant, {
+    node,
+    isFree: true,
+    under,
+    flags: STEADY_FLAGS,
+    redisPort,
+    cache: scenario.cache,
+  })
   try {
     await load.open(server.name, [server.port], scenario, variant.isBare ?? false)
     if (scenario.rotates) await server.rotate()
