@@ -14,7 +14,7 @@ export interface Counts {
   readonly counts: readonly Count[]
 }
 
-/** So many of the lowest slices have to agree. In the others, something was compiled or collected. */
+/** So many of the lowest slices have to agree. The others were counted before all was compiled. */
 const AGREEING = 3
 const CLOSE = 0.02
 
@@ -37,7 +37,7 @@ function lowest(slices: readonly number[]): number[] {
 export function countTables({ node, counts }: Counts): string[] {
   const scenarios = [...new Set(counts.map(({ scenario }) => scenario))]
   return [
-    `Node ${node} under valgrind. Instructions of the server's process for each request, without those of the kernel.`,
+    `Node ${node} under valgrind. Instructions of the server's process for each request, without those of the kernel, of V8's compilers and of its collector.`,
     '',
     ...scenarios.flatMap((name) =>
       tableOf(

@@ -6,6 +6,7 @@ import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs, promisify } from 'node:util'
+import { instructionsIn } from './callgrind.ts'
 import { countTables, isSteady, type Count, type Counts } from './count-report.ts'
 import { installPeers, nodeBinary, versionOf } from './nodes.ts'
 import { Load, ROOT, startServer, succeeds, type Server } from './processes.ts'
@@ -80,10 +81,8 @@ class Counter {
     const before = new Set(readdirSync(this.#directory))
     await this.#ask('-d')
     const name = readdirSync(this.#directory).find((each) => !before.has(each))
-    const text = name === undefined ? '' : readFileSync(join(this.#directory, name), 'latin1')
-    const [, instructions] = /^summary: (\d+)/m.exec(text) ?? []
-    if (instructions === undefined) throw new Error('valgrind has written no count')
-    return Number(instructions)
+    if (name === undefined) throw new Error('valgrind has written no count')
+    return instructionsIn(readFileSync(join(this.#directory, name), 'latin1'))
   }
 
   async #ask(...question: string[]): Promise<void> {

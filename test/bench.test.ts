@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
+import { instructionsIn } from '../bench/callgrind.ts'
 import { countTables, isSteady } from '../bench/count-report.ts'
 import type { Sample } from '../bench/measure.ts'
 import { filesOf, withBlock } from '../bench/pages.ts'
@@ -228,7 +229,24 @@ describe('the instructions of a request', () => {
     { scenario: 'warm-read', variant: 'koa-session-map', slices: [150_000, 160_000, 170_000] },
   ] as const
 
-  it('are those of the slices in which nothing was compiled or collected', () => {
+  it('are counted in each function once, and not in those that compile and collect', () => {
+    const file = [
+      'summary: 1111',
+      'fn=(1) Builtins_LoadIC',
+      '12 100',
+      'cfn=(2) v8::internal::Scavenger::Process()',
+      'calls=3 7',
+      '13 1000',
+      'fn=(2)',
+      '7 1000',
+      'fn=(1)',
+      '+3 10',
+      '* 1',
+    ]
+    assert.equal(instructionsIn(file.join('\n')), 111)
+  })
+
+  it('are those of the slices in which all was compiled', () => {
     const [, , ours] = rowsOf(countTables({ node: 'v24.0.0', counts }))
     assert.equal(ours, '| koa-server-session, memory | 121 000 | 20 900 | 1.209 |  |  |')
   })
