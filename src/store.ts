@@ -56,8 +56,8 @@ export interface Store {
   delete(key: Key, expected?: Found): Awaitable<Deleted>
 
   /**
-   * Optional. How long this store may take for one operation, in milliseconds; the library waits as long. Default 2000.
-   * A slower answer counts as a failure.
+   * Optional. How long this store may take for one operation, and for each step of a list of `subjects`, in milliseconds;
+   * the library waits as long. Default 2000. A slower answer counts as a failure.
    */
   readonly deadline?: Milliseconds
 
