@@ -6,6 +6,20 @@ const EXAMPLE = join(import.meta.dirname, '../../../example')
 /** Ends the site with the process that tests it, however that ends: its end of the pipe closes. */
 const END_WITH_PARENT = 'data:text/javascript,process.stdin.on("end",()=>process.exit(1)).resume().unref()'
 
+/** Hashes each password once: a sign-in costs the real site half a second of processor time, on purpose. */
+const HASH_ONCE = `data:text/javascript,
+  import crypto from 'node:crypto'
+  import { syncBuiltinESMExports } from 'node:module'
+  const { scrypt } = crypto
+  const known = new Map()
+  crypto.scrypt = (password, salt, length, options, done) => {
+    const name = JSON.stringify([password, salt.toString('hex'), length, options])
+    if (!known.has(name)) known.set(name, new Promise((resolve) =>
+      scrypt(password, salt, length, options, (...answer) => resolve(answer))))
+    known.get(name).then((answer) => done(...answer))
+  }
+  syncBuiltinESMExports()`.replaceAll('\n', '%0A')
+
 /** `node dist/example/server.js` in a folder of its own, on a free port. */
 export interface ExampleSite {
   /** Of its process, which leads a process group. */
@@ -35,7 +49,7 @@ export async function startExample(options: ExampleOptions): Promise<ExampleSite
   const clock = `data:text/javascript,const{now}=Date;Date.now=()=>now()+${clockAhead}`
   const child = spawn(
     process.execPath,
-    ['--import', END_WITH_PARENT, '--import', clock, join(EXAMPLE, `${program}.js`)],
+    ['--import', END_WITH_PARENT, '--import', HASH_ONCE, '--import', clock, join(EXAMPLE, `${program}.js`)],
     {
       cwd: directory,
       detached: true,
