@@ -9,6 +9,8 @@ import { tooBusy, type Successors } from './successors.ts'
 import type { RegenerateOptions } from './member-options.ts'
 import type { Key } from '../units.ts'
 
+const NOTHING: SessionRecord['entries'] = new Map<string, never>()
+
 /** What a regeneration needs of the life around it. */
 export interface Steps {
   readonly store: Store
@@ -54,15 +56,23 @@ export async function moveToNewToken(
   const carriesData = (): boolean =>
     keep === true || (keep as string[] | undefined)?.some((name) => copy.has(name)) === true
 
-  const takePlace = (marker: Marker): ReturnType<Successors['takePlace']> =>
-    successors.takePlace(marker, next.key, async ({ record }) => {
-      if (record) {
-        const entries = new Map([...copy.record.entries, ...carriedOver(record)])
-        copy.catchUp({ ...copy.record, entries }, keep)
-        next = carryOn(next)
-      } else if (carriesData()) return false // it may have ended by a sign-out, after which nothing is carried on
+  /** Takes the place of what the marker leads to. If that is not to be had, the new session has nothing of it. */
+  async function takePlace(marker: Marker): ReturnType<Successors['takePlace']> {
+    const own = copy.record
+    const carryOver = (entries: SessionRecord['entries']): void => {
+      copy.catchUp({ ...own, entries: new Map([...own.entries, ...entries]) }, keep)
+      next = carryOn(next)
+    }
+    const outcome = await successors.takePlace(marker, next.key, async ({ record }) => {
+      if (record || next.found) carryOver(record ? carriedOver(record) : NOTHING)
+      // It may have ended by a sign-out, after which nothing is carried on.
+      if (!record && carriesData()) return false
       return storeNext()
     })
+    if (outcome === 'taken' || !next.found) return outcome
+    carryOver(NOTHING)
+    return (await storeNext()) ? outcome : 'missing'
+  }
 
   async function discard(): Promise<void> {
     next.end()

@@ -78,6 +78,48 @@ describe('G12: while the store is down', () => {
     assert.deepEqual([status, cookies], [503, []])
   })
 
+  it('once the id was changed: what regenerate has kept is there, under the cookie of the failed answer', async (test) => {
+    for (const subject of [undefined, 'ada']) {
+      const store = recordingStore()
+      const { agent } = await siteWith(test, { store, cache: false }, async (ctx) => {
+        if (ctx.path === '/cart') sessionOf(ctx)['cart'] = ['tea']
+        if (ctx.path === '/cart' && subject !== undefined) ctx.session.identify(subject)
+        if (ctx.path === '/sign-in') {
+          await ctx.session.regenerate({ keep: ['cart'] as never })
+          store.failAll('save')
+          sessionOf(ctx)['user'] = 'ada'
+        }
+        ctx.body = { ...ctx.session }
+      })
+      const visitor = agent()
+      await visitor.get('/cart')
+      const { status, cookies } = await visitor.get('/sign-in')
+      assert.deepEqual([status, cookies.length], [503, 1])
+      store.mend()
+      assert.equal((await visitor.get('/')).text, '{"cart":["tea"]}')
+    }
+  })
+
+  it('once the id was changed and nothing kept: the visitor is a stranger, and may sign in again', async (test) => {
+    const store = recordingStore()
+    const { agent } = await siteWith(test, { store, cache: false }, async (ctx) => {
+      const { fails } = ctx.query
+      if (ctx.path === '/sign-in') await ctx.session.regenerate()
+      if (fails) store.failAll('save')
+      if (ctx.path !== '/') sessionOf(ctx)['path'] = ctx.path
+      ctx.body = { ...ctx.session }
+    })
+    const visitor = agent()
+    await visitor.get('/cart')
+    const { status, cookies } = await visitor.get('/sign-in?fails=1')
+    assert.deepEqual([status, cookies], [503, []])
+    store.mend()
+    assert.deepEqual((await visitor.get('/cart')).cookies, [])
+    assert.equal((await visitor.get('/')).text, '{}')
+    assert.equal((await visitor.get('/sign-in')).cookies.length, 1)
+    assert.equal((await visitor.get('/')).text, '{"path":"/sign-in"}')
+  })
+
   it('a store that is silent gets two seconds, in parallel, and not more', async (test) => {
     const { browser, store, sessions } = await down(test, READING, true)
     const began = performance.now()

@@ -259,6 +259,31 @@ describe('G18: a double click on "Sign in", if the session that is signed in kee
     }
   })
 
+  for (const keep of ['none', 'cart', 'true']) {
+    it(`leads nowhere once its session was ended with a reason, which stays known (keep: ${keep})`, async (test) => {
+      for (const clicks of [1, 2]) {
+        const { visitor, elsewhere, nodes, store, arrived, open } = await shop(test)
+        const ada = await visitor()
+        const cookie = ada.cookieHeader
+        const another = elsewhere(new Agent(ada.port))
+        const path = `/sign-in?keep=${keep}`
+        const before = another.get(`${path}&at=late`, { cookie })
+        await arrived('late')
+        for (let click = 0; click < clicks; click++) await ada.get(SIGN_IN, { cookie })
+        const [id = ''] = await keysOf(store)
+        assert.equal(await nodes[1].sessions.revoke(id, { because: 'lost' }), true)
+        const told = (await store.load(id))?.text ?? ''
+        assert.match(told, /"endedBecause":"lost"/)
+        open('late')
+        assert.deepEqual([(await before).status, (await before).cookies], [409, []])
+        assert.deepEqual((await another.get(path, { cookie })).json(), ADA, 'a sign-in of its own')
+        assert.match(String((await another.get('/sign-out', { cookie })).cookies), /^sid=;/)
+        assert.equal((await store.load(id))?.text, told)
+        assert.deepEqual(await page(ada), {})
+      }
+    })
+  }
+
   it('and then “Sign out”, with the id before it, signs nobody in', async (test) => {
     for (const cameBefore of [true, false]) {
       const { visitor, elsewhere, store, arrived, open } = await shop(test)
@@ -592,4 +617,48 @@ describe('G18: races between two sign-ins', () => {
       assert.equal((await keysOf(store)).length, 1)
     })
   }
+
+  // It has made its record with what the first one had carried over, and then the first one's place is not to be had.
+  const NOT_TO_BE_HAD: [what: string, path: string, left: object[]][] = [
+    ['the first one’s cookie comes back', '/', [SIGNED_IN]],
+    ['the first one is signed out', '/sign-out', []],
+  ]
+  for (const [what, path, left] of NOT_TO_BE_HAD) {
+    it(`${what} while a stranger signs in with the replaced id: nothing is carried on`, async (test) => {
+      for (const keep of ['cart', 'true']) {
+        const recording = recordingStore()
+        const { visitor } = await shop(test, () => recording, { cache: false })
+        const ada = await visitor()
+        const cookie = ada.cookieHeader
+        await ada.get('/sign-in?keep=cart')
+        const stranger = new Agent(ada.port)
+        const held = recording.hold('save', 'after')
+        const signingIn = stranger.get(`/sign-in?user=eve&keep=${keep}`, { cookie })
+        await held.arrived
+        await ada.get(path)
+        held.release()
+        assert.equal((await signingIn).status, 200)
+        assert.deepEqual(await page(stranger), { user: 'eve' })
+        assert.equal((await keysOf(recording.elsewhere)).length, left.length + 1)
+        for (const data of left) assert.deepEqual(await page(ada), data)
+      }
+    })
+  }
+
+  it('a faster one keeps less while a stranger signs in with the replaced id: nothing else is carried on', async (test) => {
+    const recording = recordingStore()
+    const { visitor } = await shop(test, () => recording, { cache: false })
+    const ada = await visitor()
+    const cookie = ada.cookieHeader
+    await ada.get('/sign-in?keep=cart')
+    const stranger = new Agent(ada.port)
+    const held = recording.hold('save', 'after')
+    const signingIn = stranger.get('/sign-in?keep=cart', { cookie })
+    await held.arrived
+    await new Agent(ada.port).get('/sign-in?keep=none', { cookie })
+    held.release()
+    assert.equal((await signingIn).status, 200)
+    assert.deepEqual(await page(stranger), { user: 'ada' })
+    assert.equal((await keysOf(recording.elsewhere)).length, 1)
+  })
 })

@@ -181,6 +181,17 @@ describe('a response that Koa does not send (ctx.respond = false)', () => {
     assert.deepEqual(await data(browser), { user: 'carol' })
   })
 
+  it('carries the cookie of regenerate({ keep }), which leads to what was kept', async (test) => {
+    const { browser } = await site(test, {
+      '/raw': async (ctx, session) => {
+        await session.regenerate({ keep: ['user'] as never })
+        send(ctx)
+      },
+    })
+    assert.equal((await browser.get('/raw')).cookies.length, 1)
+    assert.deepEqual(await data(browser), { user: 'alice' })
+  })
+
   it('without save() still commits a session that there was, and says so', async (test) => {
     const heard = reports(test, 'error')
     const { browser } = await site(test, {
