@@ -185,9 +185,10 @@ function bindBody(ctx: Koa.Context): void {
   bindEmit(ctx, body, always)
 }
 
-/** The status that Koa will answer this error with. */
+/** The status that Koa will answer this error with. Whatever is thrown and is no error is a 500, whatever status it has. */
 export function statusOf(error: unknown): number {
-  const { status, statusCode } = (error ?? {}) as { status?: unknown; statusCode?: unknown }
+  if (!(error instanceof Error) && Object.prototype.toString.call(error) !== '[object Error]') return 500
+  const { status, statusCode } = error as { status?: unknown; statusCode?: unknown }
   const chosen = status || statusCode
   return typeof chosen === 'number' && chosen >= 400 && chosen in STATUS_CODES ? chosen : 500
 }

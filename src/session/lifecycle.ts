@@ -10,7 +10,7 @@ import { Limits, type Identity, type Limit } from './limit.ts'
 import { Loader } from './loader.ts'
 import { moveToNewToken, type Steps } from './regenerate.ts'
 import { Successors } from './successors.ts'
-import { applyUpdate } from './object.ts'
+import { applyUpdate, type Updated } from './update.ts'
 import { termsToCarry } from './proving.ts'
 import type { StoreStack } from '../layers/stack.ts'
 import { keyOf } from './token.ts'
@@ -149,16 +149,15 @@ export class Lifecycle {
     changes: Changes | undefined,
     change: (session: Session) => Result,
   ): Promise<Result> {
-    let outcome: { result: Result; names: Iterable<string> } | undefined
+    let outcome: Updated<Result> | undefined
     const apply = (record: SessionRecord): SessionRecord => {
-      const { record: next, ...rest } = applyUpdate(copy, changes ? merge(record, changes) : record, change)
-      outcome = rest
-      return next
+      outcome = applyUpdate(copy, changes ? merge(record, changes) : record, change)
+      return outcome.record
     }
     const committed = await this.#write(copy, apply, true)
     if (typeof committed === 'string' || !outcome) throw gone()
     copy.committed(committed.found, committed.record, changes)
-    copy.refresh(outcome.names)
+    copy.adopt(outcome.draft, outcome.changed)
     return outcome.result
   }
 

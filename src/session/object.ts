@@ -1,9 +1,8 @@
 import { inspect } from 'node:util'
 import { shared } from './copies.ts'
 import { SessionError } from '../errors.ts'
-import { endOf, merge, type SessionRecord } from '../record/record.ts'
+import { endOf } from '../record/record.ts'
 import { Operation } from './operation.ts'
-import type { SessionHost } from './host.ts'
 import { WorkingCopy } from './working-copy.ts'
 import type { Milliseconds } from '../units.ts'
 import {
@@ -28,6 +27,9 @@ import type {
 } from './member-options.ts'
 import type { Session, SessionCallback, SessionMembers } from './types.ts'
 
+/** As this module was loaded with it: fake timers of a test would keep the callbacks waiting. */
+const nextTick = process.nextTick.bind(process)
+
 /** The object that handlers touch. A working copy always has the same one. */
 export function sessionOf(copy: WorkingCopy): Session {
   return (copy.view ??= new Proxy(copy, HANDLER) as unknown as Session)
@@ -46,44 +48,6 @@ export function replaceData(copy: WorkingCopy, data: object): void {
   for (const [name] of values) assertNotReserved(name)
   for (const name of copy.names()) copy.write(name, undefined)
   for (const [name, value] of values) copy.write(name, value)
-}
-
-/** One step of an update: what `change` makes of a record. */
-export function applyUpdate<Result>(
-  { key, found, codec }: WorkingCopy,
-  record: SessionRecord,
-  change: (session: Session) => Result,
-): { record: SessionRecord; result: Result; names: Iterable<string> } {
-  const draft = new WorkingCopy(record, codec, NOT_IN_UPDATE, { key, found })
-  const result = change(sessionOf(draft))
-  if (typeof (result as { then?: unknown } | null | undefined)?.then === 'function') {
-    throw new SessionError(
-      'ERR_SESSION_OPTION',
-      'session.update: the function returned a promise. It runs again when another writer was faster, so it must be synchronous.',
-    )
-  }
-  const changes = draft.changes()
-  return { record: changes ? merge(record, changes) : record, result, names: changes?.entries.keys() ?? [] }
-}
-
-function refuse(): never {
-  throw new SessionError(
-    'ERR_SESSION_OPTION',
-    'session.update: the function may only read and set data. What it sets is stored by update itself, so no save() is ' +
-      'needed; call regenerate(), destroy() and the like before or after `await session.update(…)`.',
-  )
-}
-const NOT_IN_UPDATE: SessionHost = {
-  save: refuse,
-  reload: refuse,
-  update: refuse,
-  regenerate: refuse,
-  destroy: refuse,
-  identify: refuse,
-  signalOf: refuse,
-  // At once, because nobody can await anything there.
-  begun: refuse,
-  sealedBy: () => undefined,
 }
 
 type Members = Required<SessionMembers> & { then: undefined }
@@ -192,8 +156,8 @@ function withCallback(
   if (typeof callback !== 'function') return operation
   // In a tick of its own, so that what the callback throws is not taken for a failure of the session.
   operation.then(
-    () => process.nextTick(callback, null),
-    (error: unknown) => process.nextTick(callback, error),
+    () => nextTick(callback, null),
+    (error: unknown) => nextTick(callback, error),
   )
   return undefined
 }

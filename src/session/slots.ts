@@ -1,3 +1,4 @@
+import { SessionError } from '../errors.ts'
 import type { Codec } from '../record/codec.ts'
 import { Entry } from '../record/entry.ts'
 import type { Changes, SessionRecord } from '../record/record.ts'
@@ -14,6 +15,8 @@ interface Slot {
 export class Slots {
   readonly #codec: Codec
   readonly #slots = new Map<string, Slot>()
+  /** Objects in whose place an update has put others. A handler that holds one may change it, in vain. */
+  #replaced: [name: string, slot: Slot][] | undefined
 
   constructor(codec: Codec) {
     this.#codec = codec
@@ -35,8 +38,12 @@ export class Slots {
     return names
   }
 
-  /** What differs from the entries; `undefined` if nothing. Throws `ERR_SESSION_VALUE`. */
+  /**
+   * What differs from the entries; `undefined` if nothing. Throws `ERR_SESSION_VALUE`, and `ERR_SESSION_COMMITTED` if the
+   * handler has changed an object that an update had replaced.
+   */
   changes(): Changes['entries'] | undefined {
+    for (const [name, slot] of this.#replaced ?? []) if (this.#changeOf(name, slot)) throw changedInVain(name)
     let entries: Map<string, Entry | undefined> | undefined
     for (const [name, slot] of this.#slots) {
       const change = this.#changeOf(name, slot)
@@ -64,6 +71,33 @@ export class Slots {
     }
   }
 
+  /**
+   * Takes over what the function of an update has set, and the objects that it has read, unless this request has values
+   * of its own there. `changed`: what the function has changed; `entries`: what is stored now, which may be the work of
+   * others already.
+   */
+  adopt(draft: Slots, changed: Changes['entries'], entries: Entries): void {
+    for (const [name, { value, base }] of draft.#slots) {
+      const isChanged = changed.has(name)
+      const theirs: Slot = { value, base: isChanged ? changed.get(name) : base }
+      const own = this.#slots.get(name)
+      if (own && (!isChanged || this.#changeOf(name, own))) {
+        this.#watch(name, theirs)
+        continue
+      }
+      if (own) this.#watch(name, own)
+      this.#slots.delete(name)
+      if (!isObject(value)) continue
+      if (entries.get(name)?.text === theirs.base?.text) this.#slots.set(name, theirs)
+      else this.#watch(name, theirs)
+    }
+  }
+
+  /** A handler may hold this object, which is not the session's any more. */
+  #watch(name: string, slot: Slot): void {
+    if (isObject(slot.value)) (this.#replaced ??= []).push([name, slot])
+  }
+
   /** Others have changed these names: they are read anew, unless this request has changed them too. */
   refresh(names: Iterable<string>): void {
     for (const name of names) {
@@ -76,4 +110,16 @@ export class Slots {
   outdatedBy(entries: Entries): string[] {
     return [...this.#slots].flatMap(([name, { base }]) => (entries.get(name)?.text === base?.text ? [] : [name]))
   }
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null
+}
+
+function changedInVain(name: string): SessionError {
+  return new SessionError(
+    'ERR_SESSION_COMMITTED',
+    `session.${name}: an object was changed that is not the session's any more, because session.update has put another ` +
+      `one in its place. Take session.${name} anew after \`await session.update(…)\`.`,
+  )
 }

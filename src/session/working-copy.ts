@@ -225,9 +225,12 @@ export class WorkingCopy extends Phased {
     this.#found = found
   }
 
-  /** These names were changed in the record: they are read anew, unless this request has changed them again since. */
-  refresh(names: Iterable<string>): void {
-    this.#slots?.refresh(names)
+  /**
+   * An update is stored, and this is the copy that its function has worked on. Its objects are this request's own from
+   * here on, unless others have changed the same names since, or this request itself. `changed`: what it has changed.
+   */
+  adopt(draft: WorkingCopy, changed: Changes['entries'] = NONE): void {
+    if (draft.#slots) this.#slotsHere().adopt(draft.#slots, changed, this.#record.entries)
   }
 
   /**
@@ -238,7 +241,7 @@ export class WorkingCopy extends Phased {
     this.#found = found
     this.#record = record
     const outdated = this.#slots?.outdatedBy(record.entries) ?? []
-    this.refresh(Array.isArray(keep) ? outdated.filter((name) => keep.includes(name)) : outdated)
+    this.#slots?.refresh(Array.isArray(keep) ? outdated.filter((name) => keep.includes(name)) : outdated)
   }
 
   /** Drops what this request did. `stored`: what is in the store now, if anything is. */

@@ -60,6 +60,18 @@ describe('a commit that fails after ctx.throw(401)', () => {
   })
 })
 
+describe('a thrown thing that is no error, whatever status it has', () => {
+  it('is a failure to Koa, which answers 500, so nothing is stored', async (test) => {
+    const store = recordingStore()
+    const { agent } = await siteWith(test, { store }, (ctx) => {
+      sessionOf(ctx)['attempts'] = 1
+      throw { status: 404 } // oxlint-disable-line no-throw-literal
+    })
+    const reply = await agent().get('/')
+    assert.deepEqual([reply.status, reply.cookies, store.count('save')], [500, [], 0])
+  })
+})
+
 describe('an error handler of the application’s own', () => {
   const HANDLERS: Record<string, [onerror: (this: Koa.Context, error: Error) => unknown, status: number]> = {
     'that updates the session redirects': [

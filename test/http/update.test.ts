@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
-import { describe, it } from 'node:test'
-import { sessionOf, siteWith } from '../support/sites/http.ts'
+import { describe, it, type TestContext } from 'node:test'
+import { sessionOf, siteWith, type AnySession, type Reply } from '../support/sites/http.ts'
 import { recordingStore } from '../support/stores/recording-store.ts'
 
 describe('update in a request of a visitor without a session', () => {
@@ -65,4 +65,86 @@ describe('the function of update', () => {
       assert.deepEqual(unheard, [])
     })
   }
+})
+
+describe('objects and update', () => {
+  interface Basket {
+    things: string[]
+    isSeen?: boolean
+  }
+  const see = (fresh: AnySession): Basket => Object.assign(fresh['basket'] as Basket, { isSeen: true })
+
+  /** A request of a visitor whose basket has tea, and what the next one finds. */
+  async function after(test: TestContext, handler: (session: AnySession) => Promise<void>): Promise<[Reply, unknown]> {
+    const { agent } = await siteWith(test, {}, async (ctx) => {
+      if (ctx.path === '/set') sessionOf(ctx)['basket'] = { things: ['tea'] }
+      if (ctx.path === '/handler') await handler(sessionOf(ctx))
+      ctx.body = { ...ctx.session }
+    })
+    const browser = agent()
+    await browser.get('/set')
+    return [await browser.get('/handler'), (await browser.get('/')).json()]
+  }
+
+  it('an object that it gives is the session’s own from then on, whether it was changed or only read', async (test) => {
+    for (const [change, expected] of [
+      [see, { things: ['tea', 'milk'], isSeen: true }],
+      [(fresh: AnySession) => fresh['basket'] as Basket, { things: ['tea', 'milk'] }],
+      [(fresh: AnySession) => (fresh['basket'] = { things: ['wine'] }) as Basket, { things: ['wine', 'milk'] }],
+    ] as const) {
+      const [, found] = await after(test, async (session) => {
+        const basket = await session.update((fresh) => change(fresh as AnySession))
+        basket.things.push('milk')
+        assert.equal(session['basket'], basket)
+      })
+      assert.deepEqual(found, { basket: expected })
+    }
+  })
+
+  it('a change of one that it has replaced fails the request, and names it', async (test) => {
+    const [reply, found] = await after(test, async (session) => {
+      const basket = session['basket'] as Basket
+      await session.update((fresh) => see(fresh as AnySession))
+      basket.things.push('milk')
+      session['other'] = 1
+      await assert.rejects(session.save(), { code: 'ERR_SESSION_COMMITTED', message: /Take session\.basket anew/ })
+    })
+    assert.equal(reply.status, 500)
+    assert.deepEqual(found, { basket: { things: ['tea'], isSeen: true } })
+  })
+
+  it('one that it has replaced, and nobody has changed, fails nothing', async (test) => {
+    const [reply, found] = await after(test, async (session) => {
+      const basket = session['basket'] as Basket
+      await session.update((fresh) => see(fresh as AnySession))
+      ;(session['basket'] as Basket).things.push('milk')
+      assert.deepEqual(basket, { things: ['tea'] })
+    })
+    assert.equal(reply.status, 200)
+    assert.deepEqual(found, { basket: { things: ['tea', 'milk'], isSeen: true } })
+  })
+
+  it('what this request has changed meanwhile stays as it is, and takes precedence', async (test) => {
+    const [reply, found] = await after(test, async (session) => {
+      const basket = session['basket'] as Basket
+      const seen = session.update((fresh) => see(fresh as AnySession))
+      basket.things.push('milk')
+      await seen
+      assert.equal(session['basket'], basket)
+    })
+    assert.equal(reply.status, 200)
+    assert.deepEqual(found, { basket: { things: ['tea', 'milk'] } })
+  })
+
+  it('the function’s own session refuses what is set there after the function has returned', async (test) => {
+    const [, found] = await after(test, async (session) => {
+      let kept: AnySession | undefined
+      await session.update((fresh) => {
+        kept = fresh as AnySession
+        kept['n'] = 1
+      })
+      assert.throws(() => ((kept as AnySession)['n'] = 2), { code: 'ERR_SESSION_COMMITTED' })
+    })
+    assert.deepEqual(found, { basket: { things: ['tea'] }, n: 1 })
+  })
 })

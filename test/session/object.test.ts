@@ -3,7 +3,8 @@ import { describe, it } from 'node:test'
 import { inspect, types } from 'node:util'
 import fc from 'fast-check'
 import { newRecord } from '../../src/record/record.ts'
-import { applyUpdate, replaceData, sessionOf } from '../../src/session/object.ts'
+import { replaceData, sessionOf } from '../../src/session/object.ts'
+import { applyUpdate } from '../../src/session/update.ts'
 import { WorkingCopy } from '../../src/session/working-copy.ts'
 import { Codec } from '../../src/record/codec.ts'
 import { assertHides, discreet } from '../support/secrecy.ts'
@@ -346,6 +347,12 @@ describe('the forms with a callback', () => {
     })
   }
 
+  it('call back under fake timers, which replace process.nextTick too', async (t) => {
+    const session = await returned({ a: 1 })
+    t.mock.method(process, 'nextTick', () => {})
+    await new Promise((resolve) => session.save(resolve))
+  })
+
   it('leave what the callback throws to the process, and do not call it twice', async (t) => {
     const session = await returned({ a: 1 })
     const thrown = new Error('of the callback')
@@ -372,7 +379,7 @@ describe('applyUpdate(copy, record, change)', () => {
       ;(session as AnySession)['count'] = 1
       return 'result'
     })
-    assert.deepEqual([outcome.result, [...outcome.names]], ['result', ['count']])
+    assert.deepEqual([outcome.result, [...(outcome.changed ?? new Map()).keys()]], ['result', ['count']])
     assert.equal(outcome.record.entries.get('count')?.text, '1')
     assert.equal(record.entries.size, 0)
   })

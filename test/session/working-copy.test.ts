@@ -221,15 +221,14 @@ describe('WorkingCopy.committed(found, record, changes)', () => {
   })
 })
 
-describe('WorkingCopy.refresh(names)', () => {
+describe('WorkingCopy.catchUp(record, keep, found)', () => {
   it('reads anew what this request has not changed, and keeps what it has', () => {
     const { copy } = copyWith({ list: [1], mine: [1], count: 1 })
     copy.read('list')
     ;(copy.read('mine') as number[]).push(2)
     copy.write('count', 1)
     const newest = { ...copy.record, entries: entriesOf({ list: [5], mine: [5], count: 5 }) }
-    copy.committed(foundOf(newest), newest)
-    copy.refresh(['list', 'mine', 'count', 'never was'])
+    copy.catchUp(newest, true, foundOf(newest))
     assert.deepEqual([copy.read('list'), copy.read('mine'), copy.read('count')], [[5], [1, 2], 5])
   })
 })
