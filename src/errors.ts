@@ -10,7 +10,7 @@ import type { Milliseconds } from './units.ts'
  * | `ERR_SESSION_RESERVED_KEY` | 500 | the name belongs to a member of the session |
  * | `ERR_SESSION_VALUE` | 500 | a value that cannot be serialized (function, symbol, class instance) |
  * | `ERR_SESSION_TOO_LARGE` | 500 | the record would exceed `maxRecordBytes`, or what the store takes |
- * | `ERR_SESSION_COMMITTED` | 500 | the session was already saved for this request |
+ * | `ERR_SESSION_COMMITTED` | 500 | the session was already saved for this request, or `update` has replaced the object that is changed |
  * | `ERR_SESSION_HEADERS_SENT` | 500 | a new session needs its cookie, and the headers have left |
  * | `ERR_SESSION_ENDED` | 500 | the session of this object was destroyed or regenerated; also the reason of its `signal` |
  * | `ERR_SESSION_PROOF` | 403 | `requireProof`: the visitor has not proved lately who they are; `proof` says what is needed |

@@ -25,7 +25,8 @@ export type SessionCallback = (error: unknown) => void
 export interface SessionMembers<Data extends object = SessionData> {
   /**
    * The public name of this session: 64 hexadecimal digits, safe to log, to store and to pass to `sessions.revoke`. The
-   * secret in the cookie is another.
+   * secret in the cookie is another. Before anything of the session is stored (`isNew`), each request of a visitor has
+   * another one.
    */
   readonly id: Key
   /** Whether nothing of this session is in the store yet. */
@@ -98,6 +99,10 @@ export interface SessionMembers<Data extends object = SessionData> {
    * must be synchronous and free of side effects, and calls no other method that talks to the store. Commits at once,
    * including what this request has changed before, and resolves to what `change` returned. If nothing has changed, a
    * visitor without a session stays without one.
+   *
+   * Objects that `change` has set or read are the session's own from then on, also if it returned one. An object that the
+   * handler had read before, and that `change` has changed, is not: read it again, because the commit rejects with
+   * `ERR_SESSION_COMMITTED` if it is changed.
    *
    * ```ts
    * const views = await ctx.session.update((session) => (session.views = (session.views ?? 0) + 1))
