@@ -10,6 +10,7 @@ import { Newcomers } from './http/newcomers.ts'
 import { SessionProperty } from './http/property.ts'
 import { RequestSession } from './http/request.ts'
 import { runOnSocket } from './http/socket.ts'
+import { noteRequest } from './http/unreached.ts'
 import { RequestsUnderWay } from './http/under-way.ts'
 import { storeStack } from './layers/stack.ts'
 import { checkOptions, type SessionOptions } from './options.ts'
@@ -55,6 +56,7 @@ export function session<Data extends object = SessionData>(options: SessionOptio
   async function middleware(ctx: Koa.ParameterizedContext, next: Koa.Next): Promise<void> {
     // Some requests have no session here: this very middleware has made one above, or skip or cookie.path say so.
     if (holderOf(ctx, middleware)) return next()
+    noteRequest()
     if (skip?.(ctx)) return property.leaveOut(ctx, next)
     const attributes = cookieFor(ctx)
     if (isOutside(attributes.path, ctx, cookie)) return property.leaveOutside(ctx, next)

@@ -25,7 +25,8 @@ export interface Sessions<Data extends object = SessionData> {
    * The session of a request that passes no middleware: a WebSocket's upgrade, the handshake of socket.io. Reads and
    * verifies the cookie, sets none, and counts as a use. Resolves to `undefined` if there is no live session (no cookie,
    * a forged one, an expired session), or if the socket of an upgrade was destroyed meanwhile; rejects with `ERR_SESSION_STORE_UNAVAILABLE` if the store fails, and with
-   * `ERR_SESSION_OPTION` if the keys are the application's and no request has shown them yet.
+   * `ERR_SESSION_OPTION` if this is no request of Node, or if the keys are the application's and no request has shown them
+   * yet.
    *
    * It may stay open for as long as the socket. Nothing commits by itself: `update` commits at once, all other changes
    * need `save()`. It shows what it loaded: `reload()` reads the newest state. `regenerate` rejects, because there is no

@@ -6,7 +6,7 @@ import { DEFAULT_PROPERTY, enter, holderUnder, isSeen, leaveOut, noSessionHere, 
 import type { RequestSession } from './request.ts'
 import type { CheckedCookie } from './attributes.ts'
 import { cookieNames } from './cookie-names.ts'
-import { awaitRequests, noteRequest } from './unreached.ts'
+import { awaitRequests } from './unreached.ts'
 
 /** What one middleware is known by: among those of its application, and to the browser. */
 export interface Identity {
@@ -64,7 +64,6 @@ export class SessionProperty {
 
   /** Makes the holder's session the one of this property, in this request from here on. Throws `ERR_SESSION_OPTION`. */
   enter(ctx: Koa.Context, holder: Holder): void {
-    noteRequest()
     const { properties, middlewares } = this.#exposedOn(ctx.app)
     const { property } = this.#identity
     for (let outer = holder.outer; outer; outer = outer.outer) this.#refuseTwin(middlewares.get(outer.owner))
@@ -77,7 +76,6 @@ export class SessionProperty {
 
   /** Leaves this request without a session of this middleware, because `skip` says so. */
   leaveOut(ctx: Koa.Context, next: Koa.Next): Promise<void> {
-    noteRequest()
     leaveOut(ctx)
     return next()
   }

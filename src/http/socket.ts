@@ -5,13 +5,17 @@ import { lookUp, type Services } from './lookup.ts'
 import { isUpgrade } from './upgrade.ts'
 import type { SessionProperty } from './property.ts'
 import { SocketHost } from './socket-host.ts'
+import { Checks } from '../checks.ts'
 import { SessionError } from '../errors.ts'
 import { sessionOf } from '../session/object.ts'
 import type { Session } from '../session/types.ts'
 import type { Key } from '../units.ts'
 
+const checks = new Checks('sessions.open')
+
 /** Opens the session that a request names where there is no response: see `Sessions.open`. */
 export async function openSession(services: Services, request: IncomingMessage): Promise<Session | undefined> {
+  checkRequest(request)
   const { lifecycle, identity } = services
   const stopListening = absorbErrors(request)
   let visit
@@ -24,6 +28,19 @@ export async function openSession(services: Services, request: IncomingMessage):
   const { cookie, found } = visit
   lifecycle.touch(cookie.key, found)
   return sessionOf(lifecycle.open(new SocketHost(lifecycle, services.diagnostics, identity.owner), cookie.key, found))
+}
+
+/** What has no cookie where Node puts it would be a stranger, whoever the visitor is. */
+function checkRequest(request: IncomingMessage | Request | undefined): void {
+  const headers: unknown = request?.headers
+  if (typeof headers !== 'object' || headers === null)
+    throw checks.refusal(
+      "the request must be Node's: what a listener of 'upgrade' gets, or ctx.req, or the handshake of socket.io.",
+    )
+  if (typeof (headers as Headers).get === 'function')
+    throw checks.refusal(
+      'this is a Request of fetch. Pass { headers: Object.fromEntries(request.headers) }, or the request of Node that it was made of.',
+    )
 }
 
 /** Whether the browser keeps the cookie with the prefix `__Host-` on this connection; `undefined` if nobody knows. */

@@ -57,13 +57,19 @@ export class Codec {
   }
 
   #encodeByOwner(serializer: Serializer, value: unknown, name: string): string {
+    let text: unknown
     try {
-      const text: unknown = serializer.stringify(value)
-      if (typeof text !== 'string') throw new TypeError('The serializer did not return a string.')
-      return `${CODED}${JSON.stringify(text)}}`
+      text = serializer.stringify(value)
     } catch (cause) {
       throw new SessionError('ERR_SESSION_VALUE', `session.${name} cannot be stored: the serializer failed.`, { cause })
     }
+    if (typeof text !== 'string') {
+      throw new SessionError(
+        'ERR_SESSION_VALUE',
+        `session.${name} cannot be stored: the serializer's stringify must return a string at once, and no promise.`,
+      )
+    }
+    return `${CODED}${JSON.stringify(text)}}`
   }
 
   /** The value that a text stands for, a new one at every call. Throws `ERR_SESSION_UNREADABLE` with the path. */

@@ -57,6 +57,19 @@ async function site(test: TestContext, options: SessionOptions = {}) {
   }
 }
 
+describe('what sessions.open cannot read a cookie of', () => {
+  it('is refused, because everybody would be a stranger', async (test) => {
+    const { sessions, cookie } = await site(test)
+    const refused: [unknown, RegExp][] = [
+      [undefined, /must be Node's/],
+      [{ req: upgrade(cookie) }, /or ctx\.req/],
+      [new Request('http://localhost/', { headers: { cookie } }), /a Request of fetch/],
+    ]
+    for (const [request, message] of refused)
+      await assert.rejects(sessions.open(request as IncomingMessage), { code: 'ERR_SESSION_OPTION', message })
+  })
+})
+
 describe('sessions.open(request)', () => {
   it('is the session that the request’s cookie names', async (test) => {
     const { opened, browser } = await site(test)

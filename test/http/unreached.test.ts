@@ -51,6 +51,11 @@ describe('a session middleware that no request has reached', () => {
     })
   }
 
+  it('is no reason for a warning if a request has come and was refused there, because there are no keys', async () => {
+    const build = "app.use(session({ store: 'memory:' })).use(routes)"
+    assert.deepEqual(await warningsOf(build, '/me'), [])
+  })
+
   it('is no reason for a warning while nothing fails, nor once a request has come through', async () => {
     assert.deepEqual(await warningsOf('app.use(sessions).use(routes)', '/', '/me', '/broken'), [])
     assert.deepEqual(

@@ -292,6 +292,16 @@ describe('what cannot be put into a session', () => {
 })
 
 describe('a serializer of the user', () => {
+  it('that gives a promise, or no text, is told what to give', () => {
+    for (const stringify of [async () => '', () => undefined, () => Buffer.alloc(0)]) {
+      const codec = new Codec({ stringify: stringify as never, parse: JSON.parse })
+      assert.throws(() => codec.encode({ a: 1 }, 'cart'), {
+        code: 'ERR_SESSION_VALUE',
+        message: /^session\.cart cannot be stored: .* must return a string at once/,
+      })
+    }
+  })
+
   const reversed = {
     stringify: (value: unknown) => [...JSON.stringify(value)].reverse().join(''),
     parse: (text: string) => JSON.parse([...text].reverse().join('')) as unknown,
