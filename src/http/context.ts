@@ -1,6 +1,8 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { Checks } from '../checks.ts'
 import { SessionError } from '../errors.ts'
 import { shared, versionsLoaded } from '../session/copies.ts'
+import { described } from '../session/described.ts'
 import { currentSessionOf, ownerOf } from '../session/object.ts'
 import type { Session } from '../session/types.ts'
 import type { Key } from '../units.ts'
@@ -102,10 +104,13 @@ export function tryGetSessionId(): Key | undefined {
  * ```ts
  * app.on('news', bindSession((text) => console.log(getSession().userId, 'hears', text)))
  * ```
+ *
+ * Throws `ERR_SESSION_OPTION` if it is given no function.
  */
 export function bindSession<This, Arguments extends unknown[], Result>(
   fn: (this: This, ...args: Arguments) => Result,
 ): (this: This, ...args: Arguments) => Result {
+  checkFunction('bindSession', fn)
   const place = storage.getStore()
   return function (this: This, ...args: Arguments): Result {
     return storage.run(place as object, () => fn.apply(this, args))
@@ -120,8 +125,17 @@ export function bindSession<This, Arguments extends unknown[], Result>(
  * const session = await sessions.open(ctx.req)
  * if (session) await runWithSession(session, async () => console.log(getSession().userId))
  * ```
+ *
+ * Throws `ERR_SESSION_OPTION` if it is given no session or no function.
  */
 export function runWithSession<Result>(session: Session, fn: () => Result): Result {
+  checkFunction('runWithSession', fn)
+  if (typeof session !== 'object' || session === null) {
+    throw new Checks('runWithSession').refusal(
+      `the session must be one that sessions.open or a request gave, or a test's object, not ${described(session)}. ` +
+        'sessions.open resolves to undefined if the visitor has no session.',
+    )
+  }
   const holder: Holder = {
     get session() {
       return currentSessionOf(session)
@@ -132,6 +146,10 @@ export function runWithSession<Result>(session: Session, fn: () => Result): Resu
     owner: ownerOf(session),
   }
   return storage.run({ [HOLDER]: holder }, fn)
+}
+
+function checkFunction(name: string, fn: unknown): void {
+  if (typeof fn !== 'function') throw new Checks(name).refusal(`it needs a function, not ${described(fn)}.`)
 }
 
 /** Makes `holder` the innermost one of this request from here on. */

@@ -116,6 +116,18 @@ describe('a package that is loaded twice', () => {
   })
 })
 
+describe('what runWithSession and bindSession are given', () => {
+  it('must be a session and a function, and the error says what an unknown visitor is', () => {
+    for (const none of [undefined, null, 'a cookie'])
+      assert.throws(() => runWithSession(none as never, () => {}), {
+        code: 'ERR_SESSION_OPTION',
+        message: /^runWithSession: the session must be .* sessions\.open resolves to undefined/,
+      })
+    assert.throws(() => runWithSession(aSession(), undefined as never), { code: 'ERR_SESSION_OPTION' })
+    assert.throws(() => bindSession(undefined as never), { code: 'ERR_SESSION_OPTION', message: /^bindSession: / })
+  })
+})
+
 describe('runWithSession(session, fn)', () => {
   it('makes it the session of all that fn begins, and gives what fn returns', async () => {
     const one = aSession()
