@@ -48,22 +48,21 @@ export class RequestSession extends RequestHost implements Holder, LongRequest {
     const header = this.ctx.req.headers.cookie
     if (header === undefined) return undefined
     const now = Date.now()
-    const { isPrefixed } = this
     return settle(
-      () => lookUp(this.services, header, isPrefixed, now),
-      (visit) => this.#cameWith(visit, isPrefixed, now),
+      () => lookUp(this.services, header, this.isPrefixed, now),
+      (visit) => this.#cameWith(visit, now),
       (error) => void (this.failure = error),
     )
   }
 
-  #cameWith(visit: Visit | Stranger | undefined, isPrefixed: boolean, now: Instant): Awaitable<void> {
+  #cameWith(visit: Visit | Stranger | undefined, now: Instant): Awaitable<void> {
     if (!visit || !('found' in visit)) return void (this.stranger = visit)
     this.visit = visit
     const { cookie, found, farewells } = visit
     if (farewells) this.response.sendWith(farewells)
     this.keepAlive(now)
     if (cookie.keyIndex === 0) {
-      const isFromBefore = cookie.name !== this.services.cookie.nameFor(isPrefixed)
+      const isFromBefore = cookie.name !== this.services.cookie.nameFor(this.isPrefixed)
       this.mustSend = isFromBefore || isRenewalDue(recordOf(found), found.expiresAt, now)
       return undefined
     }
