@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { createHook } from 'node:async_hooks'
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { rmSync } from 'node:fs'
@@ -11,6 +12,8 @@ import { promisify } from 'node:util'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import Koa from 'koa'
+import { alsApp } from '../bench/apps.ts'
+import { answer, cookieOf, type Handle } from '../bench/socketless.ts'
 import { SessionCookie } from '../src/http/cookie.ts'
 import { Diagnostics } from '../src/diagnostics.ts'
 import { newToken } from '../src/session/token.ts'
@@ -19,6 +22,7 @@ import { keyringOf } from '../src/http/keyring.ts'
 import {
   ALLOCATION_FLAGS,
   LIMITS,
+  MOST_PROMISES_OF_LOGIN,
   MOST_READINGS_OF_CLOCK,
   MOST_SURVIVORS,
   MOST_SURVIVORS_OF_LOGIN,
@@ -109,6 +113,37 @@ describe('the promises that a request makes beyond Koa with AsyncLocalStorage al
     })
   })
 })
+
+describe('the promises that a login makes beyond Koa with AsyncLocalStorage alone', () => {
+  it(`are at most ${MOST_PROMISES_OF_LOGIN}`, async () => {
+    const app = new Koa()
+    app.use(session({ keys: KEYS, store: memoryStore({ pruneInterval: 0 }) }))
+    app.use(async (ctx) => {
+      await getSession().regenerate()
+      Object.assign(getSession(), { user: 'ann' })
+      ctx.body = 'ok'
+    })
+    const floor = await promisesOf(alsApp())
+    const made = (await promisesOf(app.callback())) - floor
+    assert.ok(floor > 0, 'they are counted')
+    assert.ok(made <= MOST_PROMISES_OF_LOGIN, `${made} promises, ${MOST_PROMISES_OF_LOGIN} allowed by ${TABLE}`)
+  })
+})
+
+/** Of the last one of three requests, each of which comes with the cookie that the one before was given. */
+async function promisesOf(handle: Handle): Promise<number> {
+  let promises = 0
+  const hook = createHook({ init: (_id, type) => void (promises += Number(type === 'PROMISE')) })
+  let cookie = ''
+  for (let request = 0; request < 3; request++) {
+    promises = 0
+    hook.enable()
+    const response = await answer(handle, '/read', cookie)
+    hook.disable()
+    cookie = cookieOf(response)
+  }
+  return promises
+}
 
 describe('the bytes that a request allocates beyond Koa with AsyncLocalStorage alone', () => {
   each(({ bytes }, name, store) => {

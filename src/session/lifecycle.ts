@@ -238,7 +238,7 @@ export class Lifecycle {
     stranger: Stranger | undefined,
   ): Promise<WorkingCopy> {
     const terms = termsToCarry(copy, keep, proved)
-    await this.#removeUnreadable(stranger)
+    if (stranger) await this.#removeUnreadable(stranger)
     // A record that is only just being made must be there before it can be deleted.
     if (!copy.found) await copy.writing
     if (!copy.isOpen) throw ended()
@@ -272,8 +272,8 @@ export class Lifecycle {
   }
 
   /** Removes records that could not be read, because their visitor has asked for their end. */
-  async #removeUnreadable(stranger: Stranger | undefined): Promise<void> {
-    for (const key of stranger?.unreadable ?? []) await this.#store.delete(key)
+  async #removeUnreadable({ unreadable }: Stranger): Promise<void> {
+    for (const key of unreadable) await this.#store.delete(key)
   }
 
   /**
@@ -292,7 +292,7 @@ export class Lifecycle {
     if (copy.phase === 'destroyed') return
     copy.end()
     try {
-      await this.#removeUnreadable(stranger)
+      if (stranger) await this.#removeUnreadable(stranger)
       // A delete that overtook the record's creation would leave it behind.
       if (!copy.found) await copy.writing
       copy.end({ hasMoved: (await this.#endAt(copy, stranger)) === 'moved' })

@@ -8,6 +8,7 @@ import type { Diagnostics } from '../diagnostics.ts'
 export class Operation<Result> extends Promise<Result> {
   /** Whether anybody waits for the outcome, and so learns of a failure. */
   isAwaited = false
+  isFulfilled = false
 
   static override get [Symbol.species](): PromiseConstructor {
     return Promise
@@ -18,7 +19,10 @@ export class Operation<Result> extends Promise<Result> {
     const operation = new Operation<Result>((resolve, reject) => {
       work().then(resolve, reject)
     })
-    void Promise.prototype.then.call(operation, undefined, () => {})
+    const fulfilled = (): void => {
+      operation.isFulfilled = true
+    }
+    void Promise.prototype.then.call(operation, fulfilled, () => {})
     return operation
   }
 
@@ -44,8 +48,9 @@ export function reportForgotten(operation: Operation<unknown>, diagnostics: Diag
 export class Operations {
   #begun: Operation<unknown>[] = []
 
+  /** Whether one is under way or has failed. To wait for what a handler has awaited would cost more than to look. */
   get areLeft(): boolean {
-    return this.#begun.length > 0
+    return this.#begun.some(({ isFulfilled }) => !isFulfilled)
   }
 
   add(operation: Operation<unknown>): void {

@@ -54,7 +54,7 @@ export class Successors {
    * A save that failed is tried once more: it replaces one version only, so to repeat it does no harm, and the answer
    * tells what became of the first one.
    */
-  async leave(key: Key, expected: Found | undefined, marker: Omit<Marker, 'replacedAt'>): Promise<boolean | Found> {
+  leave(key: Key, expected: Found | undefined, marker: Omit<Marker, 'replacedAt'>): Promise<boolean | Found> {
     const replacedAt = Date.now()
     return this.#put(key, expected, formatMarker({ replacedAt, ...marker }), replacedAt + MARKER_LIFE)
   }
@@ -63,18 +63,21 @@ export class Successors {
    * Ends the session by a marker that says why, if its record is still at this version; answers as `leave`. Nobody takes
    * the marker for a session, and a save that comes too late finds another version: it is as final as a delete.
    */
-  async leaveReason(key: Key, expected: Found, endedBecause: string): Promise<boolean | Found> {
+  leaveReason(key: Key, expected: Found, endedBecause: string): Promise<boolean | Found> {
     const expiresAt = Math.min(expected.expiresAt, Date.now() + END_MARKER_LIFE)
     return this.#put(key, expected, formatMarker(endMarker(endedBecause)), expiresAt)
   }
 
   async #put(key: Key, expected: Found | undefined, text: string, expiresAt: Instant): Promise<boolean | Found> {
-    const save = async (): Promise<Saved> => this.#store.save(key, text, expiresAt, expected)
     const startedAt = performance.now()
-    const { saved, conflict } = await save().catch((error: unknown) => {
+    let result: Saved
+    try {
+      result = await this.#store.save(key, text, expiresAt, expected)
+    } catch (error) {
       if (performance.now() - startedAt > ASK_AGAIN_WITHIN) throw error
-      return save()
-    })
+      result = await this.#store.save(key, text, expiresAt, expected)
+    }
+    const { saved, conflict } = result
     if (saved) return true
     return conflict ? conflict.text === text || conflict : false
   }

@@ -54,6 +54,12 @@ export const LIMITS: Readonly<Record<StoreName, Readonly<Record<SituationName, L
 }
 
 /**
+ * The promises of a login after another one, beyond Koa with AsyncLocalStorage alone: it notes that the session before is
+ * held, leaves the marker, and makes the new record.
+ */
+export const MOST_PROMISES_OF_LOGIN = 47
+
+/**
  * A young generation so large that nothing is collected while bytes are counted, and one thread, so that each run
  * compiles at the same moments.
  */
