@@ -10,6 +10,7 @@ import { rightsFor } from '../../src/stores/redis/rights.ts'
 import { runScript } from '../../src/stores/redis/scripts.ts'
 import { SETTLE } from '../../src/stores/redis/subject-scripts.ts'
 import type { Key, Milliseconds } from '../../src/units.ts'
+import { monitored, type Monitored } from '../support/servers/redis-monitor.ts'
 import { redisServer, type RedisServer } from '../support/servers/redis-server.ts'
 import { until } from '../support/servers/server-process.ts'
 import { assertHides } from '../support/secrecy.ts'
@@ -75,13 +76,11 @@ describe('A user of Redis with the rights that the docs list, and no others,', (
     ['RESP2', '&protocol=2'],
   ] as const) {
     describe(`over ${protocol}`, () => {
-      let asking: Redis
-      let monitor: Redis
+      let redis: Monitored
 
       before(async () => {
-        asking = new Redis(server.port)
-        monitor = await asking.monitor()
-        monitor.on('monitor', (_time: string, [command]: string[]) => used.add(command!.toLowerCase()))
+        redis = await monitored(server.port)
+        redis.monitor.on('monitor', (_time: string, [command]: string[]) => used.add(command!.toLowerCase()))
         // The kit opens many stores, each with a prefix and so with a channel of its own.
         await allow('kit', ...rightsFor('kit:', 'single').replace('&kit:changes*', '&kit:*').split(' '))
         await server.cli('ACL', 'LOG', 'RESET')
@@ -120,9 +119,9 @@ describe('A user of Redis with the rights that the docs list, and no others,', (
       })
 
       after(async () => {
-        await asking.echo('end')
+        await redis.client.echo('end')
         await until(() => used.delete('echo'))
-        for (const client of [asking, monitor]) client.disconnect()
+        redis.disconnect()
         assert.equal(await server.cli('ACL', 'LOG'), '', 'nothing was refused')
       })
     })

@@ -12,6 +12,7 @@ import type { Saved, Store } from '../../src/store.ts'
 import { fileStore } from '../../src/stores/file.ts'
 import { movingStore } from '../../src/stores/moving.ts'
 import { redisStore, type RedisClient } from '../../src/stores/redis.ts'
+import { monitored } from '../support/servers/redis-monitor.ts'
 import { redisServer, type RedisServer } from '../support/servers/redis-server.ts'
 import { until } from '../support/servers/server-process.ts'
 import { tcpProxy } from '../support/proxies/tcp-proxy.ts'
@@ -139,8 +140,7 @@ describe('redisStore', () => {
 
     /** What arrives from clients, by MONITOR, which tells commands inside scripts apart. */
     async function calls(operation: () => unknown): Promise<Record<string, number>> {
-      const marker = new Redis(server.port, '127.0.0.1', { disableClientInfo: true })
-      const monitor = await marker.monitor()
+      const { client: marker, monitor, disconnect } = await monitored(server.port)
       const counts: Record<string, number> = {}
       const ended = new Promise<void>((resolve) => {
         monitor.on('monitor', (_time: string, [name]: string[], source: string) => {
@@ -151,8 +151,7 @@ describe('redisStore', () => {
       await operation()
       await marker.echo('end')
       await ended
-      marker.disconnect()
-      monitor.disconnect()
+      disconnect()
       return counts
     }
   })
