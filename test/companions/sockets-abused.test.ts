@@ -5,6 +5,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
+import { setTimeout as pause } from 'node:timers/promises'
 import { WebSocket } from 'ws'
 import { readPage, type Block } from '../support/documents/pages.ts'
 import { freePort, isOpen, until } from '../support/servers/server-process.ts'
@@ -12,6 +13,7 @@ import { Agent, KEY } from '../support/sites/http.ts'
 
 const ROOT = join(import.meta.dirname, '../../..')
 const VISITORS = 5
+const WHY_WITHIN = 5000
 
 /**
  * A store as slow as the test likes it: a load waits while there is a file `closed`, and
@@ -109,11 +111,13 @@ async function startProgram(test: TestContext, name: string, code: string): Prom
     port,
     directory,
     async assertAnswers() {
-      const status = await new Agent(port).get('/').then(
-        (reply) => reply.status,
-        () => undefined,
+      const answer = await new Agent(port).get('/').then(
+        ({ status }) => status,
+        (error: unknown) => error,
       )
-      assert.deepEqual([status, child.exitCode], [200, null], complaint)
+      // Why a process has ended is known later than that its connections are gone.
+      if (answer !== 200) await Promise.race([once(child, 'close'), pause(WHY_WITHIN)])
+      assert.deepEqual([answer, child.exitCode], [200, null], complaint || undefined)
     },
   }
 }
