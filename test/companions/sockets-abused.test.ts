@@ -8,7 +8,7 @@ import { describe, it, type TestContext } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { WebSocket } from 'ws'
 import { readPage, type Block } from '../support/documents/pages.ts'
-import { freePort, isOpen, until } from '../support/servers/server-process.ts'
+import { until } from '../support/servers/server-process.ts'
 import { Agent, KEY } from '../support/sites/http.ts'
 
 const ROOT = join(import.meta.dirname, '../../..')
@@ -82,20 +82,19 @@ async function startProgram(test: TestContext, name: string, code: string): Prom
   const directory = join(ROOT, 'dist/abused', name.replace(/\W/g, '-'))
   rmSync(directory, { recursive: true, force: true })
   mkdirSync(directory, { recursive: true })
-  const port = await freePort()
   const lines = code
-    .replace('listen(3000)', `listen(${port}, '127.0.0.1')`)
+    .replace('listen(3000)', `listen(0, '127.0.0.1', function () { console.log(this.address().port) })`)
     .replace(
       'session({ keys: [process.env.SESSION_KEY] })',
       'session({ keys: [process.env.SESSION_KEY], store: slowStore(), cache: false })',
     )
-  assert.ok(lines.includes('slowStore()') && lines.includes(String(port)), name)
+  assert.ok(lines.includes('slowStore()') && lines.includes('listen(0'), name)
   writeFileSync(join(directory, 'slow-store.mjs'), SLOW_STORE)
   writeFileSync(join(directory, 'program.mjs'), `import { slowStore } from './slow-store.mjs'\n${lines}`)
   const child = spawn(process.execPath, ['program.mjs'], {
     cwd: directory,
     env: { ...process.env, SESSION_KEY: KEY },
-    stdio: ['ignore', 'inherit', 'pipe'],
+    stdio: ['ignore', 'pipe', 'pipe'],
   })
   let complaint = ''
   child.stderr.on('data', (data) => (complaint += String(data)))
@@ -106,7 +105,9 @@ async function startProgram(test: TestContext, name: string, code: string): Prom
     }
     rmSync(directory, { recursive: true, force: true })
   })
-  await until(() => isOpen(port))
+  const ended = once(child, 'close').then((): never => assert.fail(`${name} has ended: ${complaint}`))
+  const [line] = (await Promise.race([once(child.stdout, 'data'), ended])) as [Buffer]
+  const port = Number(line)
   return {
     port,
     directory,
