@@ -5,6 +5,9 @@ import type { Changes, SessionRecord } from '../record/record.ts'
 
 type Entries = SessionRecord['entries']
 
+/** Of how many replaced objects a change is noticed: the last ones, because a session on a socket is updated without end. */
+const MOST_REPLACED = 8
+
 /** What a request has of one name: its private value, and the entry that this value is compared with. */
 interface Slot {
   value: unknown
@@ -15,7 +18,7 @@ interface Slot {
 export class Slots {
   readonly #codec: Codec
   readonly #slots = new Map<string, Slot>()
-  /** Objects in whose place an update has put others. A handler that holds one may change it, in vain. */
+  /** The last objects in whose place an update has put others. A handler that holds one may change it, in vain. */
   #replaced: [name: string, slot: Slot][] | undefined
 
   constructor(codec: Codec) {
@@ -95,7 +98,10 @@ export class Slots {
 
   /** A handler may hold this object, which is not the session's any more. */
   #watch(name: string, slot: Slot): void {
-    if (isObject(slot.value)) (this.#replaced ??= []).push([name, slot])
+    if (!isObject(slot.value)) return
+    this.#replaced ??= []
+    this.#replaced.push([name, slot])
+    if (this.#replaced.length > MOST_REPLACED) this.#replaced.shift()
   }
 
   /** Others have changed these names: they are read anew, unless this request has changed them too. */

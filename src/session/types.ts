@@ -102,7 +102,7 @@ export interface SessionMembers<Data extends object = SessionData> {
    *
    * Objects that `change` has set or read are the session's own from then on, also if it returned one. An object that the
    * handler had read before, and that `change` has changed, is not: read it again, because the commit rejects with
-   * `ERR_SESSION_COMMITTED` if it is changed.
+   * `ERR_SESSION_COMMITTED` if it is changed. The eight objects that were replaced last are watched.
    *
    * ```ts
    * const views = await ctx.session.update((session) => (session.views = (session.views ?? 0) + 1))
