@@ -44,16 +44,21 @@ export function reportForgotten(operation: Operation<unknown>, diagnostics: Diag
   })
 }
 
+/** So many may have succeeded before they are forgotten. */
+const FEW = 8
+
 /** The operations that one request has begun. */
 export class Operations {
   #begun: Operation<unknown>[] = []
 
   /** Whether one is under way or has failed. To wait for what a handler has awaited would cost more than to look. */
   get areLeft(): boolean {
-    return this.#begun.some(({ isFulfilled }) => !isFulfilled)
+    return this.#begun.some(isLeft)
   }
 
   add(operation: Operation<unknown>): void {
+    // A request may last as long as a stream does, and update its session all the time.
+    if (this.#begun.length >= FEW) this.#begun = this.#begun.filter(isLeft)
     this.#begun.push(operation)
   }
 
@@ -70,4 +75,8 @@ export class Operations {
     }
     if (failure) throw failure.error
   }
+}
+
+function isLeft({ isFulfilled }: Operation<unknown>): boolean {
+  return !isFulfilled
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { Operation, Operations } from '../../src/session/operation.ts'
+import { collectedUntil } from '../support/processes/garbage.ts'
 
 describe('what the end of a request waits for', () => {
   async function begun(work: () => Promise<unknown>, await_: boolean): Promise<Operations> {
@@ -32,5 +33,21 @@ describe('what the end of a request waits for', () => {
     const handled = await begun(() => Promise.reject(failure), true)
     await handled.settle()
     assert.equal(handled.areLeft, false)
+  })
+
+  it('keeps nothing of those that have succeeded, however many a long request begins', async () => {
+    let count = 0
+    const registry = new FinalizationRegistry(() => count++)
+    const operations = new Operations()
+    for (let n = 0; n < 100; n++) {
+      const result = { n }
+      registry.register(result, undefined)
+      const operation = Operation.begin(async () => result)
+      operations.add(operation)
+      await operation
+    }
+    await collectedUntil(() => count >= 90)
+    assert.ok(count >= 90, `${count} of 100`)
+    assert.equal(operations.areLeft, false)
   })
 })
