@@ -19,7 +19,7 @@ import {
 import { currentHolder, enter, holderOf, type Holder } from '../../src/http/context.ts'
 import { runInContext } from '../../src/http/koa.ts'
 import { VERSION } from '../../src/session/copies.ts'
-import { KEY, serve, siteWith } from '../support/sites/http.ts'
+import { Agent, KEY, serve, siteWith } from '../support/sites/http.ts'
 import { discreet } from '../support/secrecy.ts'
 import { visits } from '../support/visit.ts'
 
@@ -359,13 +359,7 @@ describe('a request of a Koa application', () => {
           let left = count
           app.on('request over', () => --left === 0 && resolve())
         })
-        await Promise.all(
-          Array.from({ length: count }, () =>
-            fetch(address)
-              .then((response) => response.text())
-              .catch(() => {}),
-          ),
-        )
+        await Promise.all(Array.from({ length: count }, () => new Agent(address).get('/').catch(() => {})))
         await over
       }
       await ask(1)
@@ -400,7 +394,7 @@ describe('a request of a Koa application', () => {
       ctx.body = body.on('end', look)
     })
     const { address } = await serve(t, app)
-    for (let count = 0; count < 2; count++) assert.equal(await fetch(address).then((answer) => answer.text()), 'text')
+    for (let count = 0; count < 2; count++) assert.equal((await new Agent(address).get('/')).text, 'text')
     assert.deepEqual(seen, Array(6).fill(true))
   })
 
@@ -413,7 +407,7 @@ describe('a request of a Koa application', () => {
           ctx.req.on('end', () => resolve(look('end')))
         }),
     )
-    const send = () => fetch(address, { method: 'POST', body: 'x'.repeat(200_000) }).then((answer) => answer.text())
+    const send = () => new Agent(address).get('/', { method: 'POST', body: 'x'.repeat(200_000) })
     await send()
     await Promise.all(Array.from({ length: 20 }, send))
     assert.deepEqual(found.get('end'), Array(21).fill(true))
@@ -426,16 +420,16 @@ describe('a request of a Koa application', () => {
     const handler = (): unknown => (app as unknown as { handleRequest: unknown }).handleRequest
     const ofKoa = handler()
     assert.equal(typeof ofKoa, 'function', 'Koa has it still')
-    await fetch(address).then((response) => response.text())
+    await new Agent(address).get('/')
     const ours = handler()
     assert.notEqual(ours, ofKoa)
-    await fetch(address).then((response) => response.text())
+    await new Agent(address).get('/')
     assert.equal(handler(), ours)
   })
 
   it('leaves no session to what runs after it', async (t) => {
     const { address } = await placed(t, (ctx) => (ctx.body = 'text'))
-    await fetch(address).then((response) => response.text())
+    await new Agent(address).get('/')
     assert.equal(tryGetSession(), undefined)
   })
 
@@ -448,9 +442,8 @@ describe('a request of a Koa application', () => {
       seen.push(ctx.session === tryGetSession(), ctx.session === undefined)
     })
     const address = (await serve(t, app)).address
-    await fetch(address)
-    await fetch(`${address}/skipped`)
-    await fetch(`${address}/skipped`)
+    const agent = new Agent(address)
+    for (const path of ['/', '/skipped', '/skipped']) await agent.get(path)
     assert.deepEqual(seen, [undefined, true, false, undefined, true, true, undefined, true, true])
   })
 })

@@ -85,8 +85,8 @@ describe("the context of an application's first request", () => {
       sessionOf(ctx)['user'] = 'ada'
       ctx.body = 'x'
     })
-    const { address } = await serve(test, app)
-    await (await fetch(address)).text()
+    const { agent } = await serve(test, app)
+    await agent().get('/')
     await new Promise<void>((resolve) => {
       setImmediate(() => {
         void { ...contexts[0] }

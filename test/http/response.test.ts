@@ -25,20 +25,17 @@ async function answering(test: TestContext, handler: Handler, { prepare, ...opti
   app.use(async (ctx) => {
     await handler(ctx)
   })
-  const address = (await serve(test, app)).address
+  const { agent } = await serve(test, app)
   return {
     app,
     sessions,
     async ask(path = '/', headers: Record<string, string> = {}) {
-      const response = await fetch(address + path, { headers })
-      const cookies = response.headers.getSetCookie()
-      const own = cookies.filter((cookie) => /^(?:__Host-)?sid=/.test(cookie))
+      const answer = await agent().get(path, { headers })
+      const own = answer.cookies.filter((cookie) => /^(?:__Host-)?sid=/.test(cookie))
       assert.ok(own.length <= 1, 'the cookie is set once')
       return {
-        status: response.status,
-        text: await response.text(),
-        headers: response.headers,
-        cookies,
+        ...answer,
+        headers: new Headers(answer.headers as Record<string, string>),
         own: own[0],
         cookie: own[0]?.split(';')[0] ?? '',
       }
@@ -175,7 +172,7 @@ describe('res.writeHead(status, headers)', () => {
       ctx.res.writeHead(200, { 'Set-Cookie': 'lang=de' })
       ctx.res.end()
     })
-    const cookies = (await fetch((await serve(t, app)).address)).headers.getSetCookie()
+    const { cookies } = await (await serve(t, app)).agent().get('/')
     assert.deepEqual(cookies.map((cookie) => cookie.split('=')[0]).toSorted(), ['inner', 'lang', 'outer'])
   })
 })
@@ -269,7 +266,7 @@ describe('a response to an error', () => {
       })
     }
     app.use((ctx) => ctx.throw(404))
-    const cookies = (await fetch((await serve(t, app)).address)).headers.getSetCookie()
+    const { cookies } = await (await serve(t, app)).agent().get('/')
     assert.deepEqual(cookies.map((cookie) => cookie.split('=')[0]).toSorted(), ['inner', 'outer'])
   })
 

@@ -21,6 +21,7 @@ interface Step {
 const PORTS = /\b(?:300\d|6379|11211)\b/g
 const LOG = 'background.log'
 const END = '--- end of the command, status '
+const WRITTEN_WITHIN = 20_000
 
 /** The ports of one page's programs: free ones for those it names. */
 export class Ports {
@@ -97,9 +98,15 @@ export class Shell {
     }
     let played = ''
     for (const { command, shown } of stepsOf(block)) {
-      const { output } = await this.#run(command)
-      const printed = this.#ports.toShown(output).replaceAll('\r', '').replace(UNSAID, '')
-      played += `$ ${command}\n${matches(normal(printed), normal(shown)) ? shown : `${withoutMargin(printed)}\n`}`
+      let printed = ''
+      const isAsShown = async (): Promise<boolean> => {
+        const { output } = await this.#run(command)
+        printed = this.#ports.toShown(output).replaceAll('\r', '').replace(UNSAID, '')
+        return matches(normal(printed), normal(shown))
+      }
+      // What a program writes into a file comes in its own time, and to look once more changes nothing.
+      const isRight = command.startsWith('cat ') ? await isTrueWithin(WRITTEN_WITHIN, isAsShown) : await isAsShown()
+      played += `$ ${command}\n${isRight ? shown : `${withoutMargin(printed)}\n`}`
     }
     return played
   }
@@ -157,6 +164,13 @@ export class Shell {
     }
     return { status: 0, output: '' }
   }
+}
+
+function isTrueWithin(limit: number, condition: () => Promise<boolean>): Promise<boolean> {
+  return until(condition, limit).then(
+    () => true,
+    () => false,
+  )
 }
 
 function stepsOf({ code, place }: Block): Step[] {
