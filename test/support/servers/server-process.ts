@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { connect, createServer, type AddressInfo } from 'node:net'
+import { connect, createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import { readdirSync, readFileSync } from 'node:fs'
 
@@ -96,19 +96,33 @@ export async function until(condition: () => boolean | Promise<boolean>, limit =
   }
 }
 
-/** Free now, and chosen at random, so that two test processes do not choose the same one. */
+/** The held ports that go with them lie between the ports of the system and these, and no system hands out either by itself. */
+const [FIRST_PORT, PORTS, TO_HELD] = [20_000, 12_000, -12_000]
+
+/**
+ * Free, and no other test process chooses it while this one lives, neither before its server listens nor while that is
+ * down. For each chosen port this process holds another one: the system gives it to one process only, and takes it back
+ * however that process ends.
+ */
 export async function freePort(): Promise<number> {
   for (;;) {
-    const port = 20_000 + Math.floor(Math.random() * 12_000)
-    const server = createServer()
-    const isFree = await new Promise<boolean>((resolve) => {
-      server.once('error', () => resolve(false))
-      server.listen(port, '127.0.0.1', () => resolve(true))
-    })
-    if (!isFree) continue
-    const { port: free } = server.address() as AddressInfo
-    server.close()
-    await once(server, 'close')
-    return free
+    const port = FIRST_PORT + Math.floor(Math.random() * PORTS)
+    const holder = await listenTo(port + TO_HELD)
+    if (holder === undefined) continue
+    holder.unref()
+    const probe = await listenTo(port)
+    if (probe === undefined) continue
+    probe.close()
+    await once(probe, 'close')
+    return port
   }
+}
+
+/** Undefined means that somebody else does. */
+async function listenTo(port: number): Promise<Server | undefined> {
+  const server = createServer().listen(port, '127.0.0.1')
+  return once(server, 'listening').then(
+    () => server,
+    () => undefined,
+  )
 }
