@@ -44,10 +44,15 @@ export interface Memory {
   readonly heap: number
 }
 
+/** As many as this process may use before it ties itself to one. */
+export const PROCESSORS: number = availableParallelism()
 /** Whether processes can be tied to processors: with one processor, or without taskset, they share. */
-export const isPinned: boolean = availableParallelism() > 1 && succeeds('taskset', ['-c', '0', 'true'])
+export const isPinned: boolean = PROCESSORS > 1 && succeeds('taskset', ['-c', '0', 'true'])
+/** A processor by its number, or a range of them, as taskset takes both. */
+export type Cpu = number | `${number}-${number}`
 export const SERVER_CPU = 0
 export const LOAD_CPU = 1
+export const EVERY_CPU: Cpu = `0-${PROCESSORS - 1}`
 
 export function succeeds(command: string, args: readonly string[]): boolean {
   try {
@@ -59,12 +64,8 @@ export function succeeds(command: string, args: readonly string[]): boolean {
 }
 
 /** What to spawn, so that it stays on this processor. */
-export function pinned(
-  cpu: number | undefined,
-  command: string,
-  args: readonly string[],
-): [command: string, args: string[]] {
-  return isPinned && cpu !== undefined ? ['taskset', ['-c', String(cpu), command, ...args]] : [command, [...args]]
+export function pinned(cpu: Cpu, command: string, args: readonly string[]): [command: string, args: string[]] {
+  return isPinned ? ['taskset', ['-c', String(cpu), command, ...args]] : [command, [...args]]
 }
 
 /** Ties this process, and whatever it starts and does not tie elsewhere, to the processor of the load generator. */
@@ -81,7 +82,7 @@ export class Child {
   #lastWords = ''
   port = 0
 
-  constructor(cpu: number | undefined, command: string, args: readonly string[]) {
+  constructor(cpu: Cpu, command: string, args: readonly string[]) {
     this.#process = spawn(...pinned(cpu, command, args), { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], cwd: BENCH })
     this.#process.stderr?.on('data', (chunk: Buffer) => {
       this.#lastWords = (this.#lastWords + chunk.toString()).slice(-2000)
@@ -222,7 +223,7 @@ export async function startServer(
   const settings = JSON.stringify({ variant: variant.name, directory: directory ?? own, ...options })
   const program = ['--expose-gc', ...flags, join(BENCH, 'servers', variant.file), settings]
   const [command, ...args] = [...under, node, ...program] as [string, ...string[]]
-  const child = new Child(isFree ? undefined : SERVER_CPU, command, args)
+  const child = new Child(isFree ? EVERY_CPU : SERVER_CPU, command, args)
   try {
     return new Server(variant, await child.ready(), own)
   } catch (error) {

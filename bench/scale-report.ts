@@ -38,9 +38,9 @@ export function scaleTables(scale: ScaleResults): string[] {
       : []),
     ...(processes.length > 0
       ? [
-          `**Processes**: requests/s of all of them together, any request of a user going to any process. The machine has ` +
-            `${processors} processors, which the load generator and Redis use too, so more than ${processors} processes cannot be faster: what ` +
-            'counts is that they are not slower.',
+          '**Processes**: requests/s of all of them together, any request of a user going to any process. They shared ' +
+            `${processors === 1 ? 'one processor' : `${processors} processors`} with the load generator and Redis, so more of ` +
+            'them than processors cannot be faster: what counts is that they are not slower.',
           '',
           '| | processes | warm read | one key written |',
           '|---|---|---|---|',

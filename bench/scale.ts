@@ -1,9 +1,9 @@
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync } from 'node:fs'
-import { availableParallelism, tmpdir } from 'node:os'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { versionOf } from './nodes.ts'
-import { Child, ROOT, SERVER_CPU, startServer, type Load, type Server } from './processes.ts'
+import { Child, PROCESSORS, ROOT, SERVER_CPU, startServer, type Load, type Server } from './processes.ts'
 import { PrivateRedis } from './redis.ts'
 import type { Pruning, ScaleResults, SizePoint, ProcessesPoint, StoreName } from './scale-results.ts'
 import type { WorkerOptions, WorkerQuestion } from './scale-worker.ts'
@@ -68,7 +68,7 @@ export async function measureScale({ node, load, time, isSmall, say }: ScalePlan
     }
     return {
       node: versionOf(node),
-      processors: availableParallelism(),
+      processors: PROCESSORS,
       floor,
       sizes: points,
       processes,
