@@ -59,10 +59,17 @@ export async function startServer(server: ServerCommand): Promise<ServerProcess>
   }
 }
 
-/** `T` is a thread that is stopped. */
-function threadStates(pid: number): (string | undefined)[] {
+/** `T` is a thread that is stopped. A thread that has ended since it was listed has no state any more. */
+function threadStates(pid: number): string[] {
   const folder = `/proc/${pid}/task`
-  return readdirSync(folder).map((thread) => /\) (\w)/.exec(readFileSync(join(folder, thread, 'stat'), 'utf8'))?.[1])
+  return readdirSync(folder).flatMap((thread) => {
+    try {
+      return [/\) (\w)/.exec(readFileSync(join(folder, thread, 'stat'), 'utf8'))![1]!]
+    } catch (error) {
+      if (['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code!)) return []
+      throw error
+    }
+  })
 }
 
 /** Whether somebody listens on this port, or this socket. */
