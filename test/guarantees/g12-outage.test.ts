@@ -19,7 +19,7 @@ const WRITING: Method[] = ['save', 'touch', 'delete']
 describe('G12: while the store is down', () => {
   const down = async (test: TestContext, calls: Method[], hangs = false) => {
     const inner = memoryStore()
-    const store = recordingStore({ over: inner })
+    const store = recordingStore({ over: inner, ...(hangs && { deadline: 'default' }) })
     const site = await siteWith(test, { store, cache: false }, async (ctx) => {
       if (ctx.path === '/write') sessionOf(ctx)['user'] = ctx.query['user'] ?? 'alice'
       if (ctx.path === '/out') await currentSession().destroy()

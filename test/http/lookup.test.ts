@@ -6,6 +6,7 @@ import { newToken, keyOf } from '../../src/session/token.ts'
 import { keyringOf } from '../../src/http/keyring.ts'
 import { isPromise } from '../../src/units.ts'
 import { KEY } from '../support/sites/http.ts'
+import { later } from '../support/stores/records.ts'
 import { recordingStore, type RecordingOptions } from '../support/stores/recording-store.ts'
 import { visits } from '../support/visit.ts'
 
@@ -64,8 +65,7 @@ describe('lookUp(services, header)', () => {
   it('names the records that cannot be read, which are not suspicious', async () => {
     const { look, cookieOf, dead, store, diagnostics } = await reception()
     const [one, other] = [newToken(), newToken()]
-    for (const token of [one, other])
-      await store.elsewhere.save(keyOf(token), 'no record', Date.now() + 1000, undefined)
+    for (const token of [one, other]) await store.elsewhere.save(keyOf(token), 'no record', later(), undefined)
     assert.deepEqual(await look(`${cookieOf(one)}; ${dead()}; ${cookieOf(other)}`), {
       unreadable: [keyOf(one), keyOf(other)],
     })

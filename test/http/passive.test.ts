@@ -172,14 +172,18 @@ describe('a passive request', () => {
     let open!: () => void
     const arrived = new Promise<void>((resolve) => (arrive = resolve))
     const opened = new Promise<void>((resolve) => (open = resolve))
-    const { agent } = await siteWith(test, { store: url, passive: () => true }, async (ctx) => {
-      if (ctx.path === '/poll') {
-        arrive()
-        await opened
-      }
-      sessionOf(ctx)['path'] = ctx.path
-      ctx.body = ''
-    })
+    const { agent } = await siteWith(
+      test,
+      { store: `${url}?deadline=${PATIENCE}`, passive: () => true },
+      async (ctx) => {
+        if (ctx.path === '/poll') {
+          arrive()
+          await opened
+        }
+        sessionOf(ctx)['path'] = ctx.path
+        ctx.body = ''
+      },
+    )
     const browser = agent()
     await browser.get('/in')
     const poll = browser.get('/poll')

@@ -292,6 +292,7 @@ describe('a load that comes while another of its key is under way', () => {
   }
 
   it('waits for the same answer', async (t) => {
+    clocksOf(t)
     assert.equal(await second({}, () => {}, t), 1)
   })
 
@@ -519,13 +520,13 @@ describe('a key that is in the cache', () => {
   })
 
   it('is served for maxAge, counted from when it was read and not from when it was last served', async (t) => {
-    mockDate(t)
+    const clocks = clocksOf(t)
     const { isHit } = await filled({ maxAge: 1000 })
-    t.mock.timers.tick(600)
+    clocks.pass(600)
     assert.equal(await isHit(), true)
-    t.mock.timers.tick(400)
+    clocks.pass(400)
     assert.equal(await isHit(), true)
-    t.mock.timers.tick(1)
+    clocks.pass(1)
     assert.equal(await isHit(), false)
     assert.equal(await isHit(), true)
   })
@@ -713,21 +714,28 @@ describe('what this process changes itself', () => {
 
 describe('two caches over one store', () => {
   it('are apart: one that stops listening believes nothing that it holds, though the other keeps the link alive', async (test) => {
-    mockDate(test)
-    const { store, cache, isHit, writeElsewhere } = cachedStore()
-    cached(store, { max: 100, maxBytes: 1_000_000, maxAge: 60_000, allowStale: false }, new Diagnostics('other'))
-    await cache.load('b'.repeat(64))
-    for (let messages = 0; messages < 200; messages++)
+    const clocks = clocksOf(test)
+    const { store, cache, stats, isHit, writeElsewhere } = cachedStore({ maxAge: HOUR })
+    const bounds = { max: 100, maxBytes: 1_000_000, maxAge: HOUR, allowStale: false }
+    const other = cached(store, bounds, new Diagnostics('other'))
+    for (let hits = 0; hits < 200; hits++) await other.load(KEY)
+    const hear = (): void => {
       for (const listener of store.listeners) listener.deleted('c'.repeat(64))
-    test.mock.timers.tick(59_000)
+    }
+    for (let messages = 0; messages < 200; messages++) hear()
+    clocks.pass(59_000)
     await cache.load(KEY)
-    test.mock.timers.tick(1_000)
+    clocks.pass(1_000)
     assert.equal(await isHit(), true)
-    for (const listener of store.listeners) listener.deleted('c'.repeat(64)) // too many for too few hits
+    assert.equal(stats.cachePaused, false)
+    hear() // too many for too few hits
+    assert.equal(stats.cachePaused, true)
+    assert.equal(store.listeners.size, 1, 'the other one goes on')
     const { text } = writeElsewhere()
     assert.equal((await cache.load(KEY))?.text, text)
-    test.mock.timers.tick(300_000)
+    clocks.pass(300_000)
     assert.equal((await cache.load(KEY))?.text, text)
+    assert.equal(stats.cachePaused, false)
   })
 })
 
@@ -753,7 +761,7 @@ describe('a store that can say nothing about what is cached', () => {
   })
 
   it('is asked once in maxAge if the user accepts that', async (t) => {
-    mockDate(t)
+    const clocks = clocksOf(t)
     const store = recordingStore()
     const cache = cached(
       bare(store),
@@ -763,7 +771,7 @@ describe('a store that can say nothing about what is cached', () => {
     await cache.save(KEY, 'text', Date.now() + HOUR, undefined)
     await cache.load(KEY)
     assert.equal(store.count('load'), 0)
-    t.mock.timers.tick(1001)
+    clocks.pass(1001)
     await Promise.all([cache.load(KEY), cache.load(KEY)])
     assert.equal(store.count('load'), 1)
   })

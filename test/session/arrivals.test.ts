@@ -5,6 +5,7 @@ import { isSessionError, memoryStore, type Found, type Store } from '../../src/i
 import { SocketHost } from '../../src/http/socket-host.ts'
 import type { Maker, OldSession } from '../../src/session/arrivals.ts'
 import type { Awaitable } from '../../src/units.ts'
+import { PATIENCE } from '../support/stores/records.ts'
 import { keysOf } from '../support/stores/stores.ts'
 import { visits } from '../support/visit.ts'
 
@@ -29,6 +30,8 @@ function oldStore() {
 function processOn(store: Store, step: Step = AT_ONCE, keys = KEYS) {
   const stepped: Store = {
     ...store,
+    // The store is waited for as long as a step stands still.
+    deadline: PATIENCE,
     load: (...of) => step('load', () => store.load(...of)),
     save: (...of) => step('save', () => store.save(...of)),
     delete: (...of) => step('delete', () => store.delete(...of)),

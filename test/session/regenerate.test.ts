@@ -239,7 +239,8 @@ describe('two regenerates of one session in one request', () => {
 })
 
 describe('regenerate(), when the end of the old session fails', () => {
-  it('tries it once more, so that a lost connection signs nobody out', async () => {
+  it('tries it once more, so that a lost connection signs nobody out', async (t) => {
+    clocksOf(t)
     for (const when of ['before', 'after'] as const) {
       const { stored, returning, store: recording } = recorded()
       const key = await stored({ user: 'ann' })
@@ -253,7 +254,8 @@ describe('regenerate(), when the end of the old session fails', () => {
     }
   })
 
-  it('lets nothing live on if the old one turns out to be gone: it was a logout', async () => {
+  it('lets nothing live on if the old one turns out to be gone: it was a logout', async (t) => {
+    clocksOf(t)
     const { stored, returning, store: recording } = recorded()
     const key = await stored({ user: 'ann' })
     const visit = await returning(key)

@@ -18,6 +18,7 @@ import {
 } from '../../src/index.ts'
 import { storeFromUrl } from '../../src/stores/url.ts'
 import { KEY, serve } from '../support/sites/http.ts'
+import { PATIENCE } from '../support/stores/records.ts'
 import { recordingStore } from '../support/stores/recording-store.ts'
 import { namesOf } from '../support/stores/subjects.ts'
 import { redisServer, type RedisServer } from '../support/servers/redis-server.ts'
@@ -32,7 +33,7 @@ after(() => redis.stop())
 const STORES: Record<string, (test: TestContext) => string> = {
   memory: () => 'memory:',
   files: () => `file:${temporaryDirectory()}`,
-  Redis: () => `redis://127.0.0.1:${redis.port}?prefix=${Math.random()}:`,
+  Redis: () => `redis://127.0.0.1:${redis.port}?prefix=${Math.random()}:&deadline=${PATIENCE}`,
 }
 
 /** A visitor's browser, as far as the session goes. */

@@ -1,8 +1,8 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Found, Link, Listener, Store } from '../../../src/store.ts'
 import { memoryStore } from '../../../src/stores/memory.ts'
-import type { Awaitable, Instant, Key, SubjectName } from '../../../src/units.ts'
-import { collect } from './records.ts'
+import type { Awaitable, Instant, Key, Milliseconds, SubjectName } from '../../../src/units.ts'
+import { PATIENCE, collect } from './records.ts'
 import { until as untilTrue } from '../servers/server-process.ts'
 
 /** `add`, `remove` and `list` are those of the index of subjects. */
@@ -28,6 +28,8 @@ export interface RecordingOptions {
   readonly isSynchronous?: boolean
   /** `isCurrent`: exact without messages. `watch`: tells of writes, over a link that the test steers. Default: neither. */
   readonly power?: 'isCurrent' | 'watch'
+  /** `default`: the store says nothing of one, and gets the library's. Default: so long that what a test holds is waited for. */
+  readonly deadline?: Milliseconds | 'default'
   /** Where the calls go in the end. Default: a new memory store. */
   readonly over?: Store
 }
@@ -61,7 +63,8 @@ export interface RecordingStore extends Store {
 }
 
 export function recordingStore(options: RecordingOptions = {}): RecordingStore {
-  const { isSynchronous = false, power, over: elsewhere = memoryStore({ pruneInterval: 0 }) } = options
+  const { isSynchronous = false, power, deadline = PATIENCE } = options
+  const { over: elsewhere = memoryStore({ pruneInterval: 0 }) } = options
   const index = elsewhere.subjects
   const calls: Method[] = []
   let questions = 0
@@ -109,6 +112,7 @@ export function recordingStore(options: RecordingOptions = {}): RecordingStore {
   }
 
   return {
+    ...(deadline !== 'default' && { deadline }),
     calls,
     elsewhere,
     link,
