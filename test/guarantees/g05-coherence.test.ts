@@ -219,18 +219,20 @@ describe(`G5: on a Redis Cluster, a write is seen everywhere within ${BOUND} ms`
       return held.filter(Boolean).length === 2
     })
     await warm(there)
-    await struck.kill()
-    try {
-      await until(async () => (await cluster.masters()).filter((master) => master !== struck).length === 3)
-      await until(async () => (await valueAt(here)) === '0')
-      await warm(there)
-      const cookie = here.cookieHeader
-      // This node may have read from its cache, and have yet to find the new master.
-      await until(async () => (await here.get('/logout', { cookie })).status === 200)
-      await seenInTime(async () => (await there.get('/read', { cookie })).text.includes('"result":{}'))
-    } finally {
-      await struck.restart()
-    }
+    await cluster.replacingSoon(async () => {
+      await struck.kill()
+      try {
+        await until(async () => (await cluster.masters()).filter((master) => master !== struck).length === 3)
+        await until(async () => (await valueAt(here)) === '0')
+        await warm(there)
+        const cookie = here.cookieHeader
+        // This node may have read from its cache, and have yet to find the new master.
+        await until(async () => (await here.get('/logout', { cookie })).status === 200)
+        await seenInTime(async () => (await there.get('/read', { cookie })).text.includes('"result":{}'))
+      } finally {
+        await struck.restart()
+      }
+    })
   })
 })
 

@@ -85,11 +85,11 @@ describe('redisStore on a Cluster', () => {
   })
 
   it('never sends a write again whose answer was lost with the connection', async () => {
-    const owner = cluster.nodes[0]!
+    const [owner, another] = (await cluster.masters()) as [RedisServer, RedisServer]
     const key = await keyAt(owner)
     const proxy = await tcpProxy(owner.port)
     const natMap = { [`127.0.0.1:${owner.port}`]: { host: '127.0.0.1', port: proxy.port } }
-    const startupNodes = [{ host: '127.0.0.1', port: cluster.nodes[1]!.port }]
+    const startupNodes = [{ host: '127.0.0.1', port: another.port }]
     const own = redisStore(new Cluster(startupNodes, { lazyConnect: true, natMap }), { deadline: PATIENCE })
     try {
       const first = savedOf(await own.save(key, '1', later(), undefined))
@@ -174,30 +174,32 @@ describe('redisStore on a Cluster', () => {
       const struck = await cluster.masterOf(name)
       const first = savedOf(await store.save(key, '1', later(), undefined))
       await sync(struck, key)
-      await strike(struck)
-      try {
-        await until(async () => {
-          const isSaved = Promise.resolve(impatient.save(key, '2', later(), first)).then(
-            () => true,
-            () => false,
-          )
-          return settledBy(DEADLINE * 1.5, isSaved)
-        })
-        // The servers tell each other who took over, and until all know, a question may still go to the wrong one.
-        await until(async () => {
-          const text = Promise.resolve(impatient.load(key)).then(
-            (found) => found?.text,
-            () => 'out of reach',
-          )
-          const shown = await settledBy(DEADLINE * 1.5, text)
-          assert.ok(shown === '2' || shown === 'out of reach', `it is ${shown}`)
-          return shown === '2'
-        })
-      } finally {
-        await undo(struck)
-      }
-      await until(() => isReplicaInStep(struck))
-      await until(async () => (await struck.cli('CLUSTER', 'INFO')).includes('cluster_state:ok'))
+      await cluster.replacingSoon(async () => {
+        await strike(struck)
+        try {
+          await until(async () => {
+            const isSaved = Promise.resolve(impatient.save(key, '2', later(), first)).then(
+              () => true,
+              () => false,
+            )
+            return settledBy(DEADLINE * 1.5, isSaved)
+          })
+          // The servers tell each other who took over, and until all know, a question may still go to the wrong one.
+          await until(async () => {
+            const text = Promise.resolve(impatient.load(key)).then(
+              (found) => found?.text,
+              () => 'out of reach',
+            )
+            const shown = await settledBy(DEADLINE * 1.5, text)
+            assert.ok(shown === '2' || shown === 'out of reach', `it is ${shown}`)
+            return shown === '2'
+          })
+        } finally {
+          await undo(struck)
+        }
+        await until(() => isReplicaInStep(struck))
+        await until(async () => (await struck.cli('CLUSTER', 'INFO')).includes('cluster_state:ok'))
+      })
       assert.equal(await store.delete(key), true)
     })
   }

@@ -82,22 +82,24 @@ describe('redisStore with Sentinel', () => {
       const first = savedOf(await store.save(key, '1', later(), undefined))
       const { generation } = link
       for (const replica of replicas) await until(async () => (await replica.cli('EXISTS', `session:${key}`)) === '1')
-      await strike(old)
-      await until(() => {
-        const isSaved = Promise.resolve(store.save(key, '2', later(), first)).then(
-          () => true,
-          () => false,
-        )
-        return settledBy(DEADLINE * 1.5, isSaved)
+      await setup.replacingSoon(async () => {
+        await strike(old)
+        await until(() => {
+          const isSaved = Promise.resolve(store.save(key, '2', later(), first)).then(
+            () => true,
+            () => false,
+          )
+          return settledBy(DEADLINE * 1.5, isSaved)
+        })
+        const promoted = await master()
+        assert.notEqual(promoted, old)
+        assert.match(await promoted.cli('GET', `session:${key}`), /\|2$/)
+        assert.equal((await store.load(key))?.text, '2')
+        await until(() => link.vouches())
+        assert.ok(link.generation > generation)
+        await until(async () => (await Promise.resolve(other.delete(key)).catch(() => false)) === true)
+        await until(() => told.includes(key))
       })
-      const promoted = await master()
-      assert.notEqual(promoted, old)
-      assert.match(await promoted.cli('GET', `session:${key}`), /\|2$/)
-      assert.equal((await store.load(key))?.text, '2')
-      await until(() => link.vouches())
-      assert.ok(link.generation > generation)
-      await until(async () => (await Promise.resolve(other.delete(key)).catch(() => false)) === true)
-      await until(() => told.includes(key))
     })
   }
 })

@@ -116,6 +116,8 @@ export async function clusterEnvironment(surroundings: Surroundings): Promise<En
     scene: 'servers',
     run,
   })
+  const onReplacingServers: typeof onServers = (name, weight, run) =>
+    onServers(name, weight, () => setup.replacingSoon(run))
   const share = 1 / (workers * setup.nodes.length)
   const struck = cables.flatMap((ofWorker, index) =>
     ofWorker.map((cable) => ({ cable, scene: `cables ${index}`, share })),
@@ -185,26 +187,26 @@ export async function clusterEnvironment(surroundings: Surroundings): Promise<En
       longestHole: bound * 5,
       longDelay: 600,
     }),
-    onServers('CLUSTER FAILOVER', 1, async () => {
+    onReplacingServers('CLUSTER FAILOVER', 1, async () => {
       const chosen = await pair()
       if (!chosen) return
       await chosen.replica.cli('CLUSTER', 'FAILOVER')
       await promoted(chosen.replica)
       await well()
     }),
-    onServers('master killed, failover', 0.7, () =>
+    onReplacingServers('master killed, failover', 0.7, () =>
       failover(
         (master) => master.kill(),
         (master) => master.restart(),
       ),
     ),
-    onServers('master stopped, failover, awake again', 0.7, () =>
+    onReplacingServers('master stopped, failover, awake again', 0.7, () =>
       failover(
         (master) => master.freeze(),
         (master) => master.thaw(),
       ),
     ),
-    onServers('master killed, failover, back with old data', 0.7, () =>
+    onReplacingServers('master killed, failover, back with old data', 0.7, () =>
       failover(
         (master) => master.kill(),
         (master) => master.restart(),
@@ -214,8 +216,10 @@ export async function clusterEnvironment(surroundings: Surroundings): Promise<En
         },
       ),
     ),
-    onServers('master cut off from all others, failover', 0.7, () => failover((master) => part([master]), mend)),
-    onServers('master and replica cut off, and heard again', 0.7, async () => {
+    onReplacingServers('master cut off from all others, failover', 0.7, () =>
+      failover((master) => part([master]), mend),
+    ),
+    onReplacingServers('master and replica cut off, and heard again', 0.7, async () => {
       const chosen = await pair()
       if (!chosen) return
       await well()
@@ -225,7 +229,7 @@ export async function clusterEnvironment(surroundings: Surroundings): Promise<En
       mend()
       await well()
     }),
-    onServers('master cut off from one other master', 1, async () => {
+    onReplacingServers('master cut off from one other master', 1, async () => {
       const chosen = await pair()
       if (!chosen) return
       await well()

@@ -86,6 +86,8 @@ export async function sentinelEnvironment({ bound, random, now }: Surroundings):
       await body(await master())
     },
   })
+  const onMasterReplacedSoon: typeof onMaster = (name, weight, body) =>
+    onMaster(name, weight, (server) => setup.replacingSoon(() => body(server)))
   const faults: Fault[] = [
     onMaster('connections killed', 2, killVisitors),
     onMaster('master stopped for a moment', 2, async (server) => {
@@ -93,7 +95,7 @@ export async function sentinelEnvironment({ bound, random, now }: Surroundings):
       await sleep(random.between(20, 400))
       server.thaw()
     }),
-    onMaster('master killed, failover', 0.5, async (server) => {
+    onMasterReplacedSoon('master killed, failover', 0.5, async (server) => {
       await well()
       const doubt = { from: now() - REPLICATION_LAG, to: Infinity }
       doubts.push(doubt)
@@ -104,7 +106,7 @@ export async function sentinelEnvironment({ bound, random, now }: Surroundings):
       await server.restart()
       await well()
     }),
-    onMaster('master stopped, failover, awake again', 0.2, async (server) => {
+    onMasterReplacedSoon('master stopped, failover, awake again', 0.2, async (server) => {
       await well()
       const doubt = { from: now() - REPLICATION_LAG, to: Infinity }
       doubts.push(doubt)

@@ -85,8 +85,20 @@ export async function privateRedis(test: Pick<TestContext, 'after'>): Promise<Re
   return server
 }
 
+/**
+ * For how long a server says nothing until the others take it for dead. The long time is longer than a busy machine lets
+ * one wait, so that no master is replaced unless a test wants it.
+ */
+const SILENCE = { untilReplaced: 15_000, untilReplacedSoon: 1000 } as const
+
+/** What replaces a master that is dead. */
+export interface Replacing {
+  /** While this goes on, a master that says nothing for a second is replaced; at any other time none is for 15 seconds. */
+  replacingSoon<Result>(work: () => Promise<Result>): Promise<Result>
+}
+
 /** A master, two replicas and three sentinels that watch them. */
-export interface SentinelSetup {
+export interface SentinelSetup extends Replacing {
   readonly servers: readonly RedisServer[]
   readonly url: string
   /** The port of the present master, as the sentinels see it. */
@@ -101,7 +113,7 @@ export async function sentinelSetup(): Promise<SentinelSetup> {
   await until(async () => (await master.cli('INFO', 'replication')).split('state=online').length === 3)
   const configuration = [
     `sentinel monitor main 127.0.0.1 ${master.port} 2`,
-    'sentinel down-after-milliseconds main 700',
+    `sentinel down-after-milliseconds main ${SILENCE.untilReplaced}`,
     'sentinel failover-timeout main 3000',
     'sentinel parallel-syncs main 1',
   ].join('\n')
@@ -110,7 +122,12 @@ export async function sentinelSetup(): Promise<SentinelSetup> {
     const seen = await Promise.all(sentinels.map((sentinel) => sentinel.cli('SENTINEL', 'MASTER', 'main')))
     return seen.every((text) => field(text, 'num-other-sentinels') === '2' && field(text, 'num-slaves') === '2')
   })
+  const tell = async (silence: number): Promise<void> => {
+    const words = ['SENTINEL', 'SET', 'main', 'down-after-milliseconds', String(silence)]
+    for (const sentinel of sentinels) await sentinel.cli(...words)
+  }
   return {
+    replacingSoon: replacing(tell),
     servers: [master, ...replicas],
     url: `redis+sentinel://${sentinels.map(({ port }) => `127.0.0.1:${port}`).join(',')}/main`,
     async masterPort() {
@@ -124,7 +141,7 @@ export async function sentinelSetup(): Promise<SentinelSetup> {
 }
 
 /** Three masters, each with a replica. */
-export interface ClusterSetup {
+export interface ClusterSetup extends Replacing {
   /** Those that have been added too. */
   readonly nodes: readonly RedisServer[]
   readonly url: string
@@ -149,24 +166,33 @@ export async function clusterSetup(
       args: [
         ...words(`--cluster-enabled yes --cluster-port ${busPort}`),
         ...words(`--cluster-announce-bus-port ${await announced(busPort)}`),
-        ...words('--cluster-node-timeout 1000 --cluster-replica-validity-factor 0'),
+        ...words(`--cluster-node-timeout ${SILENCE.untilReplaced} --cluster-replica-validity-factor 0`),
       ],
     })
   }
   const nodes = await Promise.all(Array.from({ length: 6 }, start))
   const addresses = nodes.map(({ port }) => `127.0.0.1:${port}`)
-  await run('redis-cli', ['--cluster', 'create', ...addresses, '--cluster-replicas', '1', '--cluster-yes'])
-  await until(async () => {
-    const states = await Promise.all(nodes.map((node) => node.cli('CLUSTER', 'INFO')))
-    if (!states.every((state) => state.includes('cluster_state:ok'))) return false
-    const views = await Promise.all(nodes.map((node) => node.cli('CLUSTER', 'NODES')))
-    const roles = await Promise.all(nodes.map((node) => node.cli('INFO', 'replication')))
-    return (
-      views.every((view) => (view.match(/\bslave\b/g) ?? []).length === 3 && !view.includes('handshake')) &&
-      roles.every((role) => role.includes('role:master') || role.includes('master_link_status:up'))
-    )
+  const tell = async (silence: number): Promise<void> => {
+    // A server that is down comes back with the long time.
+    for (const node of nodes) await node.cli('CONFIG', 'SET', 'cluster-node-timeout', String(silence)).catch(() => {})
+  }
+  const replacingSoon = replacing(tell)
+  // Servers that look at each other more often also hear of each other sooner.
+  await replacingSoon(async () => {
+    await run('redis-cli', ['--cluster', 'create', ...addresses, '--cluster-replicas', '1', '--cluster-yes'])
+    await until(async () => {
+      const states = await Promise.all(nodes.map((node) => node.cli('CLUSTER', 'INFO')))
+      if (!states.every((state) => state.includes('cluster_state:ok'))) return false
+      const views = await Promise.all(nodes.map((node) => node.cli('CLUSTER', 'NODES')))
+      const roles = await Promise.all(nodes.map((node) => node.cli('INFO', 'replication')))
+      return (
+        views.every((view) => (view.match(/\bslave\b/g) ?? []).length === 3 && !/handshake|fail/.test(view)) &&
+        roles.every((role) => role.includes('role:master') || role.includes('master_link_status:up'))
+      )
+    })
   })
   return {
+    replacingSoon,
     nodes,
     url: `redis+cluster://${addresses.join(',')}`,
     async masterOf(key) {
@@ -190,13 +216,15 @@ export async function clusterSetup(
     async add() {
       const node = await start()
       const [, busPort] = /:\d+@(\d+)/.exec(await node.cli('CLUSTER', 'NODES'))!
-      await nodes[0]!.cli('CLUSTER', 'MEET', '127.0.0.1', String(node.port), busPort!)
       nodes.push(node)
       const id = await node.cli('CLUSTER', 'MYID')
-      await until(async () => {
-        const views = await Promise.all(nodes.map((each) => each.cli('CLUSTER', 'NODES')))
-        const state = await node.cli('CLUSTER', 'INFO')
-        return views.every((view) => view.includes(id) && !view.includes('handshake')) && state.includes('state:ok')
+      await replacingSoon(async () => {
+        await nodes[0]!.cli('CLUSTER', 'MEET', '127.0.0.1', String(node.port), busPort!)
+        await until(async () => {
+          const views = await Promise.all(nodes.map((each) => each.cli('CLUSTER', 'NODES')))
+          const state = await node.cli('CLUSTER', 'INFO')
+          return views.every((view) => view.includes(id) && !view.includes('handshake')) && state.includes('state:ok')
+        })
       })
       return node
     },
@@ -210,6 +238,18 @@ export async function clusterSetup(
     async stop() {
       await Promise.all(nodes.map((node) => node.stop()))
     },
+  }
+}
+
+/** `tell`: lets all who decide know for how long a master may say nothing. */
+function replacing(tell: (silence: number) => Promise<void>): Replacing['replacingSoon'] {
+  return async (work) => {
+    await tell(SILENCE.untilReplacedSoon)
+    try {
+      return await work()
+    } finally {
+      await tell(SILENCE.untilReplaced)
+    }
   }
 }
 
