@@ -167,9 +167,11 @@ export async function perform(
   async function bothAt(places: Record<'A' | 'B', Omit<StorePlace, 'deadline'>>, isCold = false): Promise<Stage> {
     const a = playerAt('A', places.A)
     const b = playerAt('B', places.B)
-    const session = (await b.node.create()) as Key
-    for (const player of isCold ? [b] : [a, b]) await cachedBy(player, session)
-    return { a, b, session }
+    let session: Key | undefined
+    // A connection that a busy machine took for a lost one may have failed it.
+    await until(async () => (session = await b.node.create()) !== undefined)
+    for (const player of isCold ? [b] : [a, b]) await cachedBy(player, session!)
+    return { a, b, session: session! }
   }
 
   function urlOf(protocol: PlainPlay['protocol']): string {
@@ -267,8 +269,10 @@ function listeningIn(store: Store): { overheard: Store } & Pick<Player, 'heard' 
   }
 }
 
+/** The session as this player sees it, once the store answers. */
 export async function open({ node }: Player, session: Key): Promise<WorkingCopy> {
-  const state = await node.read(session)
+  let state: Awaited<ReturnType<typeof node.read>> = 'failed'
+  await until(async () => (state = await node.read(session)) !== 'failed')
   if (typeof state === 'string') throw new Error(`the play needs a session; it is ${state}`)
   return state
 }

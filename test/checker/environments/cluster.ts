@@ -5,7 +5,7 @@ import { slotMove } from '../../support/servers/slot-move.ts'
 import { FaultyCable } from '../proxy.ts'
 import { LONGEST_FAILOVER, REPLICATION_LAG, follows, isMaster, unreachable } from './replication.ts'
 import { cableFaults } from './cable-faults.ts'
-import { sleep, type Doubt, type Environment, type Fault, type Surroundings } from './environment.ts'
+import { PATIENT, sleep, type Doubt, type Environment, type Fault, type Surroundings } from './environment.ts'
 
 const PREFIX = 'checked:'
 const SETTLED_AFTER = 500
@@ -33,8 +33,7 @@ export async function clusterEnvironment(surroundings: Surroundings): Promise<En
     return announced
   })
   const doubts: Doubt[] = []
-  // Nobody waits for the last look, which comes right after the last fault.
-  const direct = { url: `${setup.url}?prefix=${PREFIX}`, bound, deadline: 10_000 }
+  const direct = { url: `${setup.url}?prefix=${PREFIX}`, bound, deadline: PATIENT }
   const cables = Array.from({ length: workers }, () => setup.nodes.map(({ port }) => new FaultyCable(port, random)))
   const natMaps = await Promise.all(
     cables.map(async (ofWorker) => {

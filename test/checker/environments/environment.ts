@@ -28,6 +28,9 @@ export interface Doubt {
   to: Milliseconds
 }
 
+/** The deadline of the last look, in which nothing goes wrong any more: a store that is only slow is waited for. */
+export const PATIENT: Milliseconds = 60_000
+
 /** Where the sessions of one campaign are, and what may happen to that place. */
 export interface Environment {
   readonly kind: StoreKind

@@ -2,7 +2,7 @@ import { redisServer } from '../../support/servers/redis-server.ts'
 import { FaultyCable } from '../proxy.ts'
 import type { StorePlace } from '../worker.ts'
 import { cableFaults, onEach } from './cable-faults.ts'
-import { sleep, type Environment, type Fault, type Surroundings } from './environment.ts'
+import { PATIENT, sleep, type Environment, type Fault, type Surroundings } from './environment.ts'
 
 const DEADLINE = 1000
 const PREFIX = 'checked:'
@@ -56,7 +56,7 @@ export async function redisEnvironment(protocol: 2 | 3, surroundings: Surroundin
     bound,
     faults,
     doubts: [],
-    direct: place(server.port),
+    direct: { ...place(server.port), deadline: PATIENT },
     placeFor: async (worker) => place(ports[worker] as number),
     async calm() {
       for (const cable of cables) cable.heal()

@@ -3,7 +3,7 @@ import { promisify } from 'node:util'
 import { sentinelSetup, type RedisServer } from '../../support/servers/redis-server.ts'
 import { until } from '../../support/servers/server-process.ts'
 import { LONGEST_FAILOVER, REPLICATION_LAG, follows, isMaster, unreachable } from './replication.ts'
-import { sleep, type Doubt, type Environment, type Fault, type Surroundings } from './environment.ts'
+import { PATIENT, sleep, type Doubt, type Environment, type Fault, type Surroundings } from './environment.ts'
 
 /** From the promotion of a replica until a sentinel that did not lead the failover says so. */
 const NOTICED_WITHIN = 3000
@@ -126,7 +126,7 @@ export async function sentinelEnvironment({ bound, random, now }: Surroundings):
     bound,
     faults,
     doubts,
-    direct: place,
+    direct: { ...place, deadline: PATIENT },
     placeFor: async () => place,
     calm: well,
     async stop() {

@@ -3,7 +3,7 @@ import { until } from '../../support/servers/server-process.ts'
 import { FaultyCable } from '../proxy.ts'
 import type { StorePlace } from '../worker.ts'
 import { cableFaults } from './cable-faults.ts'
-import { sleep, type Environment, type Fault, type Surroundings } from './environment.ts'
+import { PATIENT, sleep, type Environment, type Fault, type Surroundings } from './environment.ts'
 
 const DEADLINE = 1000
 const NAMES = ['one', 'two', 'three']
@@ -76,7 +76,7 @@ export async function shardsEnvironment(
     bound,
     faults,
     doubts: [],
-    direct: place(servers.map(({ port }) => port)),
+    direct: { ...place(servers.map(({ port }) => port)), deadline: PATIENT },
     placeFor: async (worker) => place(ports[worker] as number[], worker),
     async calm() {
       for (const cable of cables.flat()) cable.heal()

@@ -1,23 +1,28 @@
 import { join } from 'node:path'
+import type { Milliseconds } from '../../../src/units.ts'
 import { postgresServer } from '../../support/servers/postgres-server.ts'
 import { FaultyCable } from '../proxy.ts'
 import type { StorePlace } from '../worker.ts'
 import { cableFaults } from './cable-faults.ts'
-import { sleep, type Environment, type Fault, type Surroundings } from './environment.ts'
+import { PATIENT, sleep, type Environment, type Fault, type Surroundings } from './environment.ts'
 
 const DEADLINE = 1000
-const OPTIONS = `deadline=${DEADLINE}&pruneInterval=0`
+
+/** Their deadline stands in the URL, too. */
+function at(url: string, deadline: Milliseconds): StorePlace {
+  return { url: `${url}?deadline=${deadline}&pruneInterval=0`, bound: 0, deadline }
+}
 
 /** One file for all workers. All that can happen to it happens to the workers, who may be stopped with the lock of it. */
 export async function sqliteEnvironment({ directory }: Surroundings): Promise<Environment> {
-  const direct = { url: `sqlite://${join(directory, 'sessions.db')}?${OPTIONS}`, bound: 0, deadline: DEADLINE }
+  const url = `sqlite://${join(directory, 'sessions.db')}`
   return {
     kind: 'sqlite',
     bound: 0,
     faults: [],
     doubts: [],
-    direct,
-    placeFor: async () => direct,
+    direct: at(url, PATIENT),
+    placeFor: async () => at(url, DEADLINE),
     async calm() {},
     async stop() {},
   }
@@ -28,10 +33,10 @@ export async function postgresEnvironment({ workers, random }: Surroundings): Pr
   const server = await postgresServer('max_connections=150')
   const cables = Array.from({ length: workers }, () => new FaultyCable(server.port, random))
   const ports = await Promise.all(cables.map((cable) => cable.open()))
-  const place = (port: number): StorePlace => {
+  const urlAt = (port: number): string => {
     const url = new URL(server.url)
     url.port = String(port)
-    return { url: `${url.href}?${OPTIONS}`, bound: 0, deadline: DEADLINE }
+    return url.href
   }
   const onServer = (name: string, weight: number, run: Fault['run']): Fault => ({ name, weight, scene: 'server', run })
   const struck = cables.map((cable, index) => ({ cable, scene: `cable ${index}`, share: 1 / workers }))
@@ -60,8 +65,8 @@ export async function postgresEnvironment({ workers, random }: Surroundings): Pr
     bound: 0,
     faults,
     doubts: [],
-    direct: place(server.port),
-    placeFor: async (worker) => place(ports[worker] as number),
+    direct: at(server.url, PATIENT),
+    placeFor: async (worker) => at(urlAt(ports[worker] as number), DEADLINE),
     async calm() {
       for (const cable of cables) cable.heal()
       await server.sql('select 1')
