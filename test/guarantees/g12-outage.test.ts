@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it, type TestContext } from 'node:test'
 import { memoryStore } from '../../src/index.ts'
 import { redisStore } from '../../src/stores/redis.ts'
-import { currentSession, KEY, serve, sessionOf, siteWith, type Agent } from '../support/sites/http.ts'
+import { currentSession, KEY, serve, sessionOf, siteWith, type Agent, type Reply } from '../support/sites/http.ts'
 import { redisServer, type RedisServer } from '../support/servers/redis-server.ts'
 import { settledBy } from '../support/stores/records.ts'
 import { until } from '../support/servers/server-process.ts'
@@ -122,10 +122,13 @@ describe('G12: while the store is down', () => {
 
   it('a store that is silent gets two seconds, in parallel, and not more', async (test) => {
     const { browser, store, sessions } = await down(test, READING, true)
+    const before = store.count('load')
     const began = performance.now()
-    const all = Promise.all([browser.get('/'), browser.get('/write?user=bob'), browser.get('/asset')])
-    // One after the other would need twice the time.
-    const replies = await settledBy(2 * DEADLINE, all)
+    let settled = 0
+    const waiting = ['/', '/write?user=bob'].map((path) => browser.get(path).finally(() => settled++))
+    await until(() => store.count('load') === before + waiting.length)
+    assert.equal(settled, 0, 'they wait in parallel')
+    const replies = await settledBy(2 * DEADLINE, Promise.all([...waiting, browser.get('/asset')]))
     assert.ok(performance.now() - began > 0.95 * DEADLINE, 'they wait for the store')
     assert.deepEqual(
       replies.map(({ status }) => status),
@@ -210,14 +213,27 @@ describe('G12: while Redis is in trouble', () => {
   async function siteOnRedis(
     test: TestContext,
     args: readonly string[] = [],
+    query = 'bound=1000',
   ): Promise<{ redis: RedisServer; visitor: Agent; url: string }> {
     const redis = await redisServer({ args })
     test.after(() => redis.stop())
-    const { app, sessions } = testSite({ keys: [KEY], store: `${redis.url}?bound=100` })
+    const { app, sessions } = testSite({ keys: [KEY], store: `${redis.url}?${query}` })
     test.after(() => sessions.close())
     const visitor = (await serve(test, app)).agent()
-    await visitor.get('/write?key=user&value=alice')
+    await answered(visitor, '/write?key=user&value=alice')
     return { redis, visitor, url: redis.url }
+  }
+
+  /** What the site answers once it has heard of the server again, of which a busy machine may hear late. */
+  async function answered(visitor: Agent, path: string): Promise<Reply> {
+    let reply: Reply | undefined
+    await until(async () => (reply = await visitor.get(path)).status !== 503)
+    assert.equal(reply!.status, 200)
+    return reply!
+  }
+
+  async function shown(visitor: Agent): Promise<{ user?: string }> {
+    return (await answered(visitor, '/read')).json<{ result: { user?: string } }>().result
   }
 
   /** What is true of every outage: a page without a session works, one with it is 503 in time, and nobody is logged out. */
@@ -231,9 +247,9 @@ describe('G12: while Redis is in trouble', () => {
   }
 
   async function assertHealed(visitor: Agent): Promise<void> {
-    await until(async () => (await visitor.get('/read')).status === 200)
-    assert.equal((await visitor.get('/read')).json<{ result: { user?: string } }>().result.user, 'alice')
-    assert.equal((await visitor.get('/write?key=healed&value=1')).status, 200)
+    assert.equal((await shown(visitor)).user, 'alice')
+    await answered(visitor, '/write?key=healed&value=1')
+    assert.equal((await shown(visitor)).user, 'alice')
   }
 
   it('stopped and started again with its data', async (test) => {
@@ -287,7 +303,8 @@ describe('G12: while Redis is in trouble', () => {
   })
 
   it('killed connections and forgotten scripts heal without an error that stays', async (test) => {
-    const { redis, visitor } = await siteOnRedis(test)
+    // So long that a busy machine loses no connection: a forgotten script alone is no error.
+    const { redis, visitor } = await siteOnRedis(test, [], 'bound=60000&deadline=60000')
     await redis.cli('SCRIPT', 'FLUSH')
     assert.equal((await visitor.get('/write?key=late&value=1')).status, 200)
     await redis.cli('CLIENT', 'KILL', 'TYPE', 'normal')
@@ -299,8 +316,8 @@ describe('G12: while Redis is in trouble', () => {
     const { redis, visitor } = await siteOnRedis(test)
     await redis.cli('FLUSHALL')
     await until(async () => (await visitor.get('/read')).text.includes('"result":{}'))
-    assert.equal((await visitor.get('/write?key=user&value=bob')).cookies.length, 1)
-    assert.equal((await visitor.get('/read')).json<{ result: { user?: string } }>().result.user, 'bob')
+    assert.equal((await answered(visitor, '/write?key=user&value=bob')).cookies.length, 1)
+    assert.equal((await shown(visitor)).user, 'bob')
   })
 
   it('somebody else’s value in the place of the session: anonymous, and the value stays', async (test) => {
@@ -318,8 +335,8 @@ describe('G12: while Redis is in trouble', () => {
       const dump = await redis.cli('DEBUG', 'DIGEST-VALUE', key)
       await redis.cli('CLIENT', 'KILL', 'TYPE', 'pubsub')
       await until(async () => (await visitor.get('/read')).text.includes('"result":{}'))
-      assert.equal((await visitor.get('/write?key=user&value=bob')).cookies.length, 1)
-      assert.equal((await visitor.get('/read')).json<{ result: { user?: string } }>().result.user, 'bob')
+      assert.equal((await answered(visitor, '/write?key=user&value=bob')).cookies.length, 1)
+      assert.equal((await shown(visitor)).user, 'bob')
       assert.deepEqual([await redis.cli('TYPE', key), await redis.cli('DEBUG', 'DIGEST-VALUE', key)], [kind, dump])
     }
   })
