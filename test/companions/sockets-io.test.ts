@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { it, type TestContext } from 'node:test'
 import { io, type Socket } from 'socket.io-client'
 import { startProcesses } from '../support/processes/site-processes.ts'
-import { privateRedis } from '../support/servers/redis-server.ts'
+import { patientRedis } from '../support/processes/deployments.ts'
 import { Agent } from '../support/sites/http.ts'
 
 type Transport = 'polling' | 'websocket'
@@ -34,7 +34,7 @@ async function ask(socket: Socket, message: string): Promise<Record<string, unkn
 
 for (const transport of ['polling', 'websocket'] as const) {
   it(`socket.io over ${transport}, two processes on one Redis`, async (test) => {
-    const { url } = await privateRedis(test)
+    const url = await patientRedis(test)
     const [here = 0, there = 0] = await startProcesses(test, 2, { store: url }, 'socket-server')
     const browser = new Agent(here)
     const elsewhere = browser.at(there)

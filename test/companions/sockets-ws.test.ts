@@ -5,6 +5,7 @@ import { describe, it, type TestContext } from 'node:test'
 import { WebSocket } from 'ws'
 import { inTheEnd } from '../support/in-the-end.ts'
 import { startProcesses } from '../support/processes/site-processes.ts'
+import { patientRedis } from '../support/processes/deployments.ts'
 import { privateRedis } from '../support/servers/redis-server.ts'
 import { Agent } from '../support/sites/http.ts'
 import { tcpProxy } from '../support/proxies/tcp-proxy.ts'
@@ -14,9 +15,9 @@ const TRIALS = 20
 const DEPLOYMENTS: Record<string, (test: TestContext) => Promise<number[]>> = {
   'two processes on files': (test) => startProcesses(test, 2, {}, 'socket-server'),
   'two processes on one Redis': async (test) =>
-    startProcesses(test, 2, { store: (await privateRedis(test)).url }, 'socket-server'),
+    startProcesses(test, 2, { store: await patientRedis(test) }, 'socket-server'),
   'two processes on one Redis, without a cache': async (test) =>
-    startProcesses(test, 2, { store: (await privateRedis(test)).url, cache: false }, 'socket-server'),
+    startProcesses(test, 2, { store: await patientRedis(test), cache: false }, 'socket-server'),
 }
 
 function open(browser: Agent): WebSocket {

@@ -9,9 +9,9 @@ import { fileStore, memcachedStore, redisStore, type DiagnosticMessage, type Sto
 import { keyOf } from '../../src/session/token.ts'
 import { inTheEnd } from '../support/in-the-end.ts'
 import { collectedUntil } from '../support/processes/garbage.ts'
+import { patientRedis } from '../support/processes/deployments.ts'
 import { startProcesses } from '../support/processes/site-processes.ts'
 import { memcachedServer } from '../support/servers/memcached-server.ts'
-import { privateRedis } from '../support/servers/redis-server.ts'
 import { Agent, sessionOf, siteWith } from '../support/sites/http.ts'
 import { PATIENCE } from '../support/stores/records.ts'
 import { recordingStore } from '../support/stores/recording-store.ts'
@@ -272,8 +272,8 @@ describe('G11: a session that is in use does not end', () => {
 describe('G11: a long request on one node keeps the session that another node made', () => {
   const SERVERS: Record<string, (test: TestContext) => Promise<{ url: string; store: Store }>> = {
     'on one Redis': async (test) => {
-      const { url } = await privateRedis(test)
-      return { url, store: redisStore(url, { deadline: PATIENCE }) }
+      const url = await patientRedis(test)
+      return { url, store: redisStore(url) }
     },
     'on files': async () => {
       const directory = temporaryDirectory()
@@ -282,8 +282,8 @@ describe('G11: a long request on one node keeps the session that another node ma
     'on memcached': async (test) => {
       const server = await memcachedServer()
       test.after(() => server.stop())
-      const url = server.url
-      return { url, store: memcachedStore(url, { deadline: PATIENCE }) }
+      const url = `${server.url}?deadline=${PATIENCE}`
+      return { url, store: memcachedStore(server.url, { deadline: PATIENCE }) }
     },
   }
   for (const [name, start] of Object.entries(SERVERS)) {

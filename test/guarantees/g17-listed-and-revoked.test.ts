@@ -7,8 +7,9 @@ import { describe, it, type TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import type { Store } from '../../src/store.ts'
 import { storeFromUrl } from '../../src/stores/url.ts'
-import { DEPLOYMENTS, deployedOnce } from '../support/processes/deployments.ts'
+import { DEPLOYMENTS, deployedOnce, patientRedis } from '../support/processes/deployments.ts'
 import { privateRedis } from '../support/servers/redis-server.ts'
+import { PATIENCE } from '../support/stores/records.ts'
 import { Agent } from '../support/sites/http.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 import { visits, type Visits } from '../support/visit.ts'
@@ -79,7 +80,7 @@ for (const [name, deploy] of Object.entries(DEPLOYMENTS)) {
 /** The stores that outlive a process, each empty. */
 const STORES: Record<string, (test: TestContext) => Promise<string>> = {
   files: async () => `file:${temporaryDirectory()}/sessions`,
-  Redis: async (test) => (await privateRedis(test)).url,
+  Redis: patientRedis,
 }
 
 interface Place extends Visits {
@@ -145,7 +146,7 @@ for (const [name, urlOf] of Object.entries(STORES)) {
 
 describe('G17: what lives can be listed and revoked, whatever the clocks say', () => {
   it('by a process whose clock is ahead of the session’s end, on Redis', async (test) => {
-    const place = await placeOn(test, (await privateRedis(test)).url)
+    const place = await placeOn(test, await patientRedis(test))
     const key = await signIn(place)
     const ahead = 24 * HOUR
     assert.equal(await inProcess(place.url, 'list', ahead), '0')
@@ -170,7 +171,7 @@ describe('G17: what lives can be listed and revoked, whatever becomes of the ind
 
   it('as soon as it is extended, if the index was lost', async (test) => {
     const redis = await privateRedis(test)
-    const place = await placeOn(test, redis.url)
+    const place = await placeOn(test, `${redis.url}?deadline=${PATIENCE}`)
     const key = await signIn(place)
     for (const name of (await redis.cli('KEYS', 'session:subject:*')).split('\n')) await redis.cli('DEL', name)
     assert.deepEqual(await place.listed(), [])

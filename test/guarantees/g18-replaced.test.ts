@@ -4,7 +4,7 @@ import { describe, it, type TestContext } from 'node:test'
 import { memoryStore, type SessionOptions, type Store } from '../../src/index.ts'
 import { inTheEnd } from '../support/in-the-end.ts'
 import { startProcesses } from '../support/processes/site-processes.ts'
-import { privateRedis } from '../support/servers/redis-server.ts'
+import { patientRedis } from '../support/processes/deployments.ts'
 import { Agent, sessionOf, siteWith, type Reply } from '../support/sites/http.ts'
 import { STORE_KINDS } from '../support/stores/kinds.ts'
 import { recordingStore } from '../support/stores/recording-store.ts'
@@ -142,7 +142,7 @@ describe('G18: a double click on "Sign in"', () => {
   }
 
   it('the same in two processes, on files and on Redis', async (test) => {
-    const { url } = await privateRedis(test)
+    const url = await patientRedis(test)
     for (const store of [`file:${temporaryDirectory()}`, url]) {
       const [here = 0, there = 0] = await startProcesses(test, 2, { store })
       const ada = new Agent(here)

@@ -4,9 +4,8 @@ import { describe, it, type TestContext } from 'node:test'
 import { isSessionError } from '../../src/index.ts'
 import { storeFromUrl } from '../../src/stores/url.ts'
 import { inTheEnd } from '../support/in-the-end.ts'
-import { deployedOnce } from '../support/processes/deployments.ts'
+import { deployedOnce, patientRedis } from '../support/processes/deployments.ts'
 import { startProcesses } from '../support/processes/site-processes.ts'
-import { privateRedis } from '../support/servers/redis-server.ts'
 import { Agent } from '../support/sites/http.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 import { visits, type Visits } from '../support/visit.ts'
@@ -60,7 +59,7 @@ for (const [name, urlOf] of Object.entries(STORES)) {
 }
 
 describe('G19: a limit of parallel sessions is exact, in four processes on one Redis', () => {
-  const ports = deployedOnce(async (test) => startProcesses(test, 4, { store: (await privateRedis(test)).url }))
+  const ports = deployedOnce(async (test) => startProcesses(test, 4, { store: await patientRedis(test) }))
   for (const over of WAYS) {
     it(`whatever races: two hundred sign-ins at once leave five, whoever is asked, with over: ${over}`, async () => {
       const visitors = Array.from({ length: 200 }, (_, n) => new Agent(ports()[n % 4] as number))

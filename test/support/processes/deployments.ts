@@ -1,18 +1,24 @@
 import { after, before, type TestContext } from 'node:test'
 import { privateRedis } from '../servers/redis-server.ts'
 import { startHere } from '../sites/test-site.ts'
+import { PATIENCE } from '../stores/records.ts'
 import { temporaryDirectory } from '../temporary-directory.ts'
 import { startProcesses } from './site-processes.ts'
 
 /** Whatever ends what it has started: a test, or the tests of a `describe` together. */
 export type Scope = Pick<TestContext, 'after'>
 
+/** A Redis of its own, for sites that wait for it for as long as a machine can be busy. */
+export async function patientRedis(test: Scope): Promise<string> {
+  return `${(await privateRedis(test)).url}?deadline=${PATIENCE}`
+}
+
 /** The kinds of deployment that most guarantees are tried on: ports that share their sessions. */
 export const DEPLOYMENTS: Record<string, (test: Scope) => Promise<number[]>> = {
   'one process on memory': async (test) => [await startHere(test, { store: 'memory:' })],
   'one process on files': async (test) => [await startHere(test, { store: `file:${temporaryDirectory()}` })],
   'two processes on files': (test) => startProcesses(test, 2),
-  'two processes on one Redis': async (test) => startProcesses(test, 2, { store: (await privateRedis(test)).url }),
+  'two processes on one Redis': async (test) => startProcesses(test, 2, { store: await patientRedis(test) }),
 }
 
 /**
