@@ -195,6 +195,6 @@ function checked(
   const { names, make } = address
     ? { names: address.servers, make: loadDriver() }
     : ((pattern) => ({ names: [pattern.server], make: pattern.make }))(makerFromClient(urlOrClient))
-  const servers = new Map(names.map((name) => [name, new Server(name, make(name, deadline), deadline)]))
+  const servers = new Map(names.map((name) => [name, new Server(name, make(name), deadline)]))
   return { servers, prefix, deadline }
 }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { after, afterEach, before, describe, it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { inspect } from 'node:util'
@@ -63,19 +64,29 @@ describe('memcachedStore in an outage', () => {
     }
   }
 
+  /** Works again, each time with a new key, since what fails may have been stored. Only its deadline may be missed. */
   async function heals(store: Store): Promise<void> {
+    await until(() => works(store))
     await until(async () => {
+      const key = newKey()
       try {
-        await store.ping!()
+        const first = savedOf(await store.save(key, '1', later(), undefined))
+        savedOf(await store.save(key, '2', later(), first))
+        assert.equal((await store.load(key))?.text, '2')
         return true
-      } catch {
-        return false
+      } catch (error) {
+        if (/did not answer within/.test(inspect(error, { depth: 9 }))) return false
+        throw error
       }
     })
-    const key = newKey()
-    const first = savedOf(await store.save(key, '1', later(), undefined))
-    savedOf(await store.save(key, '2', later(), first))
-    assert.equal((await store.load(key))?.text, '2')
+  }
+
+  /** Whether the server answers this store. */
+  function works(store: Store): Promise<boolean> {
+    return Promise.resolve(store.ping!()).then(
+      () => true,
+      () => false,
+    )
   }
 
   it('rejects at once while the server is down, from the first operation on, and heals', async () => {
@@ -103,13 +114,13 @@ describe('memcachedStore in an outage', () => {
 
   it('rejects by the deadline while the server hangs, then at once, and heals', async () => {
     const store = open(server.url, DEADLINE)
-    await store.ping!()
+    await until(() => works(store))
     await server.freeze()
     try {
       await everythingFails(store, /did not answer within 1000 ms/, DEADLINE)
       // One finds out whether it answers again; whoever comes meanwhile does not wait with it.
       const probe = rejectionBy(DEADLINE, store.load(newKey()))
-      for (let round = 0; round < 5; round++) await rejectionAtOnce(store.load(newKey()))
+      await Promise.all(Array.from({ length: 5 }, async () => rejectionAtOnce(store.load(newKey()))))
       await probe
     } finally {
       server.thaw()
@@ -119,7 +130,7 @@ describe('memcachedStore in an outage', () => {
 
   it('keeps its deadline for what queues behind a command that hangs', async () => {
     const store = open(server.url, DEADLINE)
-    await store.ping!()
+    await until(() => works(store))
     await server.freeze()
     try {
       const first = rejectionBy(DEADLINE, store.load(newKey()))
@@ -130,6 +141,57 @@ describe('memcachedStore in an outage', () => {
       server.thaw()
     }
     await heals(store)
+  })
+
+  it('says that the server hangs, also when this process was held up past the deadline', async () => {
+    const store = open(server.url, DEADLINE)
+    await until(() => works(store))
+    await server.freeze()
+    try {
+      const loading = rejection(store.load(newKey()))
+      heldUp(DEADLINE * 1.5)
+      assert.match((await loading).error.message, /did not answer within 1000 ms/)
+      const [probe, meanwhile] = [rejection(store.load(newKey())), rejectionAtOnce(store.load(newKey()))]
+      assert.match((await meanwhile).error.message, /does not answer/)
+      await probe
+    } finally {
+      server.thaw()
+    }
+    await heals(store)
+  })
+
+  it('takes an answer that came while this process was held up past the deadline', async () => {
+    // With one thread, a server answers in order also what comes over several connections.
+    const own = await memcachedServer('-t', '1')
+    try {
+      const store = open(own.url, DEADLINE)
+      await until(() => works(store))
+      const loading = store.load(newKey())
+      heldUp(DEADLINE * 1.5)
+      const asked = `const socket = require('node:net').connect(${own.port}, '127.0.0.1')
+        socket.resume().write('version\\r\\nquit\\r\\n')`
+      execFileSync(process.execPath, ['-e', asked])
+      assert.equal(await loading, undefined)
+    } finally {
+      await own.stop()
+    }
+  })
+
+  it('ends no command because somebody sets the clock forward', async (test) => {
+    const store = open()
+    await store.ping!()
+    await server.freeze()
+    try {
+      const loading = store.load(newKey())
+      const now = Date.now.bind(Date)
+      test.mock.method(Date, 'now', () => now() + 24 * 60 * 60 * 1000)
+      // memcache-client looks after its commands each quarter of a second.
+      await Promise.race([loading, sleep(600)])
+      server.thaw()
+      assert.equal(await loading, undefined)
+    } finally {
+      server.thaw()
+    }
   })
 
   it('rejects by the deadline when the way to the server swallows everything, and heals', async () => {
@@ -194,6 +256,11 @@ describe('memcachedStore in an outage', () => {
     }
     for (const found of await Promise.all(stuck)) assert.equal(found?.text, 'before')
   })
+
+  /** This process does nothing for so long, as on a machine that is busy with others. */
+  function heldUp(length: number): void {
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, length)
+  }
 
   /** Three sessions on the server, and three on its neighbour. */
   async function spread(store: Store): Promise<{ here: string[]; there: string[] }> {

@@ -1,6 +1,5 @@
 import { createRequire } from 'node:module'
 import type { MemcacheClient, MemcacheClientOptions } from 'memcache-client'
-import type { Milliseconds } from '../../units.ts'
 import { PLACES } from '../places.ts'
 import { checks, isSocket, parseServer } from './address.ts'
 import { connectBySocket, type SocketParts } from './socket.ts'
@@ -8,10 +7,7 @@ import { connectBySocket, type SocketParts } from './socket.ts'
 type Client = new (options: MemcacheClientOptions) => MemcacheClient
 
 /** Makes a client for one server, `host:port` or the path of a socket, which connects when it is first used. */
-export type Maker = (server: string, deadline: Milliseconds) => MemcacheClient
-
-/** Longer than one of two timers can be late while the other is not. */
-const GRACE: Milliseconds = 100
+export type Maker = (server: string) => MemcacheClient
 
 /** An item's value is compressed, so it is no record of this library. */
 export class Compressed extends Error {}
@@ -44,8 +40,8 @@ export function loadDriver(): Maker {
     if (typeof driver.MemcacheClient !== 'function')
       throw checks.refusal('memcache-client is older than 1; npm i memcache-client@1')
     const make = makerOf(driver.MemcacheClient, {})
-    return (server, deadline) => {
-      const client = make(server, deadline)
+    return (server) => {
+      const client = make(server)
       if (isSocket(server)) connectBySocket(client, server, driver)
       return client
     }
@@ -78,16 +74,16 @@ function onlyServerOf(server: MemcacheClientOptions['server']): string {
 }
 
 function makerOf(Client: Client, given: Partial<MemcacheClientOptions>): Maker {
-  return (server, deadline) =>
+  return (server) =>
     new Client({
       ...given,
       // More connections would not keep the order in which commands are sent.
       server: { server, maxConnections: 1 },
       noDelay: true,
-      // A server that hangs sends no event, so this timeout ends its connection. It comes after our own deadline, which
-      // would otherwise be reported as a lost connection now and then.
-      cmdTimeout: deadline + GRACE,
-      connectTimeout: deadline + GRACE,
+      // `Server` has the deadline, and ends the connection of a server that hangs. The client's own timeout is counted by
+      // the wall clock, which anybody may set, and would report a server that hangs as a lost connection. Without a
+      // `connectTimeout` the client has none.
+      cmdTimeout: Infinity,
       ignoreNotStored: false,
       compressor: { compressSync: refuse, decompressSync: refuse },
       Promise,

@@ -32,6 +32,8 @@ export class Server {
   readonly #deadline: Milliseconds
   /** Set while an answer of the server is overdue. */
   #silence: SessionError | undefined
+  /** Gives up a command, for each that has not settled. */
+  readonly #underWay = new Set<(reason: SessionError) => void>()
   #isProbed = false
   #isClosed = false
 
@@ -137,21 +139,24 @@ export class Server {
 
   #send<Answer>(until: Until, write: (socket: Socket) => void): Promise<Answer> {
     return new Promise((resolve, reject) => {
-      let isOver = false
       const timer = setTimeout(() => {
-        isOver = true
-        this.#silence = this.#failure(`did not answer within ${this.#deadline} ms`)
-        reject(this.#silence)
+        // If this process was held up, the answer may have come long ago. This turn of the event loop reads it.
+        setImmediate(() => {
+          if (this.#underWay.has(giveUp)) this.#fallSilent(giveUp)
+        })
       }, until - performance.now())
+      const giveUp = (reason: SessionError): void => end(() => reject(reason))
       const end = (settle: () => void): void => {
+        if (!this.#underWay.delete(giveUp)) return
         clearTimeout(timer)
         settle()
       }
+      this.#underWay.add(giveUp)
       try {
         this.#client
           .send<Answer>((socket) => {
             // The caller has been told that the command failed, so it must not be sent now.
-            if (isOver || !socket) throw new Error('the connection was lost')
+            if (!this.#underWay.has(giveUp) || !socket) throw new Error('the connection was lost')
             // An open connection keeps no process alive. A command under way does, by its timer.
             ;(socket as Socket).unref?.()
             write(socket)
@@ -164,6 +169,18 @@ export class Server {
         end(() => reject(error))
       }
     })
+  }
+
+  /**
+   * Ends the connection on which a command is late, because the server answers in order: what queues behind that command
+   * fails too. The next command opens another connection.
+   */
+  #fallSilent(late: (reason: SessionError) => void): void {
+    const silence = this.#failure(`did not answer within ${this.#deadline} ms`)
+    this.#silence = silence
+    late(silence)
+    for (const giveUp of this.#underWay) giveUp(this.#failure('does not answer', silence))
+    this.#client.shutdown()
   }
 
   #explained(error: unknown): unknown {
