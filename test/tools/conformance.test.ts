@@ -335,6 +335,7 @@ describe('storeConformance', () => {
     it('sees saves and deletes that are kept back, and a link that never vouches', async (test) => {
       // The kit waits for what does not come, as long as no busy machine takes. Nobody waits here.
       test.mock.timers.enable({ apis: ['Date', 'setTimeout'], now: Date.now() })
+      test.mock.method(performance, 'now', () => Date.now())
       const faults = [
         () => telling((event) => event === 'saved'),
         () => telling((event) => event === 'deleted'),

@@ -19,6 +19,8 @@ export interface TcpProxy {
   cut(): void
   /** How many connections have been made so far. */
   readonly connections: number
+  /** How many of them are open. */
+  readonly open: number
   close(): Promise<void>
 }
 
@@ -90,6 +92,9 @@ export async function tcpProxy(targetPort: number): Promise<TcpProxy> {
     },
     get connections() {
       return connections
+    },
+    get open() {
+      return toServers.size
     },
     async close() {
       for (const socket of sockets) socket.destroy()
