@@ -11,7 +11,7 @@ import { getSession, memoryStore, type SessionOptions } from '../../src/index.ts
 import { companionSite, type CompanionSite } from '../support/sites/companion-site.ts'
 import { LASTING, currentSession, sessionOf } from '../support/sites/http.ts'
 import { keysOf } from '../support/stores/stores.ts'
-import type { Reply } from '../support/clients/agent.ts'
+import { Agent, type Reply } from '../support/clients/agent.ts'
 import type { Visitor } from '../support/clients/visitor.ts'
 
 // Its types take it for a module with a default export, and it is one without.
@@ -111,8 +111,9 @@ async function data(visitor: Visitor): Promise<Record<string, unknown>> {
 /** As far as the provider, and with what it answers, but not back on the site. */
 async function untilCallback(visitor: Visitor): Promise<URL> {
   const away = await visitor.get('/connect/provider')
-  const back = await fetch(away.headers.location ?? '', { redirect: 'manual' })
-  return new URL(back.headers.get('location') ?? '')
+  const provider = new URL(away.headers.location ?? '')
+  const back = await new Agent(provider.origin).get(provider.pathname + provider.search)
+  return new URL(back.headers.location ?? '')
 }
 
 /** Comes back to the site, and follows where grant sends them. */

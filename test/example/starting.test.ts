@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { cart, signIn } from '../support/clients/example-pages.ts'
 import { startExample } from '../support/sites/example-site.ts'
-import { until } from '../support/servers/server-process.ts'
+import { isOpen, until } from '../support/servers/server-process.ts'
 import { Visitor } from '../support/clients/visitor.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 
@@ -88,7 +88,7 @@ describe('starting and ending the example site', () => {
     await visitor.visit('/')
     const send = await visitor.begin('/cart/add', { token: visitor.token, tea: 'mint' })
     const stopped = site.stop()
-    await refused(site.url)
+    await until(async () => !(await isOpen(visitor.port)))
     assert.equal(await send(), 303)
     assert.equal(await stopped, 0)
 
@@ -98,13 +98,3 @@ describe('starting and ending the example site', () => {
     await next.stop()
   })
 })
-
-/** Resolves once the site takes no connections any more. */
-async function refused(url: string): Promise<void> {
-  while (
-    await fetch(url).then(
-      () => true,
-      () => false,
-    )
-  );
-}

@@ -18,9 +18,10 @@ import { once } from 'node:events'
 import Koa from 'koa'
 import { session } from '${ROOT}/dist/src/index.js'
 const keys = ['a secret for signing cookies']
-async function site(options) {
+async function site(options, above = (ctx, next) => next()) {
   const app = new Koa()
   app.silent = true
+  app.use(above)
   const sessions = session({ keys, ...options })
   app.use(sessions)
   app.use(async (ctx) => {
@@ -124,7 +125,14 @@ describe('NODE_DEBUG=koa-server-session', () => {
     const lines = await linesOf(
       `const store = 'memcached://127.0.0.1:${port}'
       const cookie = await (await site({ store: 'memory:' }))('/write')
-      const visit = await site({ store, cache: { allowStale: true } })
+      let arrived = 0
+      let begin
+      const haveBothArrived = new Promise((resolve) => (begin = resolve))
+      const visit = await site({ store, cache: { allowStale: true } }, async (ctx, next) => {
+        if (++arrived === 2) begin()
+        await haveBothArrived
+        return next()
+      })
       await Promise.all([visit('/read', cookie), visit('/read', cookie)])
       await visit('/write', cookie)`,
       DEBUG,

@@ -559,8 +559,10 @@ describe('what nobody uses any more', () => {
       store.calls.length = 0
     }
     await round()
-    const grown = await memoryOf(round)
-    assert.ok(grown < HOLDERS * 100, `${grown} bytes more`) // a signal that is kept takes about 2 kB
+    const grown = []
+    // The smallest, because the process may just then make something of its own, such as compiled code.
+    for (let rounds = 0; rounds < 3; rounds++) grown.push(await memoryOf(round))
+    assert.ok(Math.min(...grown) < HOLDERS * 100, `${grown.join(', ')} bytes more`) // a signal that is kept takes about 2 kB
     await pass(5 * SECOND)
     assert.deepEqual(store.calls, [])
   })

@@ -139,7 +139,7 @@ for (const [name, urlOf] of Object.entries(STORES)) {
       const { sessions, visitor } = await siteOn(test, store)
       const ada = visitor()
       const { id } = (await ada.get('/in?user=ada')) as { id: string }
-      await store.delete(id) // behind the library's back: the note is still there
+      await store.delete(id) // as when a process dies between the two: the note is still there
       const other = (await ada.get('/in?user=ada')) as { id: string }
       assert.deepEqual(
         (await sessions.list('ada')).map((each) => each.id),

@@ -28,8 +28,9 @@ export interface Ask {
   readonly body?: string | URLSearchParams | FormData
 }
 
-// Node's servers close a connection that was idle for five seconds, unless they are made otherwise.
-const sockets = new Sockets({ keepAlive: true, timeout: 4000 })
+// Node's servers close a connection that was idle for five seconds, unless they are made otherwise. What is idle for one
+// is not used again, so four are left in which a request may be late because the machine is busy.
+const sockets = new Sockets({ keepAlive: true, timeout: 1000 })
 
 /** A browser, as far as cookies go. Several sites may share one agent, as several processes share one host name. */
 export class Agent {

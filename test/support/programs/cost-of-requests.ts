@@ -58,14 +58,18 @@ syncBuiltinESMExports()
 // Only now, so that it finds what was replaced above.
 const { alsApp, sessionApp } = await import('../../../bench/apps.ts')
 const { fileStore, memoryStore } = await import('../../../src/index.ts')
+const { LASTING } = await import('../sites/http.ts')
 
 function handler(): Handle {
   if (kind === 'als') return alsApp()
-  const store = kind === 'file' ? fileStore({ directory: directory as string, pruneInterval: 0 }) : memoryStore()
+  const store =
+    kind === 'file'
+      ? fileStore({ directory: directory as string, pruneInterval: 0 })
+      : memoryStore({ pruneInterval: 0 })
   return sessionApp({ store }).handle
 }
 
-const server = createServer(handler())
+const server = createServer(LASTING, handler())
 const agent = new Agent({ keepAlive: true, maxSockets: 1 })
 let cookie = ''
 
