@@ -74,7 +74,8 @@ async function siteOn(test: TestContext, store: Store, options: SessionOptions =
         async get(path) {
           const response = await fetch(`http://127.0.0.1:${port}${path}`, { headers: { cookie } })
           cookie = response.headers.getSetCookie()[0]?.split(';')[0] ?? cookie
-          return response.ok ? response.json() : response.status
+          const text = await response.text()
+          return response.ok ? JSON.parse(text) : response.status
         },
       }
     },
@@ -415,7 +416,7 @@ describe('keys that only a request shows', () => {
         return true
       })
     }
-    await fetch(`http://127.0.0.1:${port}/`)
+    await (await fetch(`http://127.0.0.1:${port}/`)).text()
     assert.equal((await sessions.list('ada')).length, 1)
     assert.equal(await sessions.revokeAll('ada'), 1)
     assert.equal(((await ada.get('/')) as { isNew: boolean }).isNew, true)
@@ -433,7 +434,7 @@ async function anySession(sessions: Sessions): Promise<Session> {
   })
   const server = app.listen(0, '127.0.0.1')
   await once(server, 'listening')
-  await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`)
+  await (await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`)).text()
   server.close()
   return made as Session
 }

@@ -161,6 +161,7 @@ describe('readSession(sessions, cookie)', () => {
       assert.equal(found?.id, ada.id)
     }
     const renewed = await fetch(`${address}/renew`, { headers: ada.headers })
+    await renewed.text()
     assert.equal((await readSession<Data>(sessions, renewed.headers.getSetCookie()))?.userId, 'ada')
   })
 
