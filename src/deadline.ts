@@ -85,8 +85,10 @@ export class Deadline {
     return isInTime
   }
 
+  /** A process that stood still comes to its timers first. So the answers that have come meanwhile are read before it looks. */
   #wait(length: Milliseconds): void {
-    this.#timer = this.#place.runInAsyncScope(() => setTimeout(() => this.#look(), length))
+    const look = (): void => this.#look()
+    this.#timer = this.#place.runInAsyncScope(() => setTimeout(() => setImmediate(look), length))
   }
 
   #look(): void {

@@ -52,7 +52,10 @@ export class Terminal {
     for (const method of ['debug', 'error', 'info', 'log', 'warn'] as const) {
       console[method] = (...words: unknown[]) => this.say(...format(...words).split('\n'))
     }
-    process.removeAllListeners('warning').on('warning', ({ name, message }) => this.say(`${name}: ${message}`))
+    process.removeAllListeners('warning').on('warning', ({ name, message }) => {
+      // Of Node, because a driver uses something that is new there. Whoever runs a command can do nothing about it.
+      if (name !== 'ExperimentalWarning') this.say(`${name}: ${message}`)
+    })
   }
 
   get isCutOff(): boolean {

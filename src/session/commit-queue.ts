@@ -6,11 +6,9 @@ import { endedBecauseIn, isMarker } from '../record/marker.ts'
 import { isFull, newerHalf } from '../record/notices.ts'
 import { asHeld } from '../record/unheld.ts'
 import type { Found, Saved, Store } from '../store.ts'
-import { isLonger, type Awaitable, type Instant, type Key, type Milliseconds } from '../units.ts'
+import { isLonger, type Awaitable, type Instant, type Key } from '../units.ts'
+import { LostRaces } from './lost-races.ts'
 import type { SubjectNotes } from './subject-notes.ts'
-
-/** How long a commit, or a regenerate, goes on losing races before it gives up. */
-export const MAX_CONFLICT_TIME: Milliseconds = 2000
 
 const NOTICES_DROPPED =
   'A session has a hundred notices of one key, or no room for all of its notices, so the oldest are dropped. Ask for each key ' +
@@ -134,7 +132,7 @@ export class CommitQueue {
       isNewest = true
     }
     let members = group
-    let lostSince: Milliseconds | undefined
+    let lost: LostRaces | undefined
     for (;;) {
       if (base && isMarker(base)) return refuse(members, endedBecauseIn(base) === undefined ? 'replaced' : 'gone')
       const before = base ? recordOf(base) : members.find(({ write }) => write.initial)?.write.initial
@@ -165,8 +163,8 @@ export class CommitQueue {
       if (result.gone) return refuse(members, 'gone')
       this.#diagnostics.stats.conflicts++
       this.#diagnostics.report('conflict')
-      lostSince ??= performance.now()
-      if (performance.now() - lostSince > MAX_CONFLICT_TIME) {
+      lost ??= new LostRaces()
+      if (lost.add()) {
         throw new SessionError(
           'ERR_SESSION_BUSY',
           'Too many writers of one session at once; the change was not stored. Try again.',

@@ -1,10 +1,10 @@
-import { MAX_CONFLICT_TIME } from './commit-queue.ts'
 import { recordOf } from '../record/format.ts'
 import { isFresh, markerOf, type Marker } from '../record/marker.ts'
 import { asUnheld, carriedOver } from '../record/unheld.ts'
 import type { SessionRecord } from '../record/record.ts'
 import type { WorkingCopy } from './working-copy.ts'
 import type { Store } from '../store.ts'
+import { LostRaces } from './lost-races.ts'
 import { tooBusy, type Successors } from './successors.ts'
 import type { RegenerateOptions } from './member-options.ts'
 import type { Key } from '../units.ts'
@@ -83,7 +83,7 @@ export async function moveToNewToken(
 
   /** Takes the place of the old session. */
   async function replace(): Promise<WorkingCopy | 'gone' | 'replaced'> {
-    const startedAt = performance.now()
+    const lost = new LostRaces()
     while (copy.found) {
       const isPromise = !next.found && !carriesData()
       if (!isPromise && !(await storeNext())) return 'gone'
@@ -100,7 +100,7 @@ export async function moveToNewToken(
         if (outcome === 'taken' || (outcome === 'held' && keep !== true)) return next
         return outcome === 'held' ? 'replaced' : 'gone'
       }
-      if (performance.now() - startedAt > MAX_CONFLICT_TIME) throw tooBusy()
+      if (lost.add()) throw tooBusy()
       copy.catchUp(recordOf(there), keep, there)
       next = carryOn(next)
     }

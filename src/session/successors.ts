@@ -1,4 +1,3 @@
-import { MAX_CONFLICT_TIME } from './commit-queue.ts'
 import { SessionError, isSessionError } from '../errors.ts'
 import { recordOf } from '../record/format.ts'
 import {
@@ -13,6 +12,7 @@ import {
 import type { SessionRecord } from '../record/record.ts'
 import type { Found, Saved, Store } from '../store.ts'
 import type { Instant, Key, Milliseconds } from '../units.ts'
+import { LostRaces } from './lost-races.ts'
 
 /** A session that was made in the place of another one, and whose cookie has not come back. */
 export interface Unheld {
@@ -111,13 +111,13 @@ export class Successors {
     successor: Key,
     prepare: (unheld: Unheld | Promised) => Promise<boolean>,
   ): Promise<'taken' | 'held' | 'missing'> {
-    const startedAt = performance.now()
+    const lost = new LostRaces()
     for (;;) {
       const fate = await this.#follow(marker)
       if (typeof fate === 'string') return fate
       if (!(await prepare(fate))) return 'missing'
       if ((await this.leave(fate.key, fate.found, { successor, wasHeld: false })) === true) return 'taken'
-      if (performance.now() - startedAt > MAX_CONFLICT_TIME) throw tooBusy()
+      if (lost.add()) throw tooBusy()
     }
   }
 

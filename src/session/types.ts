@@ -81,8 +81,8 @@ export interface SessionMembers<Data extends object = SessionData> {
    * own, `ctx.respond = false`): otherwise the end of the request commits.
    *
    * Rejects with `ERR_SESSION_GONE` if the session was ended elsewhere, `ERR_SESSION_VALUE` if a value cannot be
-   * serialized, `ERR_SESSION_TOO_LARGE`, `ERR_SESSION_BUSY` if other writers were faster for two seconds, and
-   * `ERR_SESSION_HEADERS_SENT` if a new session's cookie can no longer be sent.
+   * serialized, `ERR_SESSION_TOO_LARGE`, `ERR_SESSION_BUSY` if other writers were faster for two seconds and five
+   * times at least, and `ERR_SESSION_HEADERS_SENT` if a new session's cookie can no longer be sent.
    */
   save(): Promise<void>
   save(callback: SessionCallback): void
@@ -128,8 +128,8 @@ export interface SessionMembers<Data extends object = SessionData> {
    * ```
    *
    * Rejects with `ERR_SESSION_OPTION` if the options are wrong, `ERR_SESSION_GONE` if the session was ended elsewhere
-   * meanwhile, `ERR_SESSION_BUSY` if other writers were faster for two seconds (the old token is then still good), and
-   * `ERR_SESSION_HEADERS_SENT` if the cookie can no longer be sent.
+   * meanwhile, `ERR_SESSION_BUSY` if other writers were faster for two seconds and five times at least (the old token
+   * is then still good), and `ERR_SESSION_HEADERS_SENT` if the cookie can no longer be sent.
    */
   regenerate(options?: RegenerateOptions<Data>): Promise<void>
   regenerate(callback: SessionCallback): void

@@ -134,6 +134,8 @@ describe('at a terminal', () => {
     const call = atTerminal(['stats', '-s', `${own.url}?deadline=60000`])
     await call.sees(/Counting sessions/)
     call.types('\u0003')
+    // Until then the keys have not become a signal yet, and a server that answers could be quicker.
+    await call.sees(/\^C/)
     own.thaw()
     const { code, screen } = await call.ended()
     assert.equal(code, 130)

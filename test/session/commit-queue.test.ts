@@ -457,6 +457,26 @@ describe('a writer that loses every race', () => {
     assert.equal(diagnostics.stats.conflicts, 6)
     assert.deepEqual([...((await nowIn(store)) as SessionRecord).entries.keys()], ['theirs'])
   })
+
+  it('goes on if it was this process that stood still, and not the others that were fast', async (t) => {
+    const clocks = clocksOf(t)
+    const store = recordingStore()
+    const found = await stored(store)
+    let races = 0
+    const slow: Store = {
+      ...store,
+      async save(key, text, expiresAt, expected) {
+        if (++races <= 4) {
+          elsewhere(store, 'theirs', races)
+          clocks.pass(5000)
+        }
+        return store.save(key, text, expiresAt, expected)
+      },
+    }
+    await committing(slow).commits.commit(KEY, setting('mine', 1, found))
+    assert.equal(races, 5)
+    assert.deepEqual([...((await nowIn(store)) as SessionRecord).entries.keys()].toSorted(), ['mine', 'theirs'])
+  })
 })
 
 describe('recordOf(found)', () => {

@@ -37,14 +37,14 @@ export const LIMITS: Readonly<Record<StoreName, Readonly<Record<SituationName, L
     anonymous: { promises: 2, bytes: 2300, calls: {} },
     visitor: { promises: 2, bytes: 2900, calls: {} },
     read: { promises: 2, bytes: 3400, calls: {} },
-    object: { promises: 2, bytes: 3700, calls: {} },
+    object: { promises: 2, bytes: 3900, calls: {} },
     write: { promises: 14, bytes: 14_400, calls: {} },
   },
   file: {
     anonymous: { promises: 2, bytes: 2300, calls: {} },
     visitor: { promises: 2, bytes: 2900, calls: {} },
     read: { promises: 2, bytes: 3400, calls: { existsSync: 1 } },
-    object: { promises: 2, bytes: 3700, calls: { existsSync: 1 } },
+    object: { promises: 2, bytes: 3900, calls: { existsSync: 1 } },
     write: {
       promises: 14,
       bytes: 18_900,
