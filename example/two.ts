@@ -1,7 +1,7 @@
 /**
  * Starts the site twice, on one port and over one store, to watch two processes share their sessions. Takes the same
  * settings as server.ts; without a SESSION_STORE it starts a redis-server that ends with it. REDIS_AWAY: for how many
- * milliseconds that one is away when the page under the hood stops it (default 10000).
+ * milliseconds at least that one is away when the page under the hood stops it (default 10000).
  */
 import cluster, { type Worker } from 'node:cluster'
 import { once } from 'node:events'

@@ -118,8 +118,12 @@ export async function withoutRedis(
   tell: (result: Result) => void,
 ): Promise<void> {
   const here = thisSite(ctx)
-  const { isBack } = await stopRedis()
-  const [home, cart] = await Promise.all([send(here, 'GET', '/'), send(here, 'GET', '/cart')])
+  const redis = await stopRedis()
+  const pages = Promise.all([send(here, 'GET', '/'), send(here, 'GET', '/cart')])
+  // Not before both are there, and also if one has failed: nobody else would ask for Redis.
+  const isBack = pages.catch(() => {}).then(() => redis.comeBack())
+  isBack.catch(() => {}) // whoever waits for it is told
+  const [home, cart] = await pages
   const during: Row[] = [
     { who: 'The home page', outcome: `answers ${home.status}`, isGood: home.status === 200 },
     {

@@ -8,7 +8,7 @@ export interface Site {
   readonly workers: readonly Worker[]
   /** Absent if the site has none of its own. */
   readonly redis: PrivateRedis | undefined
-  /** How long Redis stays away when it is stopped, in milliseconds. */
+  /** How long Redis stays away at least when it is stopped, in milliseconds. */
   readonly away: number
   /** Where the site keeps its signing keys. */
   readonly keyFile: string
@@ -18,6 +18,7 @@ export interface Site {
 export function attend({ workers, redis, away, keyFile }: Site): void {
   const answers = new Map<number, () => void>()
   let isBack: Promise<void> = Promise.resolve()
+  let lookedAround = (): void => {}
   let number = 0
 
   const granted: Record<Wish, () => Promise<void>> = {
@@ -30,10 +31,14 @@ export function attend({ workers, redis, away, keyFile }: Site): void {
     async 'stop Redis'() {
       await isBack // two visitors may press the button
       await redis?.pause()
-      isBack = sleep(away, undefined, { ref: false }).then(() => redis?.resume())
+      const isSeen = new Promise<void>((resolve) => (lookedAround = resolve))
+      isBack = Promise.all([sleep(away, undefined, { ref: false }), isSeen]).then(() => redis?.resume())
       isBack.catch(() => {}) // whoever waits for it is told
     },
-    'wait for Redis': () => isBack,
+    'wait for Redis'() {
+      lookedAround()
+      return isBack
+    },
   }
 
   async function useEverywhere(keys: readonly string[]): Promise<void> {

@@ -26,6 +26,7 @@ describe('going back after signing out, in Chromium', () => {
       await until(async () => (await page.evaluate('window.cameFromMemory')) === true)
       await page.goForward({ waitUntil: 'commit' })
       assert.equal(await heading(page), 'Your cart')
+      await loaded(page)
       await follow(page, 'text="Sign out"')
       assert.equal(await heading(page), 'You are signed out')
       assert.deepEqual(await context.cookies(), [])
@@ -59,10 +60,16 @@ describe('going back after signing out, in Chromium', () => {
       await page.goto(site.url)
       await signIn(page)
       assert.equal(await heading(page), 'Ada Lovelace')
+      await loaded(page)
       await page.goto(`${site.url}/cart`)
       await work(page, context)
     }
     await inBrowser({}, play, openWholeBrowser)
+  }
+
+  /** A page that is left before it is loaded is not kept in memory. */
+  async function loaded(page: Page): Promise<void> {
+    await until(async () => (await page.evaluate('document.readyState')) === 'complete')
   }
 
   async function back(page: Page): Promise<void> {

@@ -12,6 +12,7 @@ import type { Measured } from '../support/programs/many-sessions.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 
 const MEGABYTE = 1024 * 1024
+const HOUR = 3_600_000
 
 describe('G16: 50 000 sessions served by one process with a small cache', () => {
   it('take no more memory than the cache may, and leave nothing of a request behind', async (test) => {
@@ -64,7 +65,7 @@ describe('a warm read on files', () => {
   it('costs one stat, and no reading, writing or touching: 10 000 requests', async (test) => {
     const files = fileStore({ directory: temporaryDirectory() })
     const store = recordingStore({ over: files, isSynchronous: true, power: 'isCurrent' })
-    const { agent, port, sessions } = await siteWith(test, { store }, (ctx) => {
+    const { agent, port, sessions } = await siteWith(test, { store, cache: { maxAge: HOUR } }, (ctx) => {
       const session = sessionOf(ctx)
       if (ctx.path === '/in') session['cart'] = { items: [1, 2] }
       ctx.body = session['cart'].items.length === 2 ? END : 'wrong'

@@ -10,6 +10,9 @@ export const requires: Requirement = {
   debianPackage: 'chromium-headless-shell',
 }
 
+/** How long whatever is asked of a browser may take: it is waited for, and a machine can be busy. */
+const PATIENCE = 120_000
+
 /** Chromium's headless shell. It finds every host of `.test` on this machine. */
 export function openBrowser(): Promise<Browser> {
   return chromium.launch(launchOptions(commandOf(requires)))
@@ -17,13 +20,17 @@ export function openBrowser(): Promise<Browser> {
 
 /** The same with a profile that is kept in `directory` when the browser is closed. */
 export async function openBrowserOf(directory: string): Promise<BrowserContext> {
-  return chromium.launchPersistentContext(directory, { ...launchOptions(commandOf(requires)), ignoreHTTPSErrors: true })
+  const options = { ...launchOptions(commandOf(requires)), ignoreHTTPSErrors: true }
+  const context = await chromium.launchPersistentContext(directory, options)
+  context.setDefaultTimeout(PATIENCE)
+  return context
 }
 
 /** How each Chromium is started. */
 export function launchOptions(executablePath: string): LaunchOptions {
   return {
     executablePath,
+    timeout: PATIENCE,
     // Playwright turns off the cache of whole pages that people's browsers go back to.
     ignoreDefaultArgs: ['--disable-back-forward-cache'],
     args: [
@@ -49,7 +56,7 @@ export async function inContext<Result>(
   work: (page: Page, context: BrowserContext) => Promise<Result>,
 ): Promise<Result> {
   const context = await browser.newContext({ ignoreHTTPSErrors: true, ...options })
-  context.setDefaultTimeout(20_000)
+  context.setDefaultTimeout(PATIENCE)
   try {
     return await work(await context.newPage(), context)
   } finally {
