@@ -7,7 +7,7 @@ import { keyringOf } from '../http/keyring.ts'
 import type { Found, Store } from '../store.ts'
 import { isRoot } from '../stores/file/root.ts'
 import { isSqlStore, type SqlStore } from '../stores/sql/store.ts'
-import { DEFAULT_STORE, databaseOfUrl, directoryOfUrl, storeFromUrl } from '../stores/url.ts'
+import { DEFAULT_STORE, databaseOfUrl, directoryOfUrl, patientStoreFromUrl } from '../stores/url.ts'
 import { subjectNames } from '../session/subject-names.ts'
 import { Subjects } from '../session/subjects.ts'
 import type { HowToOpen, Values } from './command.ts'
@@ -57,7 +57,7 @@ export function openStore(
   if (directory !== undefined && !isNew && !isRoot(directory)) throw noStoreThere(directory)
   const database = databaseOfUrl(url)
   if (database !== undefined && !forMaking && !isNew && !existsSync(database)) throw noFileThere(database)
-  const opened = storeFromUrl(url)
+  const opened = patientStoreFromUrl(url, PATIENCE)
   const keyring = SESSION_KEY || SESSION_KEY_OLD ? keyringOf([SESSION_KEY, SESSION_KEY_OLD].filter(Boolean)) : undefined
   if (cookie !== undefined && !keyring)
     throw wrong('--cookie needs SESSION_KEY: the users in an index are named by both.')

@@ -1,7 +1,9 @@
 import { fileURLToPath } from 'node:url'
 import { nearest } from '../checks.ts'
 import { SessionError } from '../errors.ts'
+import { isDeadline } from '../deadline.ts'
 import type { Store } from '../store.ts'
+import type { Milliseconds } from '../units.ts'
 import { fileStore } from './file.ts'
 import { memcachedStore } from './memcached.ts'
 import { memoryStore } from './memory.ts'
@@ -14,31 +16,36 @@ import { sqliteStore, type SqliteStoreOptions } from './sqlite.ts'
 import { numberIn } from './store-options.ts'
 
 /** Makes the store that a URL names. A bare word arrives as a URL with nothing after its colon. */
-type Opener = (url: string) => Store
+type Opener = (url: string, options: Deadlined) => Store
+
+/** The option that takes precedence over what a URL says, if it is there. */
+interface Deadlined {
+  readonly deadline?: Milliseconds
+}
 
 /** Every kind of store that a URL can name. A new one is plugged in here, and nowhere else. */
 const OPENERS: ReadonlyMap<string, Opener> = new Map<string, Opener>([
   ['file', (url) => fileStore(filesOf(url))],
   ['memory', (url) => (refuseMore(url), memoryStore())],
   ['null', (url) => (refuseMore(url), nullStore())],
-  ['redis', (url) => redisStore(url === 'redis:' ? 'redis://127.0.0.1:6379' : url)],
-  ['rediss', (url) => redisStore(url)],
-  ['redis+unix', (url) => redisStore(url)],
-  ['redis+sentinel', (url) => redisStore(url)],
-  ['rediss+sentinel', (url) => redisStore(url)],
-  ['redis+cluster', (url) => redisStore(url)],
-  ['rediss+cluster', (url) => redisStore(url)],
-  ['redis+shards', (url) => redisShards(url)],
-  ['rediss+shards', (url) => redisShards(url)],
-  ['redis+shards+sentinel', (url) => redisShards(url)],
-  ['rediss+shards+sentinel', (url) => redisShards(url)],
-  ['memcached', (url) => memcachedStore(url === 'memcached:' ? 'memcached://127.0.0.1:11211' : url)],
-  ['memcached+unix', (url) => memcachedStore(url)],
-  ['postgres', (url) => postgresStore(url === 'postgres:' ? 'postgres://127.0.0.1' : url)],
-  ['postgresql', (url) => postgresStore(url)],
-  ['mysql', (url) => mysqlStore(url)],
-  ['mariadb', (url) => mysqlStore(url)],
-  ['sqlite', (url) => openSqlite(url)],
+  ['redis', (url, options) => redisStore(url === 'redis:' ? 'redis://127.0.0.1:6379' : url, options)],
+  ['rediss', (url, options) => redisStore(url, options)],
+  ['redis+unix', (url, options) => redisStore(url, options)],
+  ['redis+sentinel', (url, options) => redisStore(url, options)],
+  ['rediss+sentinel', (url, options) => redisStore(url, options)],
+  ['redis+cluster', (url, options) => redisStore(url, options)],
+  ['rediss+cluster', (url, options) => redisStore(url, options)],
+  ['redis+shards', (url, options) => redisShards(url, options)],
+  ['rediss+shards', (url, options) => redisShards(url, options)],
+  ['redis+shards+sentinel', (url, options) => redisShards(url, options)],
+  ['rediss+shards+sentinel', (url, options) => redisShards(url, options)],
+  ['memcached', (url, options) => memcachedStore(url === 'memcached:' ? 'memcached://127.0.0.1:11211' : url, options)],
+  ['memcached+unix', (url, options) => memcachedStore(url, options)],
+  ['postgres', (url, options) => postgresStore(url === 'postgres:' ? 'postgres://127.0.0.1' : url, options)],
+  ['postgresql', (url, options) => postgresStore(url, options)],
+  ['mysql', (url, options) => mysqlStore(url, options)],
+  ['mariadb', (url, options) => mysqlStore(url, options)],
+  ['sqlite', openSqlite],
 ])
 
 const SCHEME = /^([a-z][a-z0-9+.-]{0,31}):/i
@@ -68,9 +75,21 @@ export const DEFAULT_STORE: string = `file:${DEFAULT_DIRECTORY}`
  * The message repeats nothing but the scheme, because the rest may be secret.
  */
 export function storeFromUrl(url: string): Store {
+  return openedFromUrl(url, {})
+}
+
+/** The same store, which has at least so much time for each operation, also if its URL says less. */
+export function patientStoreFromUrl(url: string, least: Milliseconds): Store {
+  const said = new URLSearchParams(url.slice(url.indexOf('?') + 1 || url.length)).get('deadline')
+  // What is wrong is refused by the store itself.
+  const isEnough = said !== null && !(isDeadline(Number(said)) && Number(said) < least)
+  return openedFromUrl(url, isEnough ? {} : { deadline: least })
+}
+
+function openedFromUrl(url: string, options: Deadlined): Store {
   const word = typeof url === 'string' ? url.toLowerCase() : ''
   const bare = OPENERS.get(word)
-  if (bare !== undefined) return bare(`${word}:`)
+  if (bare !== undefined) return bare(`${word}:`, options)
 
   // A drive of Windows is no scheme.
   if (/^(?:[./~\\]|[a-z]:[\\/])/i.test(url)) throw wrong('This looks like a path', FILE_FORM)
@@ -78,7 +97,7 @@ export function storeFromUrl(url: string): Store {
   if (scheme === undefined) throw wrong('A store is named by a URL or one word', didYouMean(word))
   const open = OPENERS.get(scheme)
   if (open === undefined) throw wrong(`There is no store for "${scheme}:"`, didYouMean(scheme))
-  return open(url)
+  return open(url, options)
 }
 
 /** The directory of the store that a URL or word names; `undefined` if that store does not keep files. */
@@ -102,15 +121,15 @@ function filesOf(url: string): { directory: string; durable: boolean } {
   return { directory: path || DEFAULT_DIRECTORY, durable: isDurable(query, 'file', FILE_FORM) }
 }
 
-function openSqlite(url: string): Store {
+function openSqlite(url: string, { deadline }: Deadlined): Store {
   const { path, query, durable } = databaseOf(url)
-  const options: SqliteStoreOptions = {
+  const all: SqliteStoreOptions = {
     durable,
     ...optional('table', query.get('table')),
-    ...optional('deadline', numberIn(query, 'deadline')),
+    ...optional('deadline', deadline ?? numberIn(query, 'deadline')),
     ...optional('pruneInterval', numberIn(query, 'pruneInterval')),
   }
-  return sqliteStore(path, options)
+  return sqliteStore(path, all)
 }
 
 function optional<Name extends string, Value>(name: Name, value: Value | undefined): { [key in Name]?: Value } {

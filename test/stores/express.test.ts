@@ -312,7 +312,7 @@ describe('fromExpressStore', () => {
           () => impatient.save(key, '1', later(), undefined),
           () => impatient.touch(key, later()),
           () => impatient.delete(key),
-        ].map((operation) => rejectionBy(DEADLINE, Promise.resolve().then<unknown>(operation))),
+        ].map((operation) => rejectionBy(DEADLINE, (async (): Promise<unknown> => operation())())),
       )
       for (const { error } of waits) assert.match(error.message, /did not call back in time/)
       delete (inner as Partial<TestStore>).get

@@ -27,8 +27,8 @@ describe('a process that has closed its server, and has not closed its sessions'
   it('ends with Redis, whose connections stay open', async (test) => {
     const redis = await redisServer()
     test.after(() => redis.stop())
-    assert.equal(await printed(redis.url), '1\n2\n')
-    assert.equal(await printed(`${redis.url}/3`), '1\n2\n')
+    assert.equal(await printed(`${redis.url}?deadline=60000`), '1\n2\n')
+    assert.equal(await printed(`${redis.url}/3?deadline=60000`), '1\n2\n')
   })
 
   it('ends with Redis out of reach, which is tried again and again', async (test) => {
@@ -42,15 +42,19 @@ describe('a process that has closed its server, and has not closed its sessions'
       await store.load('0'.repeat(64)).catch((error) => console.log(error.code))
     `
     const pid = /process_id:(\d+)/.exec(await redis.cli('INFO', 'server'))?.[1] ?? ''
-    const { stdout } = await run(process.execPath, ['--input-type=module', '-e', program, redis.url, pid], {
-      timeout: 120_000,
-    })
+    const { stdout } = await run(
+      process.execPath,
+      ['--input-type=module', '-e', program, `${redis.url}?deadline=60000`, pid],
+      {
+        timeout: 120_000,
+      },
+    )
     assert.equal(stdout, 'ERR_SESSION_STORE_UNAVAILABLE\n')
   })
 
   it('ends with memcached', async (test) => {
     const memcached = await memcachedServer()
     test.after(() => memcached.stop())
-    assert.equal(await printed(memcached.url), '1\n2\n')
+    assert.equal(await printed(`${memcached.url}?deadline=60000`), '1\n2\n')
   })
 })

@@ -25,10 +25,17 @@ interface Query {
 interface Client {
   query(query: Query | string): Promise<{ rows: Record<string, unknown>[] }>
   release(): void
+  readonly processID: number
+  on(event: 'error', listener: () => void): unknown
 }
+
+type Lent = (error: Error | undefined, client?: Client) => void
 
 interface Pool extends PostgresPool {
   connect(): Promise<Client>
+  connect(lent: Lent): void
+  readonly totalCount: number
+  readonly idleCount: number
   query(text: string): Promise<{ rows: Record<string, unknown>[] }>
 }
 
@@ -38,6 +45,29 @@ const { Pool, Client } = createRequire(import.meta.url)('pg') as {
 }
 
 const CACHE = { max: 100, maxBytes: 1_000_000, maxAge: 60_000, allowStale: false }
+
+/** Some of the connections that it lends are ended by the server before they are used. */
+class MortalPool extends Pool {
+  toEnd = 0
+  #end: (pid: number) => Promise<unknown> = async () => {}
+
+  endNext(count: number, end: (pid: number) => Promise<unknown>): void {
+    this.toEnd = count
+    this.#end = end
+  }
+
+  override connect(): Promise<Client>
+  override connect(lent: Lent): void
+  override connect(lent?: Lent): Promise<Client> | void {
+    if (!lent) return super.connect()
+    super.connect((error, client) => {
+      if (!client || this.toEnd === 0) return lent(error, client)
+      this.toEnd--
+      client.on('error', () => {})
+      void this.#end(client.processID).finally(() => lent(undefined, client))
+    })
+  }
+}
 
 let server: PostgresServer
 let tables = 0
@@ -364,10 +394,24 @@ describe('postgresStore, when its server goes away', () => {
     const keys = Array.from({ length: 20 }, newKey)
     await Promise.all(keys.map(async (key) => savedOf(await store.save(key, '{}', later(), undefined))))
     await own.kill()
-    const { error } = await rejection(store.load(keys[0]!))
+    const { error } = await rejection(open(test, own.url).load(keys[0]!))
     assert.match(error.message, new RegExp(`connect ECONNREFUSED 127.0.0.1:${own.port}`))
     await own.restart()
     for (const key of keys) assert.ok(await store.load(key))
+  })
+
+  it('reads although the server has closed several idle connections', async (test) => {
+    const pool = new MortalPool({ connectionString: own.url, max: 6 })
+    test.after(() => pool.end())
+    const store = open(test, pool)
+    const keys = Array.from({ length: 6 }, newKey)
+    savedOf(await store.save(newKey(), '{}', later(), undefined))
+    await Promise.all(keys.map(async (key) => savedOf(await store.save(key, '{}', later(), undefined))))
+    assert.deepEqual([pool.totalCount, pool.idleCount], [6, 6])
+    const end = (pid: number): Promise<unknown> => own.sql(`select pg_terminate_backend(${pid}, 60000)`)
+    pool.endNext(4, end)
+    assert.ok(await store.load(keys[0]!))
+    assert.equal(pool.toEnd, 0)
   })
 
   it('repeats a read whose idle connections the server has closed', async (test) => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { copyFileSync, existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
-import { setImmediate as nextTurn } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import type { Store } from '../../src/store.ts'
 import { networkOf } from '../../src/stores/sql/sqlite/file.ts'
 import { sqliteStore, type SqliteStoreOptions } from '../../src/stores/sqlite.ts'
@@ -84,6 +84,27 @@ describe('sqliteStore', () => {
     )
     other.exec('commit')
     assert.equal((await store.load(key))?.text, '1')
+  })
+
+  it('gives the command more time for a lock than an application has', async (test) => {
+    const file = newFile()
+    assert.equal((await command(['migrate', '--store', `sqlite://${file}`])).code, 0)
+    const other = openDatabase(file)
+    test.after(() => other.close())
+    other.exec(`insert into sessions (id, version, ends_at, data) values ('${newKey()}', 1, 1, '{}')`)
+    for (const [work, said] of [
+      ['migrate', /were made/],
+      ['prune', /1 /],
+    ] as const) {
+      other.exec('begin immediate')
+      const table = work === 'migrate' ? 'others' : 'sessions'
+      const ending = command([work, '--store', `sqlite://${file}?deadline=1&table=${table}`])
+      assert.equal(await Promise.race([ending, sleep(300)]), undefined, 'it waits')
+      other.exec('commit')
+      const { code, out, err } = await ending
+      assert.equal(code, 0, err)
+      assert.match(out, said)
+    }
   })
 
   it('does not go on with a file that was replaced, or removed', async (test) => {

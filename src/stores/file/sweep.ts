@@ -150,9 +150,10 @@ async function renameFrom(from: string, to: string): Promise<boolean> {
   }
 }
 
+/** In whole milliseconds, as `Date.now()` counts: a file of this very millisecond has an age of 0. */
 function isOlder(path: string, age: Milliseconds): boolean {
   const stat = lstatSync(path, { throwIfNoEntry: false })
-  return stat !== undefined && stat.mtimeMs + age <= Date.now()
+  return stat !== undefined && Math.floor(stat.mtimeMs) + age <= Date.now()
 }
 
 /** The names in a session's directory; none if it is not there any more. */

@@ -13,6 +13,8 @@ export interface Answer {
 
 /** One connection of a pool, in the use of one operation. */
 export interface Connection {
+  /** Whether an operation has used it before. If so, the server may have closed it while it was idle in the pool. */
+  readonly wasIdle: boolean
   run(text: string, values: readonly unknown[]): Promise<Answer>
   /** Gives it back to the pool. `isOver`: the connection is closed instead, with whatever it was doing. */
   release(isOver: boolean): void
@@ -49,6 +51,7 @@ interface Task {
 interface Job extends Task {
   connection?: Connection | undefined
   hadConnection: boolean
+  wasIdle: boolean
   isLate: boolean
 }
 
@@ -85,22 +88,25 @@ export class Server {
   }
 
   #run(task: Task): Promise<Answer> {
-    const job: Job = { ...task, hadConnection: false, isLate: false }
+    const job: Job = { ...task, hadConnection: false, wasIdle: false, isLate: false }
     return this.#patience.within(this.#tryAgain(job), () => {
       job.isLate = true
-      // A statement that nobody waits for any more must not write when a lock is free at last.
+      // The server is not to write when a lock is free at last, although nobody waits for that any more. It ends what it
+      // does for a connection that is gone, but it may have written before it noticed that.
       job.connection?.release(true)
       return tooLate(this.#pool.server, this.#patience.length, job.hadConnection)
     })
   }
 
   /**
-   * Repeats what is known to have written nothing: the victim of a deadlock, and once a read whose connection the server
-   * had closed while it was idle. After anything else the outcome of a write is unknown.
+   * Repeats what is known to have written nothing: the victim of a deadlock, and a read whose connection was lost. It does
+   * that once, and again for as long as the pool lends connections that it had kept: a server that closes them closes
+   * many, and each that is lost leaves the pool. After anything else the outcome of a write is unknown.
    */
   async #tryAgain(job: Job): Promise<Answer> {
     for (let tries = 1; ; tries++) {
       job.hadConnection = false
+      job.wasIdle = false
       try {
         return await this.#once(job, job.work)
       } catch (error) {
@@ -109,7 +115,7 @@ export class Server {
         const fault = code === undefined ? 'lost' : this.#pool.faults[code]
         if (fault !== undefined && fault === job.nothing) return NOTHING
         if (fault === 'rolled back' && tries < TRIES) continue
-        if (fault === 'lost' && job.onlyReads && job.hadConnection && tries === 1) continue
+        if (fault === 'lost' && job.onlyReads && job.hadConnection && (tries === 1 || job.wasIdle)) continue
         throw await this.#failure(error, code, fault, job)
       }
     }
@@ -123,6 +129,7 @@ export class Server {
     }
     job.connection = connection
     job.hadConnection = true
+    job.wasIdle = connection.wasIdle
     let isOver = true
     try {
       const answer = await work((text, values) => connection.run(text, values))

@@ -16,6 +16,8 @@ export interface MysqlPool {
 }
 
 interface MysqlConnection {
+  /** The connection beneath, which stays the same each time that the pool lends it. */
+  readonly connection?: object
   execute(text: string, values: unknown[]): Promise<[result: unknown, fields: unknown]>
   release(): void
   destroy(): void
@@ -66,6 +68,7 @@ const FAULTS: Readonly<Record<string, Fault>> = {
 }
 
 export function mysqlPool(pool: MysqlPool, table: string, isOurs: boolean): Pool {
+  const used = new WeakSet<object>()
   return {
     server: 'MySQL',
     faults: FAULTS,
@@ -74,7 +77,7 @@ export function mysqlPool(pool: MysqlPool, table: string, isOurs: boolean): Pool
       return typeof errno === 'number' && typeof sqlState === 'string' ? String(errno) : undefined
     },
     async connect() {
-      return connectionOver(await pool.getConnection())
+      return connectionOver(await pool.getConnection(), used)
     },
     isEnded: () => pool.pool?._closed === true,
     async rightsMissing(run) {
@@ -88,8 +91,12 @@ export function mysqlPool(pool: MysqlPool, table: string, isOurs: boolean): Pool
   }
 }
 
-function connectionOver(connection: MysqlConnection): Connection {
+function connectionOver(connection: MysqlConnection, used: WeakSet<object>): Connection {
+  const beneath = connection.connection ?? connection
+  const wasIdle = used.has(beneath)
+  used.add(beneath)
   return {
+    wasIdle,
     // Not `query`, whose errors quote the values.
     async run(text, values): Promise<Answer> {
       const [result] = await connection.execute(text, values as unknown[])

@@ -57,6 +57,7 @@ const FAULTS: Readonly<Record<string, Fault>> = {
 }
 
 export function postgresPool(pool: PgPool, table: string, isOurs: boolean): Pool {
+  const used = new WeakSet<PgClient>()
   return {
     server: 'PostgreSQL',
     faults: FAULTS,
@@ -70,7 +71,7 @@ export function postgresPool(pool: PgPool, table: string, isOurs: boolean): Pool
     // somebody must listen to by then.
     connect: () =>
       new Promise((resolve, reject) => {
-        pool.connect((error, client) => (client ? resolve(connectionOver(client)) : reject(error)))
+        pool.connect((error, client) => (client ? resolve(connectionOver(client, used)) : reject(error)))
       }),
     isEnded: () => pool.ended === true || pool.ending === true,
     async rightsMissing(run) {
@@ -83,11 +84,14 @@ export function postgresPool(pool: PgPool, table: string, isOurs: boolean): Pool
   }
 }
 
-function connectionOver(client: PgClient): Connection {
+function connectionOver(client: PgClient, used: WeakSet<PgClient>): Connection {
+  const wasIdle = used.has(client)
+  used.add(client)
   // A connection that is lost says so twice: to the statement that it runs, and by this event. An event that nobody
   // listens to ends the process.
   client.on('error', ignore)
   return {
+    wasIdle,
     async run(text, values): Promise<Answer> {
       const { rows, rowCount } = await client.query({ text, values: values as unknown[] })
       return { rows, changes: rowCount ?? 0 }
