@@ -8,18 +8,26 @@ import { Diagnostics } from '../../src/diagnostics.ts'
 import { storeStack } from '../../src/layers/stack.ts'
 import { placement } from '../../src/stores/placement.ts'
 import { storeFromUrl } from '../../src/stores/url.ts'
+import type { Found } from '../../src/store.ts'
 import { storeConformance } from '../../src/tools/conformance.ts'
 import type { Key, Milliseconds } from '../../src/units.ts'
 import { command } from '../support/processes/command.ts'
 import { tcpProxy } from '../support/proxies/tcp-proxy.ts'
 import { redisServer, type RedisServer } from '../support/servers/redis-server.ts'
 import { until } from '../support/servers/server-process.ts'
-import { collect, later, newKey, rejection, rejectionBy, savedOf } from '../support/stores/records.ts'
+import {
+  PATIENCE,
+  collect,
+  later,
+  newKey,
+  onceInReach,
+  rejection,
+  rejectionBy,
+  savedOf,
+} from '../support/stores/records.ts'
 
 /** No heartbeat after the first one while a test lasts. */
 const NEVER: Milliseconds = 600_000
-/** For a server that says something, however late a busy machine lets it. */
-const PATIENCE: Milliseconds = 20_000
 const NAMES = ['one', 'two', 'three'] as const
 
 type Name = (typeof NAMES)[number]
@@ -58,7 +66,7 @@ describe('redisShards', () => {
   interface Handle extends Store {
     readonly prefix: string
   }
-  const handle = (prefix: string): Handle => ({ ...redisShards(urls(), { prefix }), prefix })
+  const handle = (prefix: string): Handle => ({ ...redisShards(urls(), { prefix, deadline: PATIENCE }), prefix })
   // A text passes through as it is, and the tests of redisStore have the rules for texts.
   const withoutTexts = (name: string, fn: () => Promise<void> | void): unknown =>
     name.includes('a text comes back') || it(name, fn)
@@ -70,7 +78,7 @@ describe('redisShards', () => {
   })
 
   it('keeps each session on the one server that its key and the names say', async () => {
-    const store = closing(redisShards(list()))
+    const store = closing(redisShards(list(), { deadline: PATIENCE }))
     const keys = Array.from({ length: 60 }, newKey)
     await Promise.all(keys.map(async (key) => savedOf(await store.save(key, '1', later(), undefined))))
     for (const name of NAMES) {
@@ -85,7 +93,7 @@ describe('redisShards', () => {
   it('finds them whatever the order of the servers, and at another address under the same name', async () => {
     const proxy = await tcpProxy(at.two.port)
     try {
-      const before = closing(redisShards(urls()))
+      const before = closing(redisShards(urls(), { deadline: PATIENCE }))
       const keys = NAMES.map(keyOn)
       for (const key of keys) savedOf(await before.save(key, key, later(), undefined))
       const moved = { three: at.three.url, two: `redis://127.0.0.1:${proxy.port}`, one: at.one.url }
@@ -96,7 +104,7 @@ describe('redisShards', () => {
         `redis+shards://127.0.0.1:${at.three.port},127.0.0.1:${proxy.port},127.0.0.1:${at.one.port}?names=three,two,one`,
       ]
       for (const servers of others) {
-        const store = closing(redisShards(servers))
+        const store = closing(redisShards(servers, { deadline: PATIENCE }))
         for (const key of keys) assert.equal((await store.load(key))?.text, key)
       }
       assert.equal(client.status, 'wait', 'the client of the application was not used')
@@ -106,7 +114,7 @@ describe('redisShards', () => {
   })
 
   it('lets a warm read ask nobody, and a write one server once', async () => {
-    const store = closing(redisShards(list(`&bound=${NEVER}`)))
+    const store = closing(redisShards(list(`&bound=${NEVER}`), { deadline: PATIENCE }))
     const diagnostics = new Diagnostics('sid')
     const cache = { max: 100, maxBytes: 1e6, maxAge: NEVER, allowStale: false }
     const stack = storeStack(store, { encrypt: false, cache }, diagnostics)
@@ -117,16 +125,21 @@ describe('redisShards', () => {
         .join(' ')
     }
     try {
-      for (const name of NAMES) {
-        const key = keyOn(name)
-        let known = savedOf(await stack.front.save(key, '0', later(), undefined))
+      const keys = NAMES.map(keyOn)
+      const known: Found[] = []
+      // Of all of them first: a link that is yet to be made would ask its server.
+      for (const [index, key] of keys.entries()) {
+        known[index] = savedOf(await stack.front.save(key, '0', later(), undefined))
         await until(async () => {
           await stack.front.load(key)
           return stack.hit(key, Date.now()) !== undefined
         })
+      }
+      for (const [index, name] of NAMES.entries()) {
+        const key = keys[index]!
         for (const one of NAMES) await at[one].cli('CONFIG', 'RESETSTAT')
         for (let n = 1; n <= 10; n++) {
-          known = savedOf(await stack.front.save(key, `${n}`, later(), known))
+          known[index] = savedOf(await stack.front.save(key, `${n}`, later(), known[index]))
           assert.equal(stack.hit(key, Date.now())?.text, `${n}`)
         }
         // Each script gets the record, and nothing else does.
@@ -183,12 +196,13 @@ describe('redisShards', () => {
   it('gives a server that hangs up by the deadline, and says which, before the library gives all of them up', async () => {
     const deadline = 1000
     const store = closing(redisShards(urls(), { deadline }))
-    await store.ping!()
+    await onceInReach(() => store.ping!())
     await at.three.freeze()
     try {
       const { front } = storeStack(store, { encrypt: false, cache: undefined }, new Diagnostics('sid'))
       const failing = rejectionBy(deadline, front.load(keyOn('three')))
-      for (const name of ['one', 'two'] as const) savedOf(await front.save(keyOn(name), '1', later(), undefined))
+      for (const name of ['one', 'two'] as const)
+        await onceInReach(async () => savedOf(await front.save(keyOn(name), '1', later(), undefined)))
       assert.match((await failing).error.message, /server "three": no answer from Redis within 1000 ms/)
     } finally {
       at.three.thaw()
@@ -199,7 +213,7 @@ describe('redisShards', () => {
     const [from, to] = [['one', 'two'] as const, ['two', 'three'] as const]
     const urlsOf = (names: readonly Name[]): RedisServers =>
       Object.fromEntries(names.map((name) => [name, at[name].url]))
-    const options = { prefix: 'following:' }
+    const options = { prefix: 'following:', deadline: PATIENCE }
     const before = closing(redisShards(urlsOf(from), options))
     const keys = Array.from({ length: 24 }, newKey)
     for (const key of keys) savedOf(await before.save(key, '1', later(), undefined))
@@ -212,7 +226,7 @@ describe('redisShards', () => {
   })
 
   it('is what a URL of a store names, for the command too', async () => {
-    const url = list('&prefix=listed:')
+    const url = list(`&prefix=listed:&deadline=${PATIENCE}`)
     const store = closing(storeFromUrl(url))
     const keys = NAMES.map(keyOn)
     const record = JSON.stringify({

@@ -5,7 +5,7 @@ import { redisStore } from '../../src/stores/redis.ts'
 import { tcpProxy, type TcpProxy } from '../support/proxies/tcp-proxy.ts'
 import { redisServer, type RedisServer } from '../support/servers/redis-server.ts'
 import { until } from '../support/servers/server-process.ts'
-import { later, newKey, savedOf } from '../support/stores/records.ts'
+import { PATIENCE, later, newKey, savedOf } from '../support/stores/records.ts'
 import { collectWarnings } from '../support/warnings.ts'
 
 /** Lines of INFO that every Redis says, and what these servers say there, as long as those. */
@@ -31,7 +31,7 @@ describe('redisStore on a server that only speaks as Redis does', () => {
   })
 
   function open(query = ''): Store {
-    const store = redisStore(`redis://127.0.0.1:${proxy.port}${query}`)
+    const store = redisStore(`redis://127.0.0.1:${proxy.port}${query}`, { deadline: PATIENCE })
     opened.push(store)
     return store
   }

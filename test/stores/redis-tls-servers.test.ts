@@ -9,14 +9,11 @@ import { createClient } from 'redis'
 import { isSessionError } from '../../src/errors.ts'
 import type { Store } from '../../src/store.ts'
 import { redisStore, type RedisClient } from '../../src/stores/redis.ts'
-import type { Milliseconds } from '../../src/units.ts'
 import { selfSigned } from '../support/proxies/self-signed.ts'
 import { redisServer, type RedisServer } from '../support/servers/redis-server.ts'
 import { freePort, until } from '../support/servers/server-process.ts'
-import { later, newKey, rejection, savedOf } from '../support/stores/records.ts'
+import { PATIENCE, later, newKey, rejection, savedOf } from '../support/stores/records.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
-
-const PATIENCE: Milliseconds = 20_000
 
 describe('redisStore over TLS', () => {
   const directory = temporaryDirectory('redis-tls')
@@ -94,7 +91,7 @@ describe('redisStore over TLS', () => {
     const script = `
       const { redisStore } = await import(${JSON.stringify(new URL('../../src/stores/redis.js', import.meta.url).href)})
       for (const url of ${JSON.stringify(Object.values(urls))}) {
-        const store = redisStore(url)
+        const store = redisStore(url, { deadline: ${PATIENCE} })
         const watch = store.watch({ saved() {}, deleted() {} })
         await store.save('${newKey()}', url, Date.now() + 60_000, undefined)
         while (!watch.linkOf('${newKey()}').vouches()) await new Promise((resolve) => setTimeout(resolve, 5))

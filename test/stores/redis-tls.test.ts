@@ -9,7 +9,7 @@ import { selfSigned } from '../support/proxies/self-signed.ts'
 import { redisServer, type RedisServer } from '../support/servers/redis-server.ts'
 import { until } from '../support/servers/server-process.ts'
 import { KEY } from '../support/sites/http.ts'
-import { newKey } from '../support/stores/records.ts'
+import { PATIENCE, newKey } from '../support/stores/records.ts'
 
 /** What a cloud puts before its Redis: a door that speaks TLS, with a certificate of an authority of its own. */
 describe('Redis behind TLS', () => {
@@ -42,7 +42,9 @@ describe('Redis behind TLS', () => {
   })
 
   it('keeps sessions and vouches for the cache, if the client knows the authority', async (test) => {
-    const store = redisStore(new Redis({ host: 'localhost', port, lazyConnect: true, tls: { ca } }))
+    const store = redisStore(new Redis({ host: 'localhost', port, lazyConnect: true, tls: { ca } }), {
+      deadline: PATIENCE,
+    })
     test.after(() => store.close!())
     const sessions = session({ keys: [KEY], store })
     await sessions.ready()
@@ -51,7 +53,7 @@ describe('Redis behind TLS', () => {
   })
 
   it('is refused if nobody has named its authority, and the error says so', async (test) => {
-    const sessions = session({ keys: [KEY], store: `rediss://localhost:${port}` })
+    const sessions = session({ keys: [KEY], store: `rediss://localhost:${port}?deadline=${PATIENCE}` })
     test.after(() => sessions.close())
     await assert.rejects(sessions.ping(), {
       code: 'ERR_SESSION_STORE_UNAVAILABLE',
@@ -60,7 +62,9 @@ describe('Redis behind TLS', () => {
   })
 
   it('is refused if its certificate is of another host', async (test) => {
-    const store = redisStore(new Redis({ host: '127.0.0.1', port, lazyConnect: true, tls: { ca } }))
+    const store = redisStore(new Redis({ host: '127.0.0.1', port, lazyConnect: true, tls: { ca } }), {
+      deadline: PATIENCE,
+    })
     test.after(() => store.close!())
     const sessions = session({ keys: [KEY], store })
     await assert.rejects(sessions.ping(), {

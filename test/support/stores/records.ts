@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { setImmediate as nextTurn } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises'
+import { isSessionError } from '../../../src/errors.ts'
 import type { Found, Saved, Store } from '../../../src/store.ts'
 import { redisStore } from '../../../src/stores/redis.ts'
 import type { Awaitable, Instant, Key, Milliseconds } from '../../../src/units.ts'
@@ -35,6 +36,20 @@ export function later(length: Milliseconds = 600_000): Instant {
 export function savedOf(answer: Saved): Found {
   assert.ok(answer.saved, 'the save succeeded')
   return answer.saved
+}
+
+/**
+ * What the work resolves to, which is done again for as long as the store cannot be reached: of stores that give up soon,
+ * and do so now and then on a busy machine too. Every other error is a failure.
+ */
+export async function onceInReach<Answer>(work: () => Awaitable<Answer>): Promise<Answer> {
+  for (const end = Date.now() + PATIENCE; ; await pause(10)) {
+    try {
+      return await work()
+    } catch (error) {
+      if (!isSessionError(error, 'ERR_SESSION_STORE_UNAVAILABLE') || Date.now() > end) throw error
+    }
+  }
 }
 
 /** The error that an answer rejects with. */
