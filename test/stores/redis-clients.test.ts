@@ -7,7 +7,7 @@ import { Cluster as ValkeyCluster, Redis as Valkey } from 'iovalkey'
 import { createClient, createClientPool, createCluster, createSentinel } from 'redis'
 import { createClient as createClient5 } from 'redis5'
 import { isSessionError } from '../../src/errors.ts'
-import type { Link, Store } from '../../src/store.ts'
+import type { Found, Link, Store } from '../../src/store.ts'
 import { redisStore, type RedisClient } from '../../src/stores/redis.ts'
 import { storeConformance } from '../../src/tools/conformance.ts'
 import type { Instant, Key, Milliseconds, Version } from '../../src/units.ts'
@@ -17,6 +17,7 @@ import { until } from '../support/servers/server-process.ts'
 import { assertHides } from '../support/secrecy.ts'
 import { PATIENCE, later, newKey, rejection, rejectionAtOnce, rejectionBy, savedOf } from '../support/stores/records.ts'
 import { SmallCache } from '../support/stores/small-cache.ts'
+import { toldOf } from '../support/stores/telling.ts'
 
 /** For a server that says nothing. */
 const DEADLINE: Milliseconds = 600
@@ -231,9 +232,13 @@ for (const { name, connections: ofAStore, isProved, make } of CLIENTS) {
       const told: string[] = []
       const key = newKey()
       const link = await linkOf(store, key, told)
+      let written: Found | undefined
+      const save = async (): Promise<string> => {
+        written = savedOf(await other.save(key, '1', later(), written))
+        return `${key} ${written.version}`
+      }
+      await toldOf(() => link, told, save)
       const { generation } = link
-      const written = savedOf(await other.save(key, '1', later(), undefined))
-      await until(() => told.includes(`${key} ${written.version}`))
       proxy.hang()
       const start = performance.now()
       for (let now = start; link.vouches(); now = performance.now()) {
@@ -244,10 +249,15 @@ for (const { name, connections: ofAStore, isProved, make } of CLIENTS) {
       await until(() => link.vouches())
       assert.notEqual(link.generation, generation)
       assert.ok(!told.includes(`${key} deleted`))
-      await other.save(key, '2', later(), undefined)
-      await other.delete(key)
-      await until(() => told.includes(`${key} deleted`))
-      assert.equal(told.filter((one) => one.endsWith('deleted')).length, 1, 'each message is told once')
+      const end = async (): Promise<string> => {
+        const another = newKey()
+        savedOf(await other.save(another, '2', later(), undefined))
+        assert.equal(await other.delete(another), true)
+        return `${another} deleted`
+      }
+      const line = await toldOf(() => link, told, end)
+      const lines = told.filter((one) => one === line || one === `${key} deleted`)
+      assert.deepEqual(lines, [line], 'each message is told once, and none late')
     })
 
     if (!isProved) return

@@ -4,7 +4,7 @@ import { Cluster } from 'ioredis'
 import { Diagnostics } from '../../src/diagnostics.ts'
 import { cached } from '../../src/layers/cached.ts'
 import { announcedIn, epochKeyOf } from '../../src/stores/redis/announced.ts'
-import type { Link, Store, Watch } from '../../src/store.ts'
+import type { Found, Link, Store, Watch } from '../../src/store.ts'
 import { redisStore } from '../../src/stores/redis.ts'
 import { rightsFor } from '../../src/stores/redis/rights.ts'
 import { nameIn, slotOf, SLOTS } from '../../src/stores/redis/slots.ts'
@@ -13,7 +13,8 @@ import { clusterProxies, type ClusterProxies } from '../support/proxies/cluster-
 import { clusterSetup, type ClusterSetup, type RedisServer } from '../support/servers/redis-server.ts'
 import { until } from '../support/servers/server-process.ts'
 import { moveSlot, slotMove, type SlotMove } from '../support/servers/slot-move.ts'
-import { PATIENCE, later, newKey, rejection, savedOf } from '../support/stores/records.ts'
+import { PATIENCE, later, newKey, onceInReach, rejection, savedOf } from '../support/stores/records.ts'
+import { toldOf } from '../support/stores/telling.ts'
 import { collectWarnings } from '../support/warnings.ts'
 
 const BOUND: Milliseconds = 150
@@ -82,6 +83,15 @@ describe('The links of redisStore to the masters of a Cluster', () => {
     }
   }
 
+  /** Saves it whenever it is called, and resolves to the line by which that is told. */
+  function saving(key: Key, text: string, last: Found): () => Promise<string> {
+    let known = last
+    return async () => {
+      known = savedOf(await other.save(key, text, later(), known))
+      return `${key} ${known.version}`
+    }
+  }
+
   type KeyAt = readonly [key: Key, owner: RedisServer]
 
   /** A key of each master. */
@@ -93,7 +103,7 @@ describe('The links of redisStore to the masters of a Cluster', () => {
   }
 
   it('tell of the saves and deletes of another handle, whichever master has them', async () => {
-    const { told } = await watched()
+    const { told } = await watched(open(NEVER))
     for (const [key] of await aKeyEach()) {
       const first = savedOf(await other.save(key, '1', later(), undefined))
       const second = savedOf(await other.save(key, '2', later(), first))
@@ -212,9 +222,9 @@ describe('The links of redisStore to the masters of a Cluster', () => {
     assert.equal(link(key).vouches(), false, 'the link that it has left does, but for other keys')
     await move.close()
     await until(() => link(key).vouches())
-    assert.equal(link(key), link(await keyAt(move.target)))
-    const third = savedOf(await other.save(key, '3', later(), second))
-    await until(() => told.includes(`${key} ${third.version}`))
+    const near = await keyAt(move.target)
+    await until(() => link(key) === link(near) && link(key).vouches())
+    await toldOf(() => link(key), told, saving(key, '3', second))
     await store.delete(key)
   })
 
@@ -222,11 +232,12 @@ describe('The links of redisStore to the masters of a Cluster', () => {
     const key = newKey()
     const store = redisStore(proxies.client(), { deadline: 2000 })
     opened.push(store)
-    const saved = savedOf(await store.save(key, '1', later(), undefined))
+    const saved = savedOf(await other.save(key, '1', later(), undefined))
+    assert.equal((await onceInReach(() => store.load(key)))?.text, '1')
     const move = await slotOnTheMove(test, key)
     await move.open()
     await move.carry()
-    assert.equal((await store.load(key))?.text, '1')
+    assert.equal((await onceInReach(() => store.load(key)))?.text, '1')
     proxies.proxyOf(move.target).blackHole()
     // By the end of the second one, everything that belongs to the first one has failed: by the store's timer or by the
     // client's, whichever is earlier.
@@ -234,14 +245,9 @@ describe('The links of redisStore to the masters of a Cluster', () => {
       await assert.rejects(async () => store.load(key), /no answer from Redis within 2000 ms|Command timed out/)
     proxies.proxyOf(move.target).cut()
     proxies.heal()
-    await until(async () =>
-      Promise.resolve(store.load(key)).then(
-        (found) => found?.version === saved.version,
-        () => false,
-      ),
-    )
+    assert.equal((await onceInReach(() => store.load(key)))?.version, saved.version)
     await move.close()
-    await store.delete(key)
+    await other.delete(key)
   })
 
   it('keep nothing that another server answered, not even before they know that the slot moves', async (test) => {
@@ -314,8 +320,7 @@ describe('The links of redisStore to the masters of a Cluster', () => {
       try {
         await until(() => link(key) !== left && link(key).vouches())
         assert.equal(left.vouches(), false)
-        const second = savedOf(await other.save(key, '2', later(), first))
-        await until(() => told.includes(`${key} ${second.version}`))
+        await toldOf(() => link(key), told, saving(key, '2', first))
         assert.equal((await store.load(key))?.text, '2')
       } finally {
         await struck.restart()
@@ -357,9 +362,9 @@ describe('The links of redisStore to the masters of a Cluster', () => {
     for (const node of cluster.nodes) await node.cli('ACL', 'SETUSER', user, 'reset', 'on', '>p', ...rules)
   }
 
-  function openAs(user: string): Store {
+  function openAs(user: string, bound = BOUND): Store {
     const url = cluster.url.replace('//', `//${user}:p@`)
-    const store = redisStore(url, { coherence: { bound: BOUND }, deadline: PATIENCE })
+    const store = redisStore(url, { coherence: { bound }, deadline: PATIENCE })
     opened.push(store)
     return store
   }
@@ -367,7 +372,7 @@ describe('The links of redisStore to the masters of a Cluster', () => {
   it('need the rights that every refusal names, and no others', async (test) => {
     const warnings = await collectWarnings(test)
     await allow('able', ...rightsFor('session:', 'cluster').split(' '))
-    const { store, told } = await watched(openAs('able'))
+    const { store, told } = await watched(openAs('able', NEVER))
     const key = newKey()
     const first = savedOf(await store.save(key, '1', later(), undefined))
     await store.touch(key, later(900_000))

@@ -104,7 +104,7 @@ describe('the command', () => {
   it('says so of a server whose list would never end', async (test) => {
     const port = await listing(test, 'scan', () => reply(7))
     for (const args of [['list'], ['stats'], ['revoke', '--subject', 'ada'], ['revoke', '--all', '--yes']]) {
-      const { code, err } = await command([...args, '-s', `redis://127.0.0.1:${port}?protocol=2`])
+      const { code, err } = await command([...args, '-s', `redis://127.0.0.1:${port}?protocol=2&deadline=${PATIENCE}`])
       assert.equal(code, 1)
       assert.match(err, /SCAN with the same cursor again/)
     }

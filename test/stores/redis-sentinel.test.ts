@@ -20,6 +20,7 @@ import {
   savedOf,
   settledBy,
 } from '../support/stores/records.ts'
+import { toldOf } from '../support/stores/telling.ts'
 
 /** Of stores that are to give up on a master that hangs. */
 const DEADLINE = 1000
@@ -110,19 +111,17 @@ describe('redisStore with Sentinel', () => {
         assert.equal((await onceInReach(() => store.load(key)))?.text, '2')
         await until(() => link.vouches())
         assert.ok(link.generation > generation)
-        // Again, because on a busy machine the link may lapse in between, and then need not tell.
-        await until(async () => {
-          await until(() => link.vouches())
-          const current = link.generation
-          const ended = await onceInReach(async () => {
-            const another = newKey()
-            savedOf(await other.save(another, '1', later(), undefined))
-            assert.equal(await other.delete(another), true)
-            return another
-          })
-          await until(() => told.includes(ended) || link.generation !== current)
-          return told.includes(ended)
-        })
+        await toldOf(
+          () => link,
+          told,
+          () =>
+            onceInReach(async () => {
+              const another = newKey()
+              savedOf(await other.save(another, '1', later(), undefined))
+              assert.equal(await other.delete(another), true)
+              return another
+            }),
+        )
       })
     })
   }

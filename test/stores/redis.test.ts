@@ -14,7 +14,7 @@ import { movingStore } from '../../src/stores/moving.ts'
 import { redisStore, type RedisClient } from '../../src/stores/redis.ts'
 import { monitored } from '../support/servers/redis-monitor.ts'
 import { redisServer, type RedisServer } from '../support/servers/redis-server.ts'
-import { until } from '../support/servers/server-process.ts'
+import { isOpen, until } from '../support/servers/server-process.ts'
 import { tcpProxy } from '../support/proxies/tcp-proxy.ts'
 import { PATIENCE, collect, handles, later, newKey, rejection, savedOf } from '../support/stores/records.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
@@ -332,6 +332,7 @@ describe('redisStore', () => {
   it('reaches a server by its socket', async () => {
     const socket = `${server.directory}/of #a% server.sock`
     const own = await redisServer({ args: ['--unixsocket', socket] })
+    await until(() => isOpen(socket))
     const stored = redisStore(`redis+unix://${encodeURI(socket).replaceAll('#', '%23')}?db=3`, { deadline: PATIENCE })
     const client = redisStore(new Redis({ path: socket, db: 3, lazyConnect: true }), { deadline: PATIENCE })
     try {
