@@ -3,6 +3,9 @@ import type { Link } from '../../store.ts'
 import type { Instant, Key, Milliseconds } from '../../units.ts'
 import { collect, later, MINUTE, newKey, newKeys, passed, saved, SOON, until, type Rule } from './support.ts'
 
+/** How often a link may have lapsed on a busy machine until the store is to blame. */
+const ROUNDS = 20
+
 /** The optional methods, each of them only if the store offers it. */
 export function powerRules(rule: Rule, granularity: Milliseconds, closesAfterwards: boolean): void {
   rule('isCurrent, if offered, is true for the newest state and false for any other', async (store, peer) => {
@@ -94,20 +97,26 @@ export function powerRules(rule: Rule, granularity: Milliseconds, closesAfterwar
       deleted: (key) => void told.push(`${key} deleted`),
     })
     try {
-      const key = newKey()
-      let link: Link = watch.linkOf(key)
-      await until(() => (link = watch.linkOf(key)).vouches(), 'the link of a key vouches')
-      const { generation } = link
-      const created = saved(await peer.save(key, '1', later(), undefined))
-      const updated = saved(await peer.save(key, '2', later(), created))
-      const own = saved(await store.save(key, '3', later(), updated))
-      await peer.delete(key)
-      for (const { version } of [created, updated, own]) {
-        await until(() => told.includes(`${key} saved as ${version}`), 'a save is told of')
+      // A link may lapse while the machine is busy, and what is changed meanwhile need not be told. So again, but not for
+      // ever: a store whose link lapses with every write tells of nothing that could be kept.
+      let hasStayed = false
+      for (let round = 0; round < ROUNDS && !hasStayed; round++) {
+        const key = newKey()
+        let link: Link = watch.linkOf(key)
+        await until(() => (link = watch.linkOf(key)).vouches(), 'the link of a key vouches')
+        const { generation } = link
+        const stays = (): boolean => watch.linkOf(key) === link && link.generation === generation
+        const created = saved(await peer.save(key, '1', later(), undefined))
+        const updated = saved(await peer.save(key, '2', later(), created))
+        const own = saved(await store.save(key, '3', later(), updated))
+        await peer.delete(key)
+        for (const { version } of [created, updated, own]) {
+          await until(() => told.includes(`${key} saved as ${version}`) || !stays(), 'a save is told of')
+        }
+        await until(() => told.includes(`${key} deleted`) || !stays(), 'a delete is told of')
+        hasStayed = stays()
       }
-      await until(() => told.includes(`${key} deleted`), 'a delete is told of')
-      assert.equal(watch.linkOf(key), link)
-      assert.equal(link.generation, generation)
+      assert.ok(hasStayed, 'a generation lasts while nothing is lost')
     } finally {
       await watch.close()
     }
