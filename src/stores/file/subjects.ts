@@ -122,7 +122,10 @@ function isAway(path: string): boolean {
   }
 }
 
-/** Whether this is a file of that age, in whole milliseconds, as `Date.now()` counts. Symbolic links and directories are nothing that this store has made. */
+/**
+ * Whether this is a file of that age, in whole milliseconds, as `Date.now()` counts. Symbolic links and directories are
+ * nothing that this store has made.
+ */
 function isOlder(path: string, age: Milliseconds): boolean {
   const stat = lstatSync(path, { throwIfNoEntry: false })
   return stat?.isFile() === true && Math.floor(stat.mtimeMs) + age <= Date.now()
