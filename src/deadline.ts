@@ -85,10 +85,8 @@ export class Deadline {
     return isInTime
   }
 
-  /** A process that stood still comes to its timers first. So the answers that have come meanwhile are read before it looks. */
   #wait(length: Milliseconds): void {
-    const look = (): void => this.#look()
-    this.#timer = this.#place.runInAsyncScope(() => setTimeout(() => setImmediate(look), length))
+    this.#timer = this.#place.runInAsyncScope(() => setTimeout(() => this.#look(), length))
   }
 
   #look(): void {

@@ -1,23 +1,10 @@
 import assert from 'node:assert/strict'
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { once } from 'node:events'
-import { connect } from 'node:net'
 import { describe, it } from 'node:test'
-import { Worker } from 'node:worker_threads'
 import { Deadline, type Countdown } from '../src/deadline.ts'
 import { collectedUntil } from './support/processes/garbage.ts'
 
 const sleep = (length: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, length))
-/** A thread that answers questions, and says so to whoever cannot read the answer yet. */
-const ANSWERING = `
-  const { parentPort, workerData } = require('node:worker_threads')
-  const server = require('node:net').createServer((socket) => socket.on('data', () => {
-    socket.write('an answer', () => {
-      Atomics.store(workerData, 0, 1)
-      Atomics.notify(workerData, 0)
-    })
-  }))
-  server.listen(0, '127.0.0.1', () => parentPort.postMessage(server.address().port))`
 const timers = (): number => process.getActiveResourcesInfo().filter((resource) => resource === 'Timeout').length
 
 describe('a deadline', () => {
@@ -50,22 +37,6 @@ describe('a deadline', () => {
     while (!isLate) await sleep(5)
     assert.equal(deadline.end(late), false)
     assert.equal(deadline.end(late), false)
-  })
-
-  it('lets an answer be in time that came while the process stood still', async (test) => {
-    const hasAnswered = new Int32Array(new SharedArrayBuffer(4))
-    const thread = new Worker(ANSWERING, { eval: true, workerData: hasAnswered })
-    test.after(() => thread.terminate())
-    const [port] = (await once(thread, 'message')) as [number]
-    const socket = connect(port, '127.0.0.1')
-    test.after(() => socket.destroy())
-    await once(socket, 'connect')
-    const deadline = new Deadline(40)
-    const outcome = deadline.within(once(socket, 'data'), () => new Error('it was given up'))
-    socket.write('a question')
-    Atomics.wait(hasAnswered, 0, 0)
-    for (const due = performance.now() + 50; performance.now() < due;);
-    assert.equal(String(await outcome), 'an answer')
   })
 
   it('is kept by what begins while the timer of something that has ended still runs', async () => {
