@@ -436,45 +436,45 @@ describe('a writer that does not know what became of its last write', () => {
   })
 })
 
-describe('a writer that loses every race', () => {
-  it('gives up after two seconds as busy, and has stored nothing, whatever is done to the clock meanwhile', async (t) => {
-    const clocks = clocksOf(t)
+describe('a writer that loses races', () => {
+  /** A store in which somebody else is faster at each save, if `lose` says so: it is told how often that would be. */
+  function contested(lose: (races: number) => boolean): { store: RecordingStore; unlucky: Store; races: () => number } {
     const store = recordingStore()
-    const found = await stored(store)
     let races = 0
     const unlucky: Store = {
       ...store,
       async save(key, text, expiresAt, expected) {
-        elsewhere(store, 'theirs', ++races)
-        clocks.pass(500)
-        clocks.set(races % 2 ? 10_000 : -10_000)
+        if (lose(++races)) elsewhere(store, 'theirs', races)
         return store.save(key, text, expiresAt, expected)
       },
     }
+    return { store, unlucky, races: () => races }
+  }
+
+  it('gives up after two seconds as busy, and has stored nothing, whatever is done to the clock meanwhile', async (t) => {
+    const clocks = clocksOf(t)
+    const { store, unlucky, races } = contested((number) => {
+      clocks.pass(500)
+      clocks.set(number % 2 ? 10_000 : -10_000)
+      return true
+    })
+    const found = await stored(store)
     const { commits, diagnostics } = committing(unlucky)
     await assert.rejects(commits.commit(KEY, setting('mine', SECRET, found)), discreet('ERR_SESSION_BUSY', SECRET, KEY))
-    assert.equal(races, 6, 'the last one more than two seconds after the first')
+    assert.equal(races(), 6, 'the last one more than two seconds after the first')
     assert.equal(diagnostics.stats.conflicts, 6)
     assert.deepEqual([...((await nowIn(store)) as SessionRecord).entries.keys()], ['theirs'])
   })
 
   it('goes on if it was this process that stood still, and not the others that were fast', async (t) => {
     const clocks = clocksOf(t)
-    const store = recordingStore()
+    const { store, unlucky, races } = contested((number) => {
+      clocks.pass(5000)
+      return number <= 4
+    })
     const found = await stored(store)
-    let races = 0
-    const slow: Store = {
-      ...store,
-      async save(key, text, expiresAt, expected) {
-        if (++races <= 4) {
-          elsewhere(store, 'theirs', races)
-          clocks.pass(5000)
-        }
-        return store.save(key, text, expiresAt, expected)
-      },
-    }
-    await committing(slow).commits.commit(KEY, setting('mine', 1, found))
-    assert.equal(races, 5)
+    await committing(unlucky).commits.commit(KEY, setting('mine', 1, found))
+    assert.equal(races(), 5)
     assert.deepEqual([...((await nowIn(store)) as SessionRecord).entries.keys()].toSorted(), ['mine', 'theirs'])
   })
 })

@@ -28,6 +28,9 @@ export interface Limits {
   readonly calls: Readonly<Record<string, number>>
 }
 
+/** On Node 20 and 24. Node 22 and 26 allocate up to 150 bytes more for the same request. */
+const BYTES_OF_AN_OBJECT = /^v(?:22|26)\./.test(process.version) ? 3900 : 3700
+
 /**
  * The limits of `test/cost.test.ts`, and their only place. Bytes: the most that was measured on Node 20, 22, 24 and 26,
  * and a fifth more, or 800; the same code varies by some 500. Who makes a request cheaper lowers them.
@@ -37,14 +40,14 @@ export const LIMITS: Readonly<Record<StoreName, Readonly<Record<SituationName, L
     anonymous: { promises: 2, bytes: 2300, calls: {} },
     visitor: { promises: 2, bytes: 2900, calls: {} },
     read: { promises: 2, bytes: 3400, calls: {} },
-    object: { promises: 2, bytes: 3900, calls: {} },
+    object: { promises: 2, bytes: BYTES_OF_AN_OBJECT, calls: {} },
     write: { promises: 14, bytes: 14_400, calls: {} },
   },
   file: {
     anonymous: { promises: 2, bytes: 2300, calls: {} },
     visitor: { promises: 2, bytes: 2900, calls: {} },
     read: { promises: 2, bytes: 3400, calls: { existsSync: 1 } },
-    object: { promises: 2, bytes: 3900, calls: { existsSync: 1 } },
+    object: { promises: 2, bytes: BYTES_OF_AN_OBJECT, calls: { existsSync: 1 } },
     write: {
       promises: 14,
       bytes: 18_900,
