@@ -216,6 +216,7 @@ describe('postgresStore', () => {
       async () => hasty.save(key, '"secret text"', later(), created),
       discreet('ERR_SESSION_STORE_UNAVAILABLE', 'secret text', key),
     )
+    await hasty.close!()
     const itsOwn = "select count(*) from pg_stat_activity where application_name = 'hasty'"
     await until(async () => (await server.sql(itsOwn))[0] === '0')
     await locker.query('rollback')

@@ -61,6 +61,13 @@ for (const [name, start] of Object.entries(SQL_PLACES)) {
       assert.equal(String(row['data']), '{"a":"日本😀"}')
     })
 
+    it('are let go of once by a store that is closed twice, as when two signals end a process', async () => {
+      const store = place.open(newTable())
+      savedOf(await store.save(newKey(), '{}', later(), undefined))
+      await Promise.all([store.close!(), store.close!()])
+      await store.close!()
+    })
+
     it('are made once by eight processes that start at once', async () => {
       const table = newTable()
       const answers = await Promise.all(

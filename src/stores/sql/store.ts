@@ -42,6 +42,13 @@ export function sqlStore(parts: SqlStoreParts): SqlStore {
   const pruned = async (): Promise<number> => tables.read(() => prune(db, closing.signal), 0)
   const stopPruning = pruneRegularly(pruneInterval, pruned, onError)
 
+  let closed: Promise<void> | undefined
+  async function close(): Promise<void> {
+    stopPruning()
+    closing.abort()
+    await parts.close()
+  }
+
   async function* onTables<Item>(list: () => AsyncGenerator<Item>): AsyncGenerator<Item> {
     if (await tables.read(() => true, false)) yield* list()
   }
@@ -68,11 +75,7 @@ export function sqlStore(parts: SqlStoreParts): SqlStore {
     },
     migrate: () => tables.make(),
     schema,
-    async close() {
-      stopPruning()
-      closing.abort()
-      await parts.close()
-    },
+    close: () => (closed ??= close()),
   }
 }
 
