@@ -4,6 +4,7 @@ import { setTimeout as after } from 'node:timers/promises'
 import Keygrip from 'keygrip'
 import Koa from 'koa'
 import { memoryStore, session, type SessionOptions } from '../../src/index.ts'
+import { clocksOf } from '../support/clocks.ts'
 import { Agent, KEY, OLD_KEY, serve, sessionOf, siteWith, type Site } from '../support/sites/http.ts'
 
 /** A site that does what the path names with its session, and then answers as the query says. */
@@ -32,11 +33,6 @@ async function site(test: TestContext, options: SessionOptions = {}, prepare?: (
     },
     prepare,
   )
-}
-
-/** No time passes, so that the cookie of a session lasts for exactly as long as the session. */
-function stopClock(test: TestContext): void {
-  test.mock.timers.enable({ apis: ['Date'], now: Date.now() })
 }
 
 describe('G8: the cookie of an answer to an error', () => {
@@ -138,7 +134,7 @@ describe('G8: the cookie of an answer to an error', () => {
 
 describe('G8: after a key rotation', () => {
   it('the cookie is signed anew once, with the same id and every attribute', async (test) => {
-    stopClock(test)
+    clocksOf(test) // so that the cookie lasts for exactly as long as the session
     const store = memoryStore()
     const options: SessionOptions = {
       store,
@@ -210,7 +206,7 @@ describe('G8: the attributes', () => {
   ]
   for (const [options, expected] of cases) {
     it(`follow ${JSON.stringify(options)}`, async (test) => {
-      stopClock(test)
+      clocksOf(test)
       const agent = (await site(test, options)).agent()
       assert.match((await agent.get('/write')).cookies[0] ?? '', expected)
       assert.deepEqual((await agent.get('/write')).cookies, [], 'once')
@@ -218,14 +214,14 @@ describe('G8: the attributes', () => {
   }
 
   it('stay persistent through regenerate', async (test) => {
-    stopClock(test)
+    clocksOf(test)
     const agent = (await site(test, { cookie: { persistent: true } })).agent()
     await agent.get('/write')
     assert.match((await agent.get('/regenerate')).cookies[0] ?? '', /; Max-Age=28800; /)
   })
 
   it('become persistent with remember(), on a session that had none', async (test) => {
-    stopClock(test)
+    clocksOf(test)
     const { agent } = await siteWith(test, {}, (ctx) => {
       if (ctx.path === '/in') sessionOf(ctx)['user'] = 'alice'
       if (ctx.path === '/remember') ctx.session.remember({ idleTimeout: 86_400_000, absoluteTimeout: 10 * 86_400_000 })
