@@ -15,6 +15,14 @@ export function isDeadline(value: unknown): value is Milliseconds {
 }
 
 /**
+ * As `setTimeout`, for what gives up on an answer. A process that stood still comes to its timers before it reads its
+ * sockets, so the answers that have come meanwhile are read first.
+ */
+export function whenLate(giveUp: () => void, length: Milliseconds): NodeJS.Timeout {
+  return setTimeout(() => setImmediate(giveUp), length)
+}
+
+/**
  * An async context to go back to, such as one outside of every request. It keeps no process alive, and says so as handles
  * of Node do, for tools that look for open handles (`jest --detectOpenHandles`).
  */
@@ -86,7 +94,7 @@ export class Deadline {
   }
 
   #wait(length: Milliseconds): void {
-    this.#timer = this.#place.runInAsyncScope(() => setTimeout(() => this.#look(), length))
+    this.#timer = this.#place.runInAsyncScope(() => whenLate(() => this.#look(), length))
   }
 
   #look(): void {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { describe, it } from 'node:test'
 import { Deadline, type Countdown } from '../src/deadline.ts'
+import { answeringThread, heldUp } from './support/held-up.ts'
 import { collectedUntil } from './support/processes/garbage.ts'
 
 const sleep = (length: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, length))
@@ -37,6 +38,15 @@ describe('a deadline', () => {
     while (!isLate) await sleep(5)
     assert.equal(deadline.end(late), false)
     assert.equal(deadline.end(late), false)
+  })
+
+  it('lets an answer be in time that came while the process stood still', async (test) => {
+    const thread = await answeringThread(test)
+    const deadline = new Deadline(40)
+    const outcome = deadline.within(thread.ask(), () => new Error('it was given up'))
+    thread.isThere()
+    heldUp(50)
+    assert.equal(await outcome, 'an answer')
   })
 
   it('is kept by what begins while the timer of something that has ended still runs', async () => {

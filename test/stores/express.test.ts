@@ -6,6 +6,7 @@ import { isSessionError } from '../../src/errors.ts'
 import type { Found, Store } from '../../src/store.ts'
 import { fromExpressStore, type ExpressSessionStore, type OneProcessStore } from '../../src/stores/express.ts'
 import { clocksOf } from '../support/clocks.ts'
+import { answeringThread, heldUp } from '../support/held-up.ts'
 import { DATA, expressSession, type ExpressStore } from '../support/sites/old-sites.ts'
 import { EXPRESS_PLACES, type ExpressPlace } from '../support/stores/express-stores.ts'
 import { currentSession, sessionOf, siteWith } from '../support/sites/http.ts'
@@ -334,6 +335,16 @@ describe('fromExpressStore', () => {
       finish()
       assert.equal(inner.destroys, destroys + 1)
       assert.equal(inner.sessions.has(key), false)
+    })
+
+    it('to call back before this process was held up: takes its answer', async (test) => {
+      const thread = await answeringThread(test)
+      inner.get = (_id, callback) => void thread.ask().then(() => callback(null, undefined))
+      const loading = fromExpressStore(inner, { deadline: 1000 }).load(newKey())
+      await new Promise(setImmediate)
+      thread.isThere()
+      heldUp(1000)
+      assert.equal(await loading, undefined)
     })
 
     it('to call back in time: calls it for nobody who has been told so', async () => {

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { inspect } from 'node:util'
 import type { Found, Store } from '../../src/store.ts'
 import { memcachedStore } from '../../src/stores/memcached.ts'
+import { heldUp } from '../support/held-up.ts'
 import { memcachedServer, type MemcachedServer } from '../support/servers/memcached-server.ts'
 import { until } from '../support/servers/server-process.ts'
 import { PATIENCE, later, newKey, rejection, rejectionAtOnce, rejectionBy, savedOf } from '../support/stores/records.ts'
@@ -256,11 +257,6 @@ describe('memcachedStore in an outage', () => {
     }
     for (const found of await Promise.all(stuck)) assert.equal(found?.text, 'before')
   })
-
-  /** This process does nothing for so long, as on a machine that is busy with others. */
-  function heldUp(length: number): void {
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, length)
-  }
 
   /** Three sessions on the server, and three on its neighbour. */
   async function spread(store: Store): Promise<{ here: string[]; there: string[] }> {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { after, before, describe, it } from 'node:test'
 import { Cluster } from 'ioredis'
 import { storeConformance } from '../../src/tools/conformance.ts'
@@ -7,6 +8,7 @@ import { redisStore } from '../../src/stores/redis.ts'
 import type { Key } from '../../src/units.ts'
 import { clusterSetup, isReplicaInStep, type ClusterSetup, type RedisServer } from '../support/servers/redis-server.ts'
 import { until } from '../support/servers/server-process.ts'
+import { heldUp } from '../support/held-up.ts'
 import { tcpProxy } from '../support/proxies/tcp-proxy.ts'
 import {
   PATIENCE,
@@ -203,6 +205,22 @@ describe('redisStore on a Cluster', () => {
       assert.equal(await store.delete(key), true)
     })
   }
+
+  it('takes an answer that came while this process was held up past the deadline', async (test) => {
+    // Without a watch, all goes through the client's Cluster, which has timers of its own.
+    const patient = redisStore(cluster.url, { coherence: { bound: 0 }, deadline: 3 * DEADLINE })
+    test.after(() => patient.close!())
+    const key = newKey()
+    savedOf(await patient.save(key, '1', later(), undefined))
+    const master = await cluster.masterOf(`session:${key}`)
+    const loading = patient.load(key)
+    // By then it is on its way.
+    for (let turn = 0; turn < 3; turn++) await new Promise(setImmediate)
+    heldUp(3 * DEADLINE)
+    // It answers in order.
+    execFileSync('redis-cli', ['-p', String(master.port), 'PING'])
+    assert.equal((await loading)?.text, '1')
+  })
 
   it('rejects by the deadline while nothing of it answers, and heals', async () => {
     for (const node of cluster.nodes) await node.freeze()

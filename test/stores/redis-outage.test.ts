@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { createServer, type AddressInfo } from 'node:net'
 import { after, afterEach, before, describe, it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -18,6 +19,7 @@ import {
   savedOf,
   settledBy,
 } from '../support/stores/records.ts'
+import { heldUp } from '../support/held-up.ts'
 import { tcpProxy, type TcpProxy } from '../support/proxies/tcp-proxy.ts'
 
 /** For a server that says nothing. */
@@ -104,6 +106,19 @@ describe('redisStore in an outage', () => {
       server.thaw()
     }
     await heals(store)
+  })
+
+  it('takes an answer that came while this process was held up past the deadline', async () => {
+    const store = open(server.url, DEADLINE)
+    await until(() => works(store))
+    const loading = store.load(newKey())
+    // By then it is on its way.
+    for (let turn = 0; turn < 3; turn++) await new Promise(setImmediate)
+    heldUp(DEADLINE)
+    // It answers in order.
+    execFileSync('redis-cli', ['-p', String(server.port), 'PING'])
+    assert.equal(await loading, undefined)
+    assert.equal(await store.load(newKey()), undefined, 'the connection was not given up')
   })
 
   it('gives the connection up once, however many operations wait for it', async (test) => {

@@ -1,5 +1,5 @@
 import { SessionError } from '../../errors.ts'
-import type { Until } from '../../deadline.ts'
+import { whenLate, type Until } from '../../deadline.ts'
 
 /**
  * Makes one call of a callback-style store and settles by `until`: with what the first callback says, or with what the
@@ -16,13 +16,18 @@ export function ask<Answer>(
   // The caller is told that it failed, so it must not happen now. A timer may be a millisecond early.
   if (left < 1) return Promise.reject(tooLate())
   return new Promise((resolve, reject) => {
+    let isSettled = false
     let isOver = false
-    const timer = setTimeout(() => {
-      isOver = true
+    const timer = whenLate(() => {
+      isOver = !isSettled
       reject(tooLate())
     }, left)
-    const fail = (error: unknown): void => {
+    const settled = (): void => {
+      isSettled = true
       clearTimeout(timer)
+    }
+    const fail = (error: unknown): void => {
+      settled()
       reject(
         error instanceof Error ? error : new Error('the express-session store failed; see the cause', { cause: error }),
       )
@@ -30,7 +35,7 @@ export function ask<Answer>(
     const callback = (error?: unknown, answer?: Answer): void => {
       if (isOver) return late?.()
       if (error !== undefined && error !== null && error !== false) return fail(error)
-      clearTimeout(timer)
+      settled()
       resolve(answer)
     }
     try {

@@ -1,7 +1,7 @@
 import type { Socket as NetSocket } from 'node:net'
 import type { MemcacheClient } from 'memcache-client'
 import { SessionError } from '../../errors.ts'
-import type { Until } from '../../deadline.ts'
+import { whenLate, type Until } from '../../deadline.ts'
 import type { Milliseconds } from '../../units.ts'
 import { Compressed } from './driver.ts'
 import { notOurs } from '../envelope.ts'
@@ -139,11 +139,8 @@ export class Server {
 
   #send<Answer>(until: Until, write: (socket: Socket) => void): Promise<Answer> {
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
-        // If this process was held up, the answer may have come long ago. This turn of the event loop reads it.
-        setImmediate(() => {
-          if (this.#underWay.has(giveUp)) this.#fallSilent(giveUp)
-        })
+      const timer = whenLate(() => {
+        if (this.#underWay.has(giveUp)) this.#fallSilent(giveUp)
       }, until - performance.now())
       const giveUp = (reason: SessionError): void => end(() => reject(reason))
       const end = (settle: () => void): void => {

@@ -1,4 +1,5 @@
 import type { Cluster, ClusterOptions, Redis, RedisOptions } from 'ioredis'
+import { LONGEST_TIMER } from '../../deadline.ts'
 import type { Milliseconds } from '../../units.ts'
 import { checks, type Address } from './address.ts'
 import { checkClient, loadDriver } from './driver.ts'
@@ -138,6 +139,9 @@ function clusterOptions(given: ClusterOptions, deadline: Milliseconds) {
     redisOptions: {
       ...given.redisOptions,
       ...common(given.redisOptions ?? {}, deadline),
+      // Later than connection.ts, which looks for the new master then, and which reads answers before it gives up. Not
+      // never: what waits for a master that hangs would keep its request in memory for as long as that hangs.
+      commandTimeout: Math.min(2 * deadline, LONGEST_TIMER),
       reconnectOnError: null,
     },
   } satisfies ClusterOptions
