@@ -12,7 +12,8 @@ export interface DiagnosticMessage {
   /** The tracing channel, so that one subscriber may serve all of them. Absent on the other channels. */
   readonly operation?: 'load' | 'save' | 'touch' | 'destroy' | 'regenerate'
   /**
-   * What came of the operation, on the tracing channels from `asyncStart` on. Absent if it failed.
+   * What came of the operation, on the tracing channels from `asyncStart` on. Absent if it failed, and of
+   * `regenerate`.
    * - load: `found` or `missing`
    * - save: `saved`, `gone`, or `conflict` (another writer was faster, so the change is merged and saved again)
    * - touch: `touched` or `gone`

@@ -18,9 +18,9 @@ const HELP_ON_OPTIONS: Readonly<Record<keyof Values, readonly [form: string, hel
 
 const EXIT_CODES = `Exit codes
   0    done
-  1    the store cannot be reached or failed, a record cannot be read, or you said no
+  1    the store cannot be reached or failed, a record cannot be read, copy left some behind, or you said no
   2    wrong usage
-  3    no such session or user, or this kind of store cannot list and count
+  3    no such session or user, or this kind of store cannot do it
   130  stopped by Ctrl-C, and what was done by then stays done`
 
 const STORES = `Stores

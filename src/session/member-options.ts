@@ -22,7 +22,7 @@ export interface IdentifyOptions {
   /**
    * Other names by which `sessions.list` and `sessions.revokeAll` find the session, such as the user's tenant or what an
    * identity provider calls its own session. At most eight. A name has up to 64 letters and digits of ASCII and begins
-   * with a letter; `subject` is taken. A value is a text of 1 to 1024 characters. Default: none.
+   * with a letter; `subject` and `id` are taken. A value is a text of 1 to 1024 characters. Default: none.
    *
    * ```ts
    * ctx.session.identify(user.id, { also: { tenant: 'acme', oidcSid: claims.sid } })

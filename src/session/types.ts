@@ -45,9 +45,9 @@ export interface SessionMembers<Data extends object = SessionData> {
    * `reason` is a `SessionError` with the code `ERR_SESSION_ENDED`, whose `endedBecause` says why if whoever ended the
    * session said so.
    *
-   * It is aborted at once if this process ended the session. Otherwise it is aborted within the coherence bound on Redis,
-   * and within about a second on stores that push nothing (with more than a thousand such sessions, a second for each
-   * thousand). A timeout is noticed within a second too. While the store fails, nothing is aborted.
+   * It is aborted at once if this process ended the session. Otherwise it is aborted within the coherence bound on Redis
+   * (up to a second later if messages were lost), and within about a second on stores that push nothing, which Redis with
+   * a bound of 0 is too (with more than a thousand such sessions, a second for each thousand). A timeout is noticed within a second too. While the store fails, nothing is aborted.
    *
    * A signal costs nothing before it is asked for. It is held for as long as this object is in use or somebody listens to
    * the signal, so remove your listener when your socket closes.
@@ -115,8 +115,9 @@ export interface SessionMembers<Data extends object = SessionData> {
   /**
    * A new token for this visitor, at every change of privilege (OWASP; ASVS 5.0 7.2.4). Once this resolves, the old token
    * opens nothing. The data is emptied, or kept: all of it with `keep: true`, else what has the listed names. The object
-   * at hand keeps its data for reading; `ctx.session` and `getSession()` are the new session. If no data is kept, the new
-   * session is stored when the request ends, also after an error; a handler that answers by itself calls `save` before.
+   * at hand keeps its data for reading; `ctx.session` and `getSession()` are the new session. If no data is kept, or if
+   * the visitor had no stored session, the new one is stored when the request ends (after an error only if it took the
+   * place of a stored one); a handler that answers by itself calls `save` before.
    *
    * For a minute, the old token is known as replaced: a request with it sets no cookie, unless it calls `regenerate`
    * itself, as after a double click on "Sign in". It then takes the place of a new session whose cookie has not come back.

@@ -23,7 +23,7 @@ interface Deadlined {
   readonly deadline?: Milliseconds
 }
 
-/** Every kind of store that a URL can name. A new one is plugged in here, and nowhere else. */
+/** Every kind of store that a URL can name. */
 const OPENERS: ReadonlyMap<string, Opener> = new Map<string, Opener>([
   ['file', (url) => fileStore(filesOf(url))],
   ['memory', (url) => (refuseMore(url), memoryStore())],
