@@ -10,8 +10,8 @@ import type { Awaitable, Instant, Key, Milliseconds, SubjectName, Version } from
  * Rules that every method keeps:
  * - A record whose `expiresAt` has passed does not exist any more, whether or not it has been removed yet.
  * - Absence is an answer (`undefined`, `false`, `{ gone: true }`), never an error. Throw or reject only if the store
- *   itself has failed. The caller then assumes that a write may or may not have happened, and repeats none but
- *   the save of a marker of the library's own, once, whose `expected` makes that harmless.
+ *   itself has failed. The caller then assumes that a write may or may not have happened, and repeats none but the
+ *   save of a marker of the library's own, once, whose `expected` makes that harmless.
  * - If something under the key is not a record of this store, it is neither absent nor yours to replace: throw a
  *   `SessionError` with the code `ERR_SESSION_UNREADABLE`. Only a `delete` without `expected` removes it, because then
  *   its own visitor, or an operator, asks for the end of whatever is there.

@@ -47,7 +47,8 @@ export interface SessionMembers<Data extends object = SessionData> {
    *
    * It is aborted at once if this process ended the session. Otherwise it is aborted within the coherence bound on Redis
    * (up to a second later if messages were lost), and within about a second on stores that push nothing, which Redis with
-   * a bound of 0 is too (with more than a thousand such sessions, a second for each thousand). A timeout is noticed within a second too. While the store fails, nothing is aborted.
+   * a bound of 0 is too (with more than a thousand such sessions, a second for each thousand). A timeout is noticed within
+   * a second too. While the store fails, nothing is aborted.
    *
    * A signal costs nothing before it is asked for. It is held for as long as this object is in use or somebody listens to
    * the signal, so remove your listener when your socket closes.

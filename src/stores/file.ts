@@ -50,8 +50,8 @@ const OPTIONS: readonly (keyof FileStoreOptions)[] = ['directory', 'durable', 'p
  *
  * File calls on a request's way are synchronous: a read is 14 times cheaper than through promises, and takes less time
  * than the wait for a thread. What the file system refuses is thrown with its code (`EACCES`, `EROFS`, `ENOSPC`, …) and
- * the directory. A root that others may write to is `ERR_SESSION_OPTION` at the first use; in an application, that
- * is the `cause` of an `ERR_SESSION_STORE_UNAVAILABLE`.
+ * the directory. A root that others may write to is `ERR_SESSION_OPTION` at the first use; in an application, that is
+ * the `cause` of an `ERR_SESSION_STORE_UNAVAILABLE`.
  */
 export function fileStore(options: FileStoreOptions): Store {
   const { root, durable, pruneInterval, grace, onError } = checked(options)
