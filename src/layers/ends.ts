@@ -255,7 +255,8 @@ export class EndWatcher {
   async #check(watched: Watched): Promise<boolean> {
     const { key } = watched
     const isTold = this.#isTold(key)
-    watched.askedAt = Date.now()
+    const askedAt = Date.now()
+    watched.askedAt = askedAt
     let found: Found | undefined
     let instead: Found | undefined
     try {
@@ -274,8 +275,9 @@ export class EndWatcher {
       found = undefined
     }
     const now = Date.now()
-    const end = found ? Math.min(found.expiresAt, watched.lastEnd) : now
-    if (end <= now) this.#end(key, instead)
+    const end = found ? Math.min(found.expiresAt, watched.lastEnd) : -Infinity
+    // By the instant of the question: what ended while the answer was on its way may have been extended meanwhile.
+    if (end <= askedAt) this.#end(key, instead)
     else this.#again(watched, Math.min(end, now + (isTold ? LONG_CHECK_INTERVAL : CHECK_INTERVAL)))
     return true
   }

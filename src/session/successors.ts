@@ -56,7 +56,10 @@ export class Successors {
    */
   leave(key: Key, expected: Found | undefined, marker: Omit<Marker, 'replacedAt'>): Promise<boolean | Found> {
     const replacedAt = Date.now()
-    return this.#put(key, expected, formatMarker({ replacedAt, ...marker }), replacedAt + MARKER_LIFE)
+    // Whoever was promised a session may take long to make it. Until then it must find the marker, which nobody follows
+    // for longer than a minute all the same.
+    const life = expected === undefined ? END_MARKER_LIFE : MARKER_LIFE
+    return this.#put(key, expected, formatMarker({ replacedAt, ...marker }), replacedAt + life)
   }
 
   /**

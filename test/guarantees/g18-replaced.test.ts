@@ -302,6 +302,20 @@ describe('G18: a double click on "Sign in", if the session that is signed in kee
     }
   })
 
+  it('and then “Sign out”, with the id before it, signs nobody in, also if the sign-in takes longer than a minute', async (test) => {
+    test.mock.timers.enable({ apis: ['Date'], now: Date.now() })
+    const { visitor, elsewhere, store, arrived, open } = await shop(test)
+    const ada = await visitor()
+    const cookie = ada.cookieHeader
+    const first = new Agent(ada.port).get(`${SIGN_IN}&after=first`, { cookie })
+    await arrived('first')
+    assert.match(String((await elsewhere(ada).get('/sign-out', { cookie })).cookies), /^sid=;/)
+    test.mock.timers.tick(61_000)
+    open('first')
+    assert.deepEqual((await first).cookies, [])
+    assert.deepEqual(await keysOf(store), [])
+  })
+
   it('and then “Sign out everywhere” lets nothing be carried on by the id before it', async (test) => {
     const { visitor, store, arrived, open } = await shop(test)
     const ada = await visitor()

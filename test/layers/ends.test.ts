@@ -487,6 +487,23 @@ describe('the end of a timeout', () => {
       assert.equal(signal.aborted, true)
     })
 
+    it(`is that of the moment when the store was asked, ${where}`, async (test) => {
+      const { held, store, pass } = site(test, power, { idleTimeout: 90 * SECOND })
+      const { key, signal } = await held()
+      await pass(80 * SECOND, SECOND)
+      const question = store.hold('load', 'after')
+      store.link.generation++
+      await pass(SECOND)
+      await question.arrived
+      await store.elsewhere.touch(key, Date.now() + 90 * SECOND)
+      await pass(20 * SECOND, SECOND)
+      question.release()
+      await pass(60 * SECOND, SECOND)
+      assert.equal(signal.aborted, false)
+      await pass(12 * SECOND, SECOND)
+      assert.equal(signal.aborted, true)
+    })
+
     it(`is the library’s, whatever the store says, ${where}`, async (test) => {
       const { held, store, pass } = site(test, power, { idleTimeout: 90 * SECOND, absoluteTimeout: 100 * SECOND })
       const { key, signal } = await held()

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
 import { after, afterEach, before, describe, it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { inspect } from 'node:util'
+import { Worker } from 'node:worker_threads'
 import type { Found, Store } from '../../src/store.ts'
 import { memcachedStore } from '../../src/stores/memcached.ts'
 import { heldUp } from '../support/held-up.ts'
@@ -10,6 +12,20 @@ import { memcachedServer, type MemcachedServer } from '../support/servers/memcac
 import { until } from '../support/servers/server-process.ts'
 import { PATIENCE, later, newKey, rejection, rejectionAtOnce, rejectionBy, savedOf } from '../support/stores/records.ts'
 import { tcpProxy, type TcpProxy } from '../support/proxies/tcp-proxy.ts'
+
+/** A thread on the way to a server, which lets no `cas` through, and says when an answer has gone on to the store. */
+const WITHOUT_CAS = `
+  const { parentPort, workerData: { port, hasRead } } = require('node:worker_threads')
+  const { connect, createServer } = require('node:net')
+  const way = createServer((socket) => {
+    const server = connect(port, '127.0.0.1')
+    socket.on('data', (data) => String(data).startsWith('cas ') || server.write(data))
+    server.on('data', (data) => socket.write(data, () => {
+      Atomics.store(hasRead, 0, 1)
+      Atomics.notify(hasRead, 0)
+    }))
+  })
+  way.listen(0, '127.0.0.1', () => parentPort.postMessage(way.address().port))`
 
 /** For a server that says nothing. */
 const DEADLINE = 1000
@@ -176,6 +192,22 @@ describe('memcachedStore in an outage', () => {
     } finally {
       await own.stop()
     }
+  })
+
+  it('is not blamed by an operation whose time was over between two steps, because this process was held up', async (test) => {
+    const hasRead = new Int32Array(new SharedArrayBuffer(4))
+    const way = new Worker(WITHOUT_CAS, { eval: true, workerData: { port: server.port, hasRead } })
+    test.after(() => way.terminate())
+    const [port] = (await once(way, 'message')) as [number]
+    const store = open(`memcached://127.0.0.1:${port}`, DEADLINE)
+    const key = newKey()
+    savedOf(await store.save(key, 'kept', later(), undefined))
+    Atomics.store(hasRead, 0, 0)
+    const touching = rejection(store.touch(key, later(1_200_000)))
+    Atomics.wait(hasRead, 0, 0)
+    heldUp(DEADLINE)
+    assert.match((await touching).error.message, /could not be asked any more within 1000 ms/)
+    assert.equal((await store.load(key))?.text, 'kept')
   })
 
   it('ends no command because somebody sets the clock forward', async (test) => {

@@ -203,6 +203,19 @@ for (const [name, start] of Object.entries(SQL_PLACES)) {
       assert.equal(await count(table), 1201)
     })
 
+    it('are let go of once what is being pruned has come to an end, and not taken up again', async () => {
+      const table = newTable()
+      const store = place.open(table)
+      savedOf(await store.save(newKey(), '{}', later(), undefined))
+      const rows = Array.from({ length: 1200 }, () => `('${newKey()}', 1, 1, '{}')`).join(', ')
+      await place.sql(`insert into ${table} (id, version, ends_at, data) values ${rows}`)
+      const pruning = store.prune!()
+      await new Promise(setImmediate)
+      await store.close!()
+      assert.equal(await count(table), 1201 - (await pruning))
+      await rejection((async () => store.load(newKey()))())
+    })
+
     it('are made and shown by the command migrate, which is harmless to run again', async () => {
       const table = newTable()
       const url = `${place.url}?table=${table}`

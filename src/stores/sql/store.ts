@@ -39,13 +39,19 @@ export function sqlStore(parts: SqlStoreParts): SqlStore {
   const tables = new Tables(db, table)
   const records = new Records(db)
   const closing = new AbortController()
-  const pruned = async (): Promise<number> => tables.read(() => prune(db, closing.signal), 0)
+  let pruning: Promise<void> = Promise.resolve()
+  const pruned = async (): Promise<number> => {
+    const removed = Promise.resolve(tables.read(() => prune(db, closing.signal), 0))
+    pruning = Promise.allSettled([pruning, removed]).then(() => {})
+    return removed
+  }
   const stopPruning = pruneRegularly(pruneInterval, pruned, onError)
 
   let closed: Promise<void> | undefined
   async function close(): Promise<void> {
     stopPruning()
     closing.abort()
+    await pruning
     await parts.close()
   }
 

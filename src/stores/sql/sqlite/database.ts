@@ -34,6 +34,7 @@ export class SqliteDatabase implements Database {
   #identity: string | undefined
   #looked = -Infinity
   #isLost = false
+  #isClosed = false
 
   constructor(source: Source, table: string, deadline: Milliseconds) {
     this.#source = source
@@ -82,6 +83,11 @@ export class SqliteDatabase implements Database {
   }
 
   close(): void {
+    this.#isClosed = true
+    this.#letGo()
+  }
+
+  #letGo(): void {
     if (this.#source.isOurs) this.#open?.handle.close()
     this.#open = undefined
   }
@@ -102,9 +108,11 @@ export class SqliteDatabase implements Database {
 
   /** The handle, if the file is still the one that it was opened on. */
   #prepared(): Prepared {
+    // It would be opened once more, and closed by nobody.
+    if (this.#isClosed) throw failed('the store is closed')
     if (this.#isLost || this.#wasReplaced()) {
       // The old handle would go on, and would share the new file's log by its name: both would be damaged.
-      if (!this.#isLost) this.close()
+      if (!this.#isLost) this.#letGo()
       this.#isLost = true
       throw failed('the file of the database was removed, or replaced by another one; restart the application')
     }
