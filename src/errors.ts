@@ -196,6 +196,15 @@ export function tooLateFor(name: string, code: keyof typeof WHY_TOO_LATE): Sessi
   return new SessionError(code, `session.${name} cannot be set: ${WHY_TOO_LATE[code]}`)
 }
 
+/** The error for a new id after the commit: nothing would be stored under it. */
+export function committed(method: string): SessionError {
+  return new SessionError(
+    'ERR_SESSION_COMMITTED',
+    `session.${method}() comes too late: the session was already saved for this request. ` +
+      'Call it in the handler, below the session middleware.',
+  )
+}
+
 /** The error for `ctx.session = …` after the commit. */
 export function tooLateToSet(): SessionError {
   return new SessionError(

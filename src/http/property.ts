@@ -117,7 +117,9 @@ export class SessionProperty {
       missed.add(ctx)
       if (this.#outside.has(ctx)) this.#warnOfPath(ctx)
       // A middleware that answers above the session middleware never gets there.
-      if (!isSeen(ctx)) ctx.res.once('close', () => isSeen(ctx) || this.#warnOfEarlyRead())
+      // A context of koa-websocket has no response.
+      const res = ctx.res as Koa.Context['res'] | undefined
+      if (!isSeen(ctx)) res?.once('close', () => isSeen(ctx) || this.#warnOfEarlyRead())
     }
     Object.defineProperty(context, property, {
       configurable: true,

@@ -9,7 +9,7 @@ import { PassingHost, type WhyPassing } from './passing.ts'
 import { endOfCookie } from './renewal.ts'
 import { SessionResponse } from './response.ts'
 import { isUpgrade } from './upgrade.ts'
-import { gone, headersSent, withoutResponse } from '../errors.ts'
+import { committed, gone, headersSent, withoutResponse } from '../errors.ts'
 import { recordOf } from '../record/format.ts'
 import type { SessionRecord } from '../record/record.ts'
 import type { CommitOutcome } from '../session/lifecycle.ts'
@@ -19,7 +19,7 @@ import type { DestroyOptions, RegenerateOptions } from '../session/member-option
 import type { Session } from '../session/types.ts'
 import type { SessionHost } from '../session/host.ts'
 import type { WorkingCopy } from '../session/working-copy.ts'
-import { isPromise, type Awaitable, type Instant } from '../units.ts'
+import { isPromise, type Awaitable, type Instant, type Key } from '../units.ts'
 
 const NO_RESPONSE =
   'A visitor without a session opened a WebSocket, and the handler wrote to the session. It was not stored, because the ' +
@@ -63,6 +63,11 @@ export abstract class RequestHost implements SessionHost {
     return this.services.cookie.isAuto && isPrefixedFor(this.ctx, this.attributes)
   }
 
+  /** The public id of the session that came or that was used. */
+  get id(): Key | undefined {
+    return this.copy?.key ?? this.visit?.cookie.key
+  }
+
   /** Whether the cookies of new sessions outlive the browser. */
   get persistent(): boolean {
     return this.attributes.persistent ?? false
@@ -99,8 +104,9 @@ export abstract class RequestHost implements SessionHost {
   get whyPassing(): Exclude<WhyPassing, 'upgrade'> | undefined {
     if (this.stranger?.replaced !== undefined || this.copy?.hasMoved) return 'replaced'
     const { req } = this.ctx
-    const isWithheld = mayWithholdCookie(this.attributes.sameSite, req)
-    return isWithheld && !this.services.cookie.isIn(req.headers.cookie) ? 'withheld' : undefined
+    // A cookie of this name that we did not sign says nothing of ours.
+    const isWithheld = (): boolean => this.services.cookie.read(req.headers.cookie, this.isPrefixed).length === 0
+    return mayWithholdCookie(this.attributes.sameSite, req) && isWithheld() ? 'withheld' : undefined
   }
 
   begun(operation: Operation<unknown>): void {
@@ -123,16 +129,33 @@ export abstract class RequestHost implements SessionHost {
     const outcome = this.services.lifecycle.commit(copy)
     if (hasHeadLeft && outcome !== 'unchanged')
       this.services.diagnostics.report('error', { reason: 'committed after the headers' })
-    return isPromise(outcome) ? this.#noticingTerms(copy, outcome) : outcome
-  }
-
-  /** Whether the cookie has to change with what was committed. */
-  #noticingTerms(copy: WorkingCopy, outcome: Promise<CommitOutcome>): Promise<CommitOutcome> {
+    if (!isPromise(outcome)) return outcome
     const { found, record } = copy
     return outcome.then((settled) => {
-      if (settled === 'saved' && (!found || endOfCookie(record) !== endOfCookie(copy.record))) this.mustSend = true
+      if (settled === 'saved') this.#stored(copy, { found, record })
       return settled
     })
+  }
+
+  /** The cookie may have to change with what was stored, and the session may end earlier than before. */
+  #stored(copy: WorkingCopy, before: Pick<WorkingCopy, 'found' | 'record'>): void {
+    if (!before.found || endOfCookie(before.record) !== endOfCookie(copy.record)) this.mustSend = true
+    if (copy === this.copy) this.keepAlive()
+  }
+
+  /**
+   * Before the cookie is signed anew: whether its session still lives. A dead one, sent late, could take the place of
+   * the one that the visitor has signed in with meanwhile.
+   */
+  protected async confirm(): Promise<CommitOutcome> {
+    const key = this.id
+    if (key === undefined || (this.copy && !this.copy.isOpen)) return 'unchanged'
+    try {
+      return typeof (await this.services.lifecycle.load(key)) === 'object' ? 'unchanged' : 'gone'
+    } catch {
+      this.mustSend = false // reported by the guard; the next request signs it anew
+      return 'unchanged'
+    }
   }
 
   protected sendCookieIfDue(): void {
@@ -155,7 +178,9 @@ export abstract class RequestHost implements SessionHost {
 
   async save(copy: WorkingCopy): Promise<void> {
     if (this.response.hasHeadLeft && !copy.found && copy.changes()) throw headersSent('save')
-    if ((await this.commit(copy)) === 'gone') throw gone()
+    const outcome = await this.commit(copy)
+    if (outcome === 'gone') throw gone()
+    if (outcome === 'unchanged' && this.mustSend && (await this.confirm()) === 'gone') return
     this.sendCookieIfDue()
   }
 
@@ -167,15 +192,17 @@ export abstract class RequestHost implements SessionHost {
   async update<Result>(copy: WorkingCopy, change: (session: Session) => Result): Promise<Result> {
     if (this.response.hasHeadLeft && !copy.found) throw headersSent('update')
     if (this.failure) throw this.failure
-    const { found } = copy
+    const { found, record } = copy
     const result = await this.services.lifecycle.update(copy, change)
-    if (!found && copy.found) this.mustSend = true
+    if (copy.found) this.#stored(copy, { found, record })
     this.sendCookieIfDue()
     return result
   }
 
   async regenerate(copy: WorkingCopy, options: RegenerateOptions): Promise<void> {
-    if (this.response.hasHeadLeft) throw headersSent(options.keep === true && options.proved ? 'prove' : 'regenerate')
+    const method = options.keep === true && options.proved ? 'prove' : 'regenerate'
+    if (this.response.hasHeadLeft) throw headersSent(method)
+    if (this.response.isFinished) throw committed(method)
     if (isUpgrade(this.ctx.req)) throw withoutResponse('this is an upgrade')
     if (this.failure) throw this.failure
     this.copy = await this.services.lifecycle.regenerate(copy, options, this, this.stranger)
@@ -194,7 +221,9 @@ export abstract class RequestHost implements SessionHost {
     this.mustSend = false
     if (copy.hasMoved) return this.response.withdraw()
     this.stranger = undefined
-    this.response.clear(clear)
+    // Another site must not sign a visitor out.
+    if (this.whyPassing === 'withheld') this.response.withdraw()
+    else this.response.clear(clear)
     // A session that has begun in its place, and is stored already.
     if (!this.copy?.isOpen || !this.copy.found) return
     this.mustSend = true

@@ -77,11 +77,6 @@ export class RequestSession extends RequestHost implements Holder, LongRequest {
     return sessionOf(this.use())
   }
 
-  /** The public id of the session that came or that was used. */
-  get id(): Key | undefined {
-    return this.copy?.key ?? this.visit?.cookie.key
-  }
-
   /** `ctx.session = …`: null ends the session, an object becomes its data. */
   replace(data: unknown): void {
     if (this.response.isFinished) throw tooLateToSet()
@@ -96,8 +91,7 @@ export class RequestSession extends RequestHost implements Holder, LongRequest {
     if (typeof data !== 'object' || Array.isArray(data)) {
       throw new TypeError('ctx.session must be set to an object with the data, or to null to end the session.')
     }
-    if (copy.forWriting().phase === 'destroyed') this.copy = this.startNew()
-    replaceData(this.copy as WorkingCopy, data)
+    replaceData(copy.forWriting(), data)
   }
 
   /**
@@ -108,29 +102,21 @@ export class RequestSession extends RequestHost implements Holder, LongRequest {
     if (this.operations?.areLeft) return this.operations.settle().then(() => this.finish())
     if (this.toDestroy?.size) return this.#end().then(() => this.finish())
     const outcome = this.copy && !this.#isForNobody(this.copy) ? this.commit(this.copy) : 'unchanged'
-    if (isPromise(outcome)) return outcome.then((settled) => this.#finished(settled))
-    if (outcome === 'unchanged' && this.mustSend) return this.#confirm().then((confirmed) => this.#finished(confirmed))
+    if (isPromise(outcome)) return outcome.then((settled) => this.#committed(settled))
+    if (outcome === 'unchanged' && this.mustSend) return this.confirm().then((confirmed) => this.#finished(confirmed))
     return this.#finished(outcome)
+  }
+
+  /** What handlers that nobody awaits have done while the store was at work counts too. */
+  #committed(outcome: CommitOutcome): Awaitable<void> {
+    const { copy } = this
+    const hasMore = outcome === 'saved' && copy?.isOpen && copy.changes() !== undefined
+    return hasMore || this.operations?.areLeft || this.toDestroy?.size ? this.finish() : this.#finished(outcome)
   }
 
   /** Whether this is a new session, and the visitor has gone before there was a response to carry its cookie. */
   #isForNobody(copy: WorkingCopy): boolean {
     return !copy.found && this.response.isAbandoned
-  }
-
-  /**
-   * Before the cookie is signed anew: whether its session still lives. A dead one, sent late, could take the place of
-   * the one that the visitor has signed in with meanwhile.
-   */
-  async #confirm(): Promise<CommitOutcome> {
-    const key = this.id
-    if (key === undefined || (this.copy && !this.copy.isOpen)) return 'unchanged'
-    try {
-      return typeof (await this.services.lifecycle.load(key)) === 'object' ? 'unchanged' : 'gone'
-    } catch {
-      this.mustSend = false // reported by the guard; the next request signs it anew
-      return 'unchanged'
-    }
   }
 
   /** Ends what `ctx.session = null` was to end. */

@@ -48,8 +48,10 @@ function isPrefixedFor({ identity }: Services, request: IncomingMessage): boolea
   const { app, cookie } = identity
   if (!cookie.fixed) return undefined
   if (cookie.fixed.secure !== 'auto') return cookie.fixed.secure
-  // As Koa sees it, which knows whether a proxy is trusted. Before the first request, the application is not known.
-  return app && (Object.assign(Object.create(app.request), { app, req: request }) as Koa.Request).secure
+  // As Koa sees it, which knows whether a proxy is trusted. Before the first request, the application is not known, and a
+  // handshake of socket.io, or headers alone, have no connection.
+  if (!app || !(request as Partial<IncomingMessage>).socket) return undefined
+  return (Object.assign(Object.create(app.request), { app, req: request }) as Koa.Request).secure
 }
 
 /**

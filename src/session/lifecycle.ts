@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { CommitQueue, type Committed } from './commit-queue.ts'
 import type { Diagnostics } from '../diagnostics.ts'
 import type { Absence, Stranger } from './absence.ts'
@@ -150,8 +151,10 @@ export class Lifecycle {
     change: (session: Session) => Result,
   ): Promise<Result> {
     let outcome: Updated<Result> | undefined
+    // The save that it belongs to may be made by another request, which was there first.
+    const here = AsyncLocalStorage.snapshot()
     const apply = (record: SessionRecord): SessionRecord => {
-      outcome = applyUpdate(copy, changes ? merge(record, changes) : record, change)
+      outcome = here(() => applyUpdate(copy, changes ? merge(record, changes) : record, change))
       return outcome.record
     }
     const committed = await this.#write(copy, apply, true)

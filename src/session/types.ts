@@ -131,7 +131,8 @@ export interface SessionMembers<Data extends object = SessionData> {
    *
    * Rejects with `ERR_SESSION_OPTION` if the options are wrong, `ERR_SESSION_GONE` if the session was ended elsewhere
    * meanwhile, `ERR_SESSION_BUSY` if other writers were faster for two seconds and five times at least (the old token
-   * is then still good), and `ERR_SESSION_HEADERS_SENT` if the cookie can no longer be sent.
+   * is then still good), `ERR_SESSION_COMMITTED` after the commit, and `ERR_SESSION_HEADERS_SENT` if the cookie can no
+   * longer be sent.
    */
   regenerate(options?: RegenerateOptions<Data>): Promise<void>
   regenerate(callback: SessionCallback): void

@@ -63,6 +63,26 @@ describe('koa-websocket', () => {
     assert.equal((await readSession(sessions, ada))?.visits, 1)
   })
 
+  it('has no session above the session middleware, also once a page was served', async (test) => {
+    const sessions = session({ keys: [KEY], store: 'memory:' })
+    const app = websockify(new Koa())
+    app.use(sessions).use((ctx) => void (ctx.body = 'page'))
+    app.ws.use(async (ctx, next) => next().catch((error: Error) => ctx.websocket.send(error.message)))
+    app.ws.use((ctx) => ctx.websocket.send(String(ctx.session)))
+    const server = app.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const address = `127.0.0.1:${(server.address() as AddressInfo).port}/`
+    assert.equal(await (await fetch(`http://${address}`)).text(), 'page')
+    const socket = new WebSocket(`ws://${address}`)
+    test.after(() => {
+      socket.terminate()
+      server.close()
+      server.closeAllConnections()
+    })
+    const [text] = (await once(socket, 'message')) as [Buffer]
+    assert.equal(String(text), 'undefined')
+  })
+
   it('has no session for a stranger', async (test) => {
     const sessions = session({ keys: [KEY], store: 'memory:' })
     const answer = await heard(test, sessions, (ctx) => {

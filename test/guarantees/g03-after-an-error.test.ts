@@ -93,11 +93,20 @@ describe('G3: a sign-out that is followed by an error', () => {
             assert.throws(() => (ctx.session = null), { code: 'ERR_SESSION_COMMITTED', message: /destroy\(\)/ })
           }
           if (ctx.path === '/destroy') await ctx.session.destroy()
+          if (ctx.path === '/regenerate') {
+            for (const options of [{}, { keep: ['user'] as never }, { keep: true }] as const)
+              await assert.rejects(ctx.session.regenerate(options), {
+                code: 'ERR_SESSION_COMMITTED',
+                message: /too late/,
+              })
+          }
         })
       },
     )
     const browser = agent()
     assert.equal((await browser.get('/null')).status, 200)
+    assert.equal((await browser.get('/regenerate')).status, 200)
+    assert.equal((await browser.get('/')).cookies.length, 0, 'the session lives under its id')
     assert.equal(browser.cookies.size, 1)
     await browser.get('/destroy')
     assert.equal(browser.cookies.size, 0)

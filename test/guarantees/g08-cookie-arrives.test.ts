@@ -233,6 +233,25 @@ describe('G8: the attributes', () => {
     assert.deepEqual((await browser.get('/')).cookies, [])
   })
 
+  it('become persistent with remember(), also if update() is what stores it', async (test) => {
+    clocksOf(test)
+    const terms = { idleTimeout: 86_400_000, absoluteTimeout: 10 * 86_400_000 }
+    const { agent } = await siteWith(test, {}, async (ctx) => {
+      const session = sessionOf(ctx)
+      if (ctx.path === '/in') session['cart'] = ['tea']
+      if (ctx.path === '/regenerate') await session.regenerate({ keep: true })
+      if (ctx.path === '/inside') await session.update((fresh) => fresh.remember(terms))
+      else if (ctx.path !== '/in') sessionOf(ctx).remember(terms)
+      if (ctx.path !== '/in') await sessionOf(ctx).update((fresh) => (fresh['logins'] = 1))
+      ctx.body = ''
+    })
+    for (const path of ['/before', '/inside', '/regenerate']) {
+      const browser = agent()
+      await browser.get('/in')
+      assert.match((await browser.get(path)).cookies[0] ?? '', /; Max-Age=864000; Expires=/, path)
+    }
+  })
+
   it('are signed as Keygrip does it', async (test) => {
     const agent = (await site(test, { cookie: { name: 'sid' } })).agent()
     await agent.get('/write')

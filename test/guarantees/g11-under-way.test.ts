@@ -89,6 +89,39 @@ describe('G11: a session that is in use does not end', () => {
       assert.deepEqual((await browser.get('/')).json(), { user: 'ada', files: 1 })
     })
 
+    it(`a request keeps it that has shortened the idle timeout itself, whatever stores that: ${name}`, async (test) => {
+      for (const how of ['save', 'update']) {
+        const gate = new Gate()
+        const options = {
+          store: store(),
+          idleTimeout: 8 * HOUR,
+          absoluteTimeout: 80 * HOUR,
+          cookie: { persistent: true },
+        }
+        const { agent } = await siteWith(test, options, async (ctx) => {
+          const session = sessionOf(ctx)
+          if (ctx.path === '/in') session['user'] = 'ada'
+          if (ctx.path === '/download') {
+            session.remember({ idleTimeout: 5 * MINUTE })
+            if (how === 'save') await session.save()
+            else await session.update(() => {})
+            await gate.pass()
+          }
+          ctx.body = { ...ctx.session }
+        })
+        const pass = driveClock(test)
+        const browser = agent()
+        await browser.get('/in')
+        const download = browser.get('/download')
+        await gate.arrived
+        await pass(HOUR)
+        gate.open()
+        assert.deepEqual((await download).json(), { user: 'ada' })
+        assert.deepEqual((await browser.get('/')).json(), { user: 'ada' })
+        test.mock.timers.reset()
+      }
+    })
+
     it(`the idle timeout counts from the end of the request, and not for ever: ${name}`, async (test) => {
       const gate = new Gate(2)
       const { agent } = await siteWith(test, { store: store() }, async (ctx) => {

@@ -33,6 +33,9 @@ async function site(test: TestContext, options: SessionOptions = {}) {
         ctx.session = null
         ctx.session = { visits: 1 }
         break
+      case '/destroy':
+        await ctx.session.destroy({ clear: ['storage'] })
+        break
       case '/sign-in':
         session['cart'] = ['tea']
         await session.regenerate({ keep: ['cart'] })
@@ -45,8 +48,8 @@ async function site(test: TestContext, options: SessionOptions = {}) {
     ctx.body = { ...ctx.session }
   })
   /** A request without the cookies that the browser has, as from another site. */
-  const fromElsewhere = (browser: Agent, path: string, method = 'POST') =>
-    browser.get(path, { method, headers: ELSEWHERE, cookie: '' })
+  const fromElsewhere = (browser: Agent, path: string, method = 'POST', cookie = '') =>
+    browser.get(path, { method, headers: ELSEWHERE, cookie })
   return { agent, sessions, store, fromElsewhere }
 }
 
@@ -60,6 +63,17 @@ describe('G18: a request from another site, without the cookie that the browser 
       assert.deepEqual(cookies, [])
       assert.equal((await keysOf(store)).length, 1, 'nothing was stored')
       assert.equal((await browser.get('/')).text, '{"visits":1}')
+    })
+  }
+
+  for (const path of ['/write', '/save', '/null', '/destroy']) {
+    it(`nor if it has a cookie of the same name that is not ours: ${path}`, async (test) => {
+      const { agent, store, fromElsewhere } = await site(test)
+      const browser = agent()
+      await browser.get('/write')
+      const { cookies, headers } = await fromElsewhere(browser, path, 'POST', 'sid=planted')
+      assert.deepEqual([cookies, headers['clear-site-data']], [[], undefined])
+      assert.equal((await keysOf(store)).length, 1, 'nothing was stored')
     })
   }
 
@@ -100,6 +114,8 @@ describe('G18: a request from another site, without the cookie that the browser 
     const browser = agent()
     await browser.get('/write')
     assert.deepEqual((await fromElsewhere(browser, '/null')).cookies, [])
+    const { cookies, headers } = await fromElsewhere(browser, '/destroy')
+    assert.deepEqual([cookies, headers['clear-site-data']], [[], undefined])
     assert.equal((await browser.get('/')).text, '{"visits":1}')
   })
 })

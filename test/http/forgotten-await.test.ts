@@ -4,6 +4,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { describe, it, type TestContext } from 'node:test'
 import type Koa from 'koa'
 import { memoryStore, type DiagnosticMessage, type SessionOptions, type Store } from '../../src/index.ts'
+import { recordingStore } from '../support/stores/recording-store.ts'
 import { sessionOf, siteWith, type Agent } from '../support/sites/http.ts'
 
 /** A memory that answers later, as a server does, and that can be down. */
@@ -70,6 +71,34 @@ describe('a handler that forgets to await', () => {
     const { cookies } = await browser.get('/forget')
     assert.equal(cookies.length, 1)
   })
+
+  const leftovers: Readonly<Record<string, [(ctx: Koa.Context) => unknown, after: string, cookies: number]>> = {
+    'a change': [(ctx) => (sessionOf(ctx)['late'] = 1), '{"cart":["tea"],"early":1,"late":1}', 0],
+    'null, which ends the session': [(ctx) => (ctx.session = null), '{}', 1],
+    'regenerate()': [(ctx) => void ctx.session.regenerate({ keep: ['cart'] as never }), '{"cart":["tea"]}', 1],
+  }
+  for (const [what, [late, after, cookies]] of Object.entries(leftovers)) {
+    it(`something that falls into the final save is not lost: ${what}`, async (test) => {
+      const store = recordingStore()
+      const saving = { isHeld: false }
+      const { browser } = await forgetful(
+        test,
+        (ctx) => {
+          sessionOf(ctx)['early'] = 1
+          const held = store.hold('save')
+          saving.isHeld = true
+          void held.arrived.then(() => {
+            late(ctx)
+            held.release()
+          })
+        },
+        { store },
+      )
+      const answer = await browser.get('/forget')
+      assert.deepEqual([saving.isHeld, answer.status, answer.cookies.length], [true, 200, cookies])
+      assert.equal((await browser.get('/')).text, after)
+    })
+  }
 
   const works: Readonly<Record<string, (ctx: Koa.Context) => unknown>> = {
     'save()': (ctx) => {

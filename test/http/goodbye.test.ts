@@ -101,16 +101,18 @@ describe('after a request has ended its session', () => {
   it('that was ended elsewhere meanwhile stays ended: what comes too late begins nothing', async (test) => {
     const { agent, sessions } = await siteWith(test, {}, async (ctx) => {
       const session = sessionOf(ctx)
-      session['n'] = 1
+      session['path'] = ctx.path
       if (ctx.path === '/late') {
         await sessions.revoke(session.id)
         await assert.rejects(session.save(), { code: 'ERR_SESSION_GONE' })
         assert.throws(() => (session['n'] = 2), { code: 'ERR_SESSION_ENDED' })
+        assert.throws(() => (ctx.session = { n: 2 }), { code: 'ERR_SESSION_ENDED' })
       }
       ctx.body = ''
     })
     const browser = agent()
     await browser.get('/in')
-    assert.deepEqual((await browser.get('/late')).cookies, [])
+    const { status, cookies } = await browser.get('/late')
+    assert.deepEqual([status, cookies], [200, []])
   })
 })

@@ -71,6 +71,16 @@ describe('what sessions.open cannot read a cookie of', () => {
 })
 
 describe('sessions.open(request)', () => {
+  it('takes what has headers and no connection, such as a handshake of socket.io, before and after the first page', async (test) => {
+    const store = memoryStore({ pruneInterval: 0 })
+    const { cookie, sessions } = await site(test, { store })
+    const fresh = session({ keys: [KEY], store })
+    for (const opener of [fresh, sessions]) {
+      const opened = (await opener.open({ headers: { cookie } } as IncomingMessage)) as AnySession | undefined
+      assert.equal(opened?.['user'], 'ada')
+    }
+  })
+
   it('is the session that the request’s cookie names', async (test) => {
     const { opened, browser } = await site(test)
     const session = await opened()

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { describe, it, type TestContext } from 'node:test'
 import { sessionOf, siteWith, type AnySession, type Reply } from '../support/sites/http.ts'
-import { recordingStore } from '../support/stores/recording-store.ts'
+import { recordingStore, type Held } from '../support/stores/recording-store.ts'
 
 describe('update in a request of a visitor without a session', () => {
   it('that changes nothing makes no record and no cookie, and gives its result', async (test) => {
@@ -42,6 +43,35 @@ describe('update in a request of a visitor without a session', () => {
 })
 
 describe('the function of update', () => {
+  it('runs in its own request, also if its change goes out with what another one saves', async (test) => {
+    const paths = new AsyncLocalStorage<string>()
+    const ran: (string | undefined)[] = []
+    const held: Held[] = []
+    const store = recordingStore()
+    const { agent } = await siteWith(test, { store }, async (ctx) => {
+      const session = sessionOf(ctx)
+      if (ctx.path === '/in') session['n'] = 0
+      else {
+        const wrote = paths.run(ctx.path, () =>
+          session.update((fresh) => {
+            fresh['n'] = Number(fresh['n']) + 1
+            ran.push(paths.getStore())
+          }),
+        )
+        if (ctx.path !== '/first') held[0]?.release()
+        await wrote
+      }
+      ctx.body = ''
+    })
+    const browser = agent()
+    await browser.get('/in')
+    held.push(store.hold('save'))
+    const first = browser.get('/first')
+    await held[0]?.arrived
+    await Promise.all([first, browser.get('/second')])
+    assert.deepEqual(ran, ['/first', '/second'])
+  })
+
   for (const member of ['save', 'reload', 'regenerate', 'destroy'] as const) {
     it(`that calls ${member}() makes the update fail, and nothing else`, async (test) => {
       const unheard: unknown[] = []
