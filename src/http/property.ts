@@ -116,9 +116,9 @@ export class SessionProperty {
       if (missed.has(ctx)) return
       missed.add(ctx)
       if (this.#outside.has(ctx)) this.#warnOfPath(ctx)
-      // A middleware that answers above the session middleware never gets there.
-      // A context of koa-websocket has no response.
+      // A context of koa-websocket has none.
       const res = ctx.res as Koa.Context['res'] | undefined
+      // A middleware that answers above the session middleware never gets there.
       if (!isSeen(ctx)) res?.once('close', () => isSeen(ctx) || this.#warnOfEarlyRead())
     }
     Object.defineProperty(context, property, {

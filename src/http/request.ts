@@ -107,11 +107,16 @@ export class RequestSession extends RequestHost implements Holder, LongRequest {
     return this.#finished(outcome)
   }
 
-  /** What handlers that nobody awaits have done while the store was at work counts too. */
+  /**
+   * What handlers that nobody awaits have done while the store was at work counts too. From here on they are refused, so
+   * that this comes to an end.
+   */
   #committed(outcome: CommitOutcome): Awaitable<void> {
-    const { copy } = this
-    const hasMore = outcome === 'saved' && copy?.isOpen && copy.changes() !== undefined
-    return hasMore || this.operations?.areLeft || this.toDestroy?.size ? this.finish() : this.#finished(outcome)
+    if (this.operations?.areLeft) return this.operations.settle().then(() => this.#committed(outcome))
+    const hasMore = this.toDestroy?.size || (this.copy?.isOpen && this.copy.changes())
+    if (this.response.isFinished || !hasMore) return this.#finished(outcome)
+    this.response.finish()
+    return this.finish()
   }
 
   /** Whether this is a new session, and the visitor has gone before there was a response to carry its cookie. */

@@ -22,6 +22,9 @@ export interface Marker {
 /** For how long a replaced id is known as replaced: the longest for which a browser's other requests are on their way. */
 export const MARKER_LIFE: Milliseconds = 60_000
 
+/** For how long a sign-in may take that finds its new session forbidden, or its place taken, when it is to be stored. */
+export const PROMISE_LIFE: Milliseconds = 24 * 60 * 60_000
+
 /** For how long a visitor can learn why the session has ended. */
 export const END_MARKER_LIFE: Milliseconds = 24 * 60 * 60_000
 

@@ -47,8 +47,8 @@ export interface LimitedIdentifyOptions extends IdentifyOptions {
 export interface DestroyOptions {
   /**
    * What the browser is told to remove of this site, by the header Clear-Site-Data (W3C; ASVS 5.0 14.3.1): `'cache'` for
-   * pages that it has kept, `'storage'` for what scripts have stored. Browsers obey over https and on localhost only.
-   * Default: nothing.
+   * pages that it has kept, `'storage'` for what scripts have stored. Browsers obey over https and on localhost only. A
+   * request of another site that came without the session's cookie removes nothing. Default: nothing.
    */
   clear?: readonly ('cache' | 'storage')[]
 }

@@ -3,6 +3,7 @@ import { recordOf } from '../record/format.ts'
 import {
   END_MARKER_LIFE,
   MARKER_LIFE,
+  PROMISE_LIFE,
   endMarker,
   formatMarker,
   isFresh,
@@ -58,7 +59,7 @@ export class Successors {
     const replacedAt = Date.now()
     // Whoever was promised a session may take long to make it. Until then it must find the marker, which nobody follows
     // for longer than a minute all the same.
-    const life = expected === undefined ? END_MARKER_LIFE : MARKER_LIFE
+    const life = expected === undefined ? PROMISE_LIFE : MARKER_LIFE
     return this.#put(key, expected, formatMarker({ replacedAt, ...marker }), replacedAt + life)
   }
 

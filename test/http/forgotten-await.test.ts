@@ -75,6 +75,7 @@ describe('a handler that forgets to await', () => {
   const leftovers: Readonly<Record<string, [(ctx: Koa.Context) => unknown, after: string, cookies: number]>> = {
     'a change': [(ctx) => (sessionOf(ctx)['late'] = 1), '{"cart":["tea"],"early":1,"late":1}', 0],
     'null, which ends the session': [(ctx) => (ctx.session = null), '{}', 1],
+    'regenerate() that keeps nothing': [(ctx) => void ctx.session.regenerate(), '{}', 1],
     'regenerate()': [(ctx) => void ctx.session.regenerate({ keep: ['cart'] as never }), '{"cart":["tea"]}', 1],
   }
   for (const [what, [late, after, cookies]] of Object.entries(leftovers)) {
@@ -99,6 +100,53 @@ describe('a handler that forgets to await', () => {
       assert.equal((await browser.get('/')).text, after)
     })
   }
+
+  it('something that comes even later is refused, so that the request comes to an end', async (test) => {
+    const store = recordingStore()
+    const refused: unknown[] = []
+    const { browser } = await forgetful(
+      test,
+      async (ctx) => {
+        const [first, second] = [store.hold('save'), store.hold('save')]
+        sessionOf(ctx)['early'] = 1
+        void first.arrived.then(() => {
+          sessionOf(ctx)['late'] = 1
+          first.release()
+        })
+        void second.arrived.then(() => {
+          for (const write of [
+            () => (sessionOf(ctx)['later'] = 1),
+            () => (ctx.session = null),
+            () => (ctx.session = { later: 1 }),
+          ]) {
+            try {
+              write()
+            } catch (error) {
+              refused.push((error as { code?: unknown }).code)
+            }
+          }
+          second.release()
+        })
+      },
+      { store },
+    )
+    assert.equal((await browser.get('/forget')).status, 200)
+    assert.deepEqual(refused, Array(3).fill('ERR_SESSION_COMMITTED'))
+    assert.equal((await browser.get('/')).text, '{"cart":["tea"],"early":1,"late":1}')
+  })
+
+  it('a value that reads otherwise each time does not keep the request for ever', async (test) => {
+    const store = recordingStore()
+    let reads = 0
+    const moody = new Proxy(
+      { mood: 0 },
+      { get: (target, name) => (name === 'mood' ? ++reads : Reflect.get(target, name)) },
+    )
+    const { browser } = await forgetful(test, (ctx) => void (sessionOf(ctx)['moody'] = moody), { store })
+    store.calls.length = 0
+    assert.equal((await browser.get('/forget')).status, 200)
+    assert.ok(store.count('save') <= 2)
+  })
 
   const works: Readonly<Record<string, (ctx: Koa.Context) => unknown>> = {
     'save()': (ctx) => {

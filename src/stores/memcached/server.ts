@@ -140,13 +140,12 @@ export class Server {
   #send<Answer>(until: Until, write: (socket: Socket) => void): Promise<Answer> {
     // The time was over between two steps of an operation, as in a process that stood still. The caller is told that it
     // failed, so it must not happen now, and the server is not to blame if it would not answer at once.
-    if (until - performance.now() < 1) {
-      return Promise.reject(this.#failure(`could not be asked any more within ${this.#deadline} ms`))
-    }
+    const left = until - performance.now()
+    if (left < 1) return Promise.reject(this.#failure(`could not be asked any more within ${this.#deadline} ms`))
     return new Promise((resolve, reject) => {
       const timer = whenLate(() => {
         if (this.#underWay.has(giveUp)) this.#fallSilent(giveUp)
-      }, until - performance.now())
+      }, left)
       const giveUp = (reason: SessionError): void => end(() => reject(reason))
       const end = (settle: () => void): void => {
         if (!this.#underWay.delete(giveUp)) return

@@ -39,10 +39,15 @@ export function sqlStore(parts: SqlStoreParts): SqlStore {
   const tables = new Tables(db, table)
   const records = new Records(db)
   const closing = new AbortController()
-  let pruning: Promise<void> = Promise.resolve()
+  /** Until what is being pruned has come to an end. */
+  let pruning: Promise<unknown> = Promise.resolve()
   const pruned = async (): Promise<number> => {
     const removed = Promise.resolve(tables.read(() => prune(db, closing.signal), 0))
-    pruning = Promise.allSettled([pruning, removed]).then(() => {})
+    const before = pruning
+    pruning = removed.then(
+      () => before,
+      () => before,
+    )
     return removed
   }
   const stopPruning = pruneRegularly(pruneInterval, pruned, onError)

@@ -33,11 +33,10 @@ export async function prune(db: Database, signal: AbortSignal): Promise<number> 
     const now = Date.now()
     const expired = await db.rows(db.statements.expired, [from, to, now])
     for (const ids of inGroups(expired.map(idIn), KEYS_AT_ONCE)) {
-      if (signal.aborted) return removed
       removed += await db.changes(db.statements.remove, [...filledUp(ids, KEYS_AT_ONCE), now])
       await pauseWhenDue()
     }
-    await pruneNotes(db, [from, to], now, pauseWhenDue, signal)
+    await pruneNotes(db, [from, to], now, pauseWhenDue)
     await pauseWhenDue()
   }
   return removed
@@ -49,12 +48,9 @@ async function pruneNotes(
   range: readonly [string, string],
   now: Instant,
   pauseWhenDue: () => Promise<void>,
-  signal: AbortSignal,
 ): Promise<void> {
-  if (signal.aborted) return
   const doubtful = await db.rows(db.statements.doubtful, [...range, now, now - GRACE])
   for (const notes of inGroups(doubtful, KEYS_AT_ONCE)) {
-    if (signal.aborted) return
     const there = await db.rows(db.statements.among, filledUp(notes.map(idIn), KEYS_AT_ONCE))
     const present = new Set(there.map(idIn))
     const over = notes.filter((note) => !present.has(idIn(note)))
