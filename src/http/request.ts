@@ -101,19 +101,22 @@ export class RequestSession extends RequestHost implements Holder, LongRequest {
   finish(): Awaitable<void> {
     if (this.operations?.areLeft) return this.operations.settle().then(() => this.finish())
     if (this.toDestroy?.size) return this.#end().then(() => this.finish())
-    const outcome = this.copy && !this.#isForNobody(this.copy) ? this.commit(this.copy) : 'unchanged'
-    if (isPromise(outcome)) return outcome.then((settled) => this.#committed(settled))
+    const { copy } = this
+    const uses = copy?.uses
+    const outcome = copy && !this.#isForNobody(copy) ? this.commit(copy) : 'unchanged'
+    if (isPromise(outcome))
+      return outcome.then((settled) => this.#committed(settled, () => copy === this.copy && copy?.uses === uses))
     if (outcome === 'unchanged' && this.mustSend) return this.confirm().then((confirmed) => this.#finished(confirmed))
     return this.#finished(outcome)
   }
 
   /**
    * What handlers that nobody awaits have done while the store was at work counts too. From here on they are refused, so
-   * that this comes to an end.
+   * that this comes to an end. `isAsItWas`: whether nobody has used the session meanwhile.
    */
-  #committed(outcome: CommitOutcome): Awaitable<void> {
-    if (this.operations?.areLeft) return this.operations.settle().then(() => this.#committed(outcome))
-    const hasMore = this.toDestroy?.size || (this.copy?.isOpen && this.copy.changes())
+  #committed(outcome: CommitOutcome, isAsItWas: () => boolean): Awaitable<void> {
+    if (this.operations?.areLeft) return this.operations.settle().then(() => this.#committed(outcome, isAsItWas))
+    const hasMore = this.toDestroy?.size || (!isAsItWas() && this.copy?.isOpen && this.copy.changes())
     if (this.response.isFinished || !hasMore) return this.#finished(outcome)
     this.response.finish()
     return this.finish()

@@ -28,6 +28,8 @@ export class WorkingCopy extends Phased {
   readonly host: SessionHost
   /** The object that handlers touch, once there is one: see `sessionOf`. */
   view: Session | undefined
+  /** How often handlers have come to read or to change something. To compare all that they hold costs far more. */
+  uses = 0
   #found: Found | undefined
   #record: SessionRecord
   #mustRead = false
@@ -131,6 +133,7 @@ export class WorkingCopy extends Phased {
   }
 
   read(name: string): unknown {
+    this.uses++
     if (this.phase === 'destroyed') return undefined
     const slot = this.#slots?.get(name)
     if (slot) return slot.value
@@ -186,6 +189,7 @@ export class WorkingCopy extends Phased {
 
   /** Takes the notices of this key, oldest first. */
   flashes(key: string): unknown[] {
+    this.uses++
     return this.phase === 'destroyed' ? [] : (this.#flash?.read(key, this.#record.flash) ?? [])
   }
 
@@ -277,6 +281,7 @@ export class WorkingCopy extends Phased {
 
   /** Throws unless this member may change something here, or begin to. */
   assertWritable(name: string): void {
+    this.uses++
     this.assertOpen(name)
     const code = this.host.sealedBy(this)
     if (code) throw tooLateFor(name, code)

@@ -73,6 +73,11 @@ describe('a handler that forgets to await', () => {
   })
 
   const leftovers: Readonly<Record<string, [(ctx: Koa.Context) => unknown, after: string, cookies: number]>> = {
+    'a change of an object': [
+      (ctx) => (sessionOf(ctx)['cart'] as string[]).push('milk'),
+      '{"cart":["tea","milk"],"early":1}',
+      0,
+    ],
     'a change': [(ctx) => (sessionOf(ctx)['late'] = 1), '{"cart":["tea"],"early":1,"late":1}', 0],
     'null, which ends the session': [(ctx) => (ctx.session = null), '{}', 1],
     'regenerate() that keeps nothing': [(ctx) => void ctx.session.regenerate(), '{}', 1],
